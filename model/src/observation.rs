@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The canonical account of a tree, and what it means for two accounts to differ.
+//!
+//! Every check of the project is: take two observations of what should be one tree, [`diff`] them, and print the
+//! first [`Difference`]. An observer (a mounted tree, a source directory, the model, the pure crate) never stops
+//! at an error: the errno that an operation gave is part of what it saw.
+
+mod diff;
+mod errno;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use diff::{diff, diff_outcomes, Difference, Facet, Scope};
+pub use errno::Errno;
+pub use text::Text;
+
+/// The version of the JSON form; a reader refuses another one.
+pub const SCHEMA: &str = "ondine-observation-1";
+
+/// What an observer saw of one tree.
+///
+/// Paths are relative to the root, without a leading or trailing slash; the root itself is the empty path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// Every path that a walk by names reached, in byte order.
+    pub entries: BTreeMap<Text, Entry>,
+    /// Bytes of file content that were read and digested.
+    pub bytes: u64,
+    /// Set when a limit of the observer ended the walk early: the account is then a part of the tree.
+    pub truncated: bool,
+}
+
+/// What was seen at one path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// lstat(2), or the errno that lookup or inode load gave. After an error there is nothing else.
+    pub stat: Result<Stat, Errno>,
+    /// llistxattr(2), then lgetxattr(2) of each name.
+    pub xattrs: Result<BTreeMap<Text, Result<Text, Errno>>, Errno>,
+    /// readlink(2); symbolic links only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Result<Text, Errno>>,
+    /// getdents(2); directories only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<Listing>,
+    /// read(2) to the end; regular files only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Result<Content, Errno>>,
+    /// SEEK_DATA and SEEK_HOLE; regular files only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Result<Vec<Span>, Errno>>,
+}
+
+/// The attributes of an inode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stat {
+    /// File type, by the inode's mode (never by the directory entry).
+    pub kind: Kind,
+    /// Permission bits, `0o7777`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Major and minor number of a device, (0, 0) for everything else.
+    pub rdev: (u32, u32),
+    /// Size in bytes, as stat(2) tells it.
+    pub size: u64,
+    /// Link count as stat(2) tells it, not as counted.
+    pub nlink: u64,
+    /// Modification time: seconds since 1970, nanoseconds.
+    pub mtime: (i64, u32),
+    /// For a non-directory that two or more paths of this tree reach: the first of those paths. The inode number
+    /// itself means nothing between two trees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Text>,
+}
+
+/// A file type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Regular file.
+    Regular,
+    /// Directory.
+    Directory,
+    /// Symbolic link.
+    Symlink,
+    /// Character device.
+    Character,
+    /// Block device.
+    Block,
+    /// Named pipe.
+    Fifo,
+    /// Socket.
+    Socket,
+}
+
+/// What a directory yields, in its own order and without `.` and `..`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Names before the end, or before the error.
+    pub names: Vec<Text>,
+    /// The errno that ended the listing, if it did not reach its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Errno>,
+}
+
+/// The bytes of a regular file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// How many bytes read(2) gave before it gave 0.
+    pub bytes: u64,
+    /// SHA-256 of those bytes, in lower-case hex.
+    pub sha256: String,
+}
+
+/// A range of file bytes that SEEK_DATA calls data; everything else up to the size is a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// First byte of the data.
+    pub start: u64,
+    /// First byte after it.
+    pub end: u64,
+}
+
+impl Observation {
+    /// An account of nothing yet.
+    pub fn new() -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            entries: BTreeMap::new(),
+            bytes: 0,
+            truncated: false,
+        }
+    }
+
+    /// How many paths were seen, the root included.
+    pub fn paths(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Gives each entry its hard-link group from an identity that holds within this tree (device and inode number,
+    /// or nid). Directories have no group, nor has a path that is alone with its identity.
+    pub fn group_by<K: Ord>(&mut self, identity: impl Fn(&Text) -> Option<K>) {
+        let mut members: BTreeMap<K, Vec<Text>> = BTreeMap::new();
+        for (path, entry) in &self.entries {
+            let groups = matches!(&entry.stat, Ok(stat) if stat.kind != Kind::Directory);
+            if let (true, Some(key)) = (groups, identity(path)) {
+                members.entry(key).or_default().push(path.clone());
+            }
+        }
+        for paths in members.into_values().filter(|paths| paths.len() > 1) {
+            for path in &paths {
+                if let Some(Ok(stat)) = self.entries.get_mut(path).map(|e| e.stat.as_mut()) {
+                    stat.group = Some(paths[0].clone());
+                }
+            }
+        }
+    }
+
+    /// The JSON form, on one line.
+    ///
+    /// # Errors
+    /// Only when memory for the text runs out or a serialiser bug shows.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// Reads the JSON form.
+    ///
+    /// # Errors
+    /// When the text is not JSON of this shape, or of another [`SCHEMA`].
+    pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
+        let read: Self = serde_json::from_str(json)?;
+        if read.schema != SCHEMA {
+            return Err(serde::de::Error::custom(format!(
+                "the observation is of schema {:?}, this program reads {SCHEMA:?}",
+                read.schema
+            )));
+        }
+        Ok(read)
+    }
+}
+
+impl Default for Observation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Entry {
+    /// An entry that could not even be looked up.
+    pub fn failed(errno: Errno) -> Self {
+        Self {
+            stat: Err(errno),
+            xattrs: Err(errno),
+            target: None,
+            listing: None,
+            content: None,
+            data: None,
+        }
+    }
+}
+
+impl Kind {
+    /// The type in a mode's `S_IFMT` bits; `None` for a value that is no type.
+    pub fn from_mode(mode: u32) -> Option<Self> {
+        Some(match mode & 0o170_000 {
+            0o100_000 => Self::Regular,
+            0o040_000 => Self::Directory,
+            0o120_000 => Self::Symlink,
+            0o020_000 => Self::Character,
+            0o060_000 => Self::Block,
+            0o010_000 => Self::Fifo,
+            0o140_000 => Self::Socket,
+            _ => return None,
+        })
+    }
+
+    /// The letter that `ls -l` prints.
+    pub fn letter(self) -> char {
+        match self {
+            Self::Regular => '-',
+            Self::Directory => 'd',
+            Self::Symlink => 'l',
+            Self::Character => 'c',
+            Self::Block => 'b',
+            Self::Fifo => 'p',
+            Self::Socket => 's',
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Regular => "a regular file",
+            Self::Directory => "a directory",
+            Self::Symlink => "a symbolic link",
+            Self::Character => "a character device",
+            Self::Block => "a block device",
+            Self::Fifo => "a named pipe",
+            Self::Socket => "a socket",
+        })
+    }
+}
