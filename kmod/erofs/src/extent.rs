@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Extents: where the bytes of a file are (section 5).
+
+use crate::device::{bytes, check_range};
+use crate::inode::chunk;
+use crate::{Defect, Error, Inode, Layout, Source, Space, SuperBlock};
+
+/// Bytes of chunk records fetched by one read of the source.
+const BATCH: usize = 256;
+/// Most batches that one call looks through, so that a call is short whatever
+/// the image says. With 4 KiB chunks these are 2 MiB of data.
+const MAX_BATCHES: u32 = 16;
+
+/// What lies behind a run of file bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Nothing: zeros.
+    Hole,
+    /// Blocks of a device; [`resolve`](crate::resolve) finds which.
+    Mapped {
+        /// Device id, already masked; may still be past the device table.
+        device_id: u16,
+        /// Byte address of the extent's start, a multiple of the block size.
+        addr: u64,
+    },
+    /// Bytes behind the inode, not crossing a block.
+    Inline {
+        /// The inode's own space.
+        space: Space,
+        /// Byte offset in that space.
+        offset: u64,
+    },
+}
+
+/// A run of file bytes with one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// First byte of the file in the run: a multiple of the block size, but
+    /// past the end of the file it is the position asked for.
+    pub start: u64,
+    /// Bytes in the run, never 0. `start + len` is a multiple of the block size
+    /// for [`Target::Hole`] and [`Target::Mapped`], and so may pass the end of
+    /// the file by less than a block; it is that end for [`Target::Inline`].
+    pub len: u64,
+    /// Where the bytes are.
+    pub target: Target,
+}
+
+/// Finds the extent of `inode` that holds byte `pos`.
+///
+/// The extent reaches at least one block past `pos`, and where chunks are
+/// contiguous it goes on until it covers `want` bytes from `pos` or is long
+/// enough. It can be longer than asked, and can start before `pos`.
+///
+/// # Errors
+///
+/// [`Defect::InlineCrossesBlock`], [`Defect::AddressOverflow`], or the source's
+/// when the chunk map cannot be read.
+#[inline]
+pub fn map<S: Source>(
+    src: &S,
+    sb: &SuperBlock,
+    inode: &Inode,
+    pos: u64,
+    want: u64,
+) -> Result<Extent, Error<S::Error>> {
+    if pos >= inode.size {
+        return Ok(past_end(sb, pos, want));
+    }
+    match inode.layout {
+        Layout::FlatPlain => Ok(map_plain(sb, inode)?),
+        Layout::FlatInline => Ok(map_inline(sb, inode, pos)?),
+        Layout::ChunkBased => map_chunks(src, sb, inode, pos, want),
+    }
+}
+
+/// The hole behind the end of a file.
+fn past_end(sb: &SuperBlock, pos: u64, want: u64) -> Extent {
+    let end = sb
+        .round_up(pos.saturating_add(want.max(1)))
+        .unwrap_or(u64::MAX);
+    Extent {
+        start: pos,
+        len: end.saturating_sub(pos).max(1),
+        target: Target::Hole,
+    }
+}
+
+/// The only extent of a plain file (section 5.1).
+fn map_plain(sb: &SuperBlock, inode: &Inode) -> Result<Extent, Defect> {
+    let len = sb.round_up(inode.size).ok_or(Defect::AddressOverflow)?;
+    let target = match inode.start_block() {
+        None => Target::Hole,
+        Some(block) => {
+            let addr = bytes(sb, block);
+            check_range(sb, addr, len)?;
+            Target::Mapped { device_id: 0, addr }
+        }
+    };
+    Ok(Extent {
+        start: 0,
+        len,
+        target,
+    })
+}
+
+/// The whole blocks, or the tail, of an inline file (section 5.2).
+fn map_inline(sb: &SuperBlock, inode: &Inode, pos: u64) -> Result<Extent, Defect> {
+    // `pos` is below the size, so there is a last byte.
+    let full = inode.size.saturating_sub(1) & !sb.block_mask();
+    if pos < full {
+        let addr = bytes(sb, inode.start_block().unwrap_or(0));
+        check_range(sb, addr, full)?;
+        return Ok(Extent {
+            start: 0,
+            len: full,
+            target: Target::Mapped { device_id: 0, addr },
+        });
+    }
+    let len = inode.size.saturating_sub(full);
+    let in_block = inode.base() & sb.block_mask();
+    if in_block.saturating_add(len) > u64::from(sb.block_size()) {
+        return Err(Defect::InlineCrossesBlock);
+    }
+    Ok(Extent {
+        start: full,
+        len,
+        target: Target::Inline {
+            space: inode.space(),
+            offset: inode.base(),
+        },
+    })
+}
+
+/// One record of a chunk map.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Record {
+    Hole,
+    Block { device_id: u16, block: u64 },
+}
+
+/// The shape of a chunk map, and what all its records have in common.
+struct ChunkMap<'a> {
+    sb: &'a SuperBlock,
+    inode: &'a Inode,
+    /// Log2 of the bytes in a chunk, at most 16 + 31.
+    bits: u32,
+    /// Offset of record 0.
+    table: u64,
+    /// Bytes in a record: 4 or 8.
+    unit: u64,
+    format: u16,
+    /// End of the last chunk: the size rounded up to a block.
+    end: u64,
+}
+
+impl<'a> ChunkMap<'a> {
+    fn new(sb: &'a SuperBlock, inode: &'a Inode) -> Result<Self, Defect> {
+        let format = inode.chunk_format();
+        let unit: u64 = if format & chunk::INDEXES != 0 { 8 } else { 4 };
+        let mask = unit.wrapping_sub(1);
+        let table = inode
+            .base()
+            .checked_add(mask)
+            .ok_or(Defect::AddressOverflow)?
+            & !mask;
+        Ok(Self {
+            sb,
+            inode,
+            bits: sb
+                .block_bits()
+                .wrapping_add(u32::from(format & chunk::BITS_MASK)),
+            table,
+            unit,
+            format,
+            end: sb.round_up(inode.size).ok_or(Defect::AddressOverflow)?,
+        })
+    }
+
+    /// The chunk of a file byte.
+    #[inline]
+    fn index(&self, pos: u64) -> u64 {
+        pos.wrapping_shr(self.bits)
+    }
+
+    /// First file byte of a chunk that exists, or `end` for the one behind.
+    #[inline]
+    fn start(&self, index: u64) -> u64 {
+        match index.checked_mul(1u64.wrapping_shl(self.bits)) {
+            Some(start) => start.min(self.end),
+            None => self.end,
+        }
+    }
+
+    /// Reads the bytes of the records from `index` on.
+    fn read<S: Source>(&self, src: &S, index: u64, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
+        let offset = index
+            .checked_mul(self.unit)
+            .and_then(|offset| offset.checked_add(self.table))
+            .ok_or(Defect::AddressOverflow)?;
+        src.read(self.inode.space(), offset, buf)
+    }
+
+    #[inline]
+    fn decode4(bytes: [u8; 4]) -> Record {
+        match u32::from_le_bytes(bytes) {
+            u32::MAX => Record::Hole,
+            block => Record::Block {
+                device_id: 0,
+                block: u64::from(block),
+            },
+        }
+    }
+
+    #[inline]
+    fn decode8(&self, bytes: [u8; 8]) -> Record {
+        let [h0, h1, d0, d1, l0, l1, l2, l3] = bytes;
+        let lo = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
+        let (block, null) = if self.format & chunk::BIT48 != 0 {
+            let hi = u64::from(u16::from_le_bytes([h0, h1]));
+            (lo | hi << 32, (1 << 48) - 1)
+        } else {
+            (lo, u64::from(u32::MAX))
+        };
+        if block == null {
+            return Record::Hole;
+        }
+        Record::Block {
+            device_id: u16::from_le_bytes([d0, d1]) & self.sb.device_id_mask(),
+            block,
+        }
+    }
+
+    /// The target of chunk `index`, checked.
+    fn target(&self, index: u64, record: Record) -> Result<Target, Defect> {
+        match record {
+            Record::Hole => Ok(Target::Hole),
+            Record::Block { device_id, block } => {
+                let addr = bytes(self.sb, block);
+                let end = self.start(index.saturating_add(1));
+                check_range(self.sb, addr, end.saturating_sub(self.start(index)))?;
+                Ok(Target::Mapped { device_id, addr })
+            }
+        }
+    }
+
+    /// Whether chunk `index` with `record` continues, without a gap, an extent
+    /// that starts at chunk `first` with `target`.
+    #[inline]
+    fn continues(&self, first: u64, target: Target, index: u64, record: Record) -> bool {
+        let Ok(next) = self.target(index, record) else {
+            // Its own defect is told when its own bytes are asked for.
+            return false;
+        };
+        match (target, next) {
+            (Target::Hole, Target::Hole) => true,
+            (
+                Target::Mapped { device_id, addr },
+                Target::Mapped {
+                    device_id: next_id,
+                    addr: next_addr,
+                },
+            ) => {
+                let gap = self.start(index).saturating_sub(self.start(first));
+                device_id == next_id && addr.checked_add(gap) == Some(next_addr)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The chunk of `pos`, and those behind it that continue it (section 5.4).
+fn map_chunks<S: Source>(
+    src: &S,
+    sb: &SuperBlock,
+    inode: &Inode,
+    pos: u64,
+    want: u64,
+) -> Result<Extent, Error<S::Error>> {
+    let map = ChunkMap::new(sb, inode)?;
+    let first = map.index(pos);
+    // The last record that is wanted; `pos` is below the size.
+    let last_byte = pos
+        .saturating_add(want.saturating_sub(1))
+        .min(inode.size.saturating_sub(1));
+    let last = map.index(last_byte);
+
+    let mut target = None;
+    let mut next = first;
+    let mut buf = [0; BATCH];
+    'batches: for _ in 0..MAX_BATCHES {
+        let left = match last.checked_sub(next) {
+            Some(more) => more.saturating_add(1).saturating_mul(map.unit),
+            None => break,
+        };
+        let len = left.min(BATCH as u64) as usize;
+        let records = buf.get_mut(..len).unwrap_or_default();
+        if let Err(error) = map.read(src, next, records) {
+            if target.is_none() {
+                return Err(error);
+            }
+            break;
+        }
+        let mut rest = &*records;
+        while !rest.is_empty() {
+            let record = if map.unit == 8 {
+                let Some((record, tail)) = rest.split_first_chunk() else {
+                    break 'batches;
+                };
+                rest = tail;
+                map.decode8(*record)
+            } else {
+                let Some((record, tail)) = rest.split_first_chunk() else {
+                    break 'batches;
+                };
+                rest = tail;
+                ChunkMap::decode4(*record)
+            };
+            match target {
+                None => target = Some(map.target(next, record)?),
+                Some(target) if map.continues(first, target, next, record) => {}
+                Some(_) => break 'batches,
+            }
+            next = next.saturating_add(1);
+        }
+    }
+
+    let start = map.start(first);
+    Ok(Extent {
+        start,
+        len: map.start(next).saturating_sub(start),
+        target: target.ok_or(Defect::AddressOverflow)?,
+    })
+}

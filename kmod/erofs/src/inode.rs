@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes: what a nid says about itself (section 4).
+
+use zerocopy::little_endian::{I64, U16, U32, U64};
+use zerocopy::FromBytes as _;
+use zerocopy_derive::{FromBytes, Immutable, KnownLayout, Unaligned};
+
+use crate::{Defect, Error, Source, Space, SuperBlock};
+
+/// Size of a compact inode, and of the first half of an extended one.
+const HALF: usize = 32;
+/// Size of the attribute header, in bytes.
+pub(crate) const XATTR_HEADER: u64 = 12;
+
+/// Bits of `i_format` (section 4.1).
+mod format {
+    pub(super) const EXTENDED: u16 = 1;
+    pub(super) const LAYOUT_SHIFT: u32 = 1;
+    pub(super) const LAYOUT_MASK: u16 = 7;
+    /// `DOT_OMITTED` of a directory, `NLINK_1` of another compact inode.
+    pub(super) const BIT4: u16 = 0x10;
+    pub(super) const KNOWN: u16 = 0x1f;
+}
+
+/// Bits of the chunk format (section 5.4).
+pub(crate) mod chunk {
+    /// Log2 of the blocks in a chunk.
+    pub(crate) const BITS_MASK: u16 = 0x1f;
+    /// Records are 8 bytes and name a device.
+    pub(crate) const INDEXES: u16 = 0x20;
+    /// Records carry 48-bit block addresses.
+    pub(crate) const BIT48: u16 = 0x40;
+    pub(super) const KNOWN: u16 = 0x7f;
+}
+
+/// File types in `i_mode`.
+mod mode {
+    pub(super) const MASK: u16 = 0o170_000;
+    pub(super) const FIFO: u16 = 0o010_000;
+    pub(super) const CHR: u16 = 0o020_000;
+    pub(super) const DIR: u16 = 0o040_000;
+    pub(super) const BLK: u16 = 0o060_000;
+    pub(super) const REG: u16 = 0o100_000;
+    pub(super) const LNK: u16 = 0o120_000;
+    pub(super) const SOCK: u16 = 0o140_000;
+}
+
+/// The 32 bytes of a compact inode. The fields up to `u` are also those of an
+/// extended one, but for its longer size.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Compact {
+    format: U16,
+    xattr_icount: U16,
+    mode: U16,
+    /// Links, or bits 32-47 of the start block.
+    nb: U16,
+    size: U32,
+    mtime: U32,
+    /// Start block, device number, or chunk format.
+    u: U32,
+    ino: U32,
+    uid: U16,
+    gid: U16,
+    reserved: U32,
+}
+
+/// The first 32 bytes of an extended inode.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct ExtendedHead {
+    format: U16,
+    xattr_icount: U16,
+    mode: U16,
+    nb: U16,
+    size: U64,
+    u: U32,
+    ino: U32,
+    uid: U32,
+    gid: U32,
+}
+
+/// The last 32 bytes of an extended inode.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct ExtendedTail {
+    mtime: I64,
+    mtime_nsec: U32,
+    nlink: U32,
+    reserved: [u8; 16],
+}
+
+/// How an inode's data is stored. Compressed layouts never get this far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One run of blocks, or one hole.
+    FlatPlain,
+    /// One run of blocks, and a tail behind the inode.
+    FlatInline,
+    /// A map of chunks behind the inode.
+    ChunkBased,
+}
+
+/// The start block of an inode whose whole data is a hole. It is no 48-bit
+/// number, so no start block is taken for it.
+const NULL_START: u64 = u64::MAX;
+
+/// An inode that passed every check of section 4.4 (but for the bytes of a
+/// fast symbolic link, see [`Inode::fast_symlink`]).
+///
+/// It is 64 bytes, to be embedded in the kernel's inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inode {
+    /// The nid it was read from.
+    pub nid: u64,
+    /// Bytes of data, at most 2^63 - 1.
+    pub size: u64,
+    /// Seconds since 1970; access and change times are the same.
+    pub mtime: i64,
+    /// Offset of what follows the attributes, in the inode's own space.
+    base: u64,
+    /// Start block, [`NULL_START`], device number or chunk format.
+    start: u64,
+    /// Nanoseconds of `mtime`, not checked: may be 10^9 or more.
+    pub mtime_nsec: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Links; 0 is accepted.
+    pub nlink: u32,
+    /// Type and permissions, as in `st_mode`; the type is a known one.
+    pub mode: u16,
+    /// 0 = no attributes, else their area is 12 + 4 * (n - 1) bytes.
+    xattr_icount: u16,
+    /// How the data is stored.
+    pub layout: Layout,
+    /// Whether a directory leaves out its "." entry.
+    pub dot_omitted: bool,
+}
+
+/// The fields that both versions have, at their full widths.
+struct Fields {
+    format: u16,
+    xattr_icount: u16,
+    mode: u16,
+    nb: u16,
+    u: u32,
+    size: u64,
+    mtime: i64,
+    mtime_nsec: u32,
+    uid: u32,
+    gid: u32,
+    /// Only an extended inode has a full one; else `nb` tells.
+    nlink: Option<u32>,
+    body: u64,
+}
+
+impl Inode {
+    /// Reads and checks the inode `nid`.
+    ///
+    /// # Errors
+    ///
+    /// The first check of section 4.4 that fails. A compressed inode is
+    /// [`Defect::Compressed`] (EOPNOTSUPP) when nothing else is wrong with it.
+    pub fn read<S: Source>(src: &S, sb: &SuperBlock, nid: u64) -> Result<Self, Error<S::Error>> {
+        let (space, offset) = sb.nid_location(nid)?;
+        let mut head = [0; HALF];
+        src.read(space, offset, &mut head)?;
+
+        // Its first byte decides the size of an inode; a compact one may be the
+        // last thing in the image.
+        let extended = u16::from(head.first().copied().unwrap_or(0)) & format::EXTENDED != 0;
+        let fields = if extended {
+            let mut tail = [0; HALF];
+            let offset = offset.checked_add(HALF as u64).ok_or(Defect::NidOverflow)?;
+            src.read(space, offset, &mut tail)?;
+            Fields::extended(&head, &tail)
+        } else {
+            Fields::compact(&head, sb)
+        };
+        // The sizes are equal and nothing needs aligning: never `None`.
+        let fields = fields.ok_or(Defect::OutsideImage)?;
+        Ok(Self::from_fields(&fields, nid, offset)?)
+    }
+
+    /// Checks the fields, in the order of section 4.4.
+    #[inline]
+    fn from_fields(f: &Fields, nid: u64, offset: u64) -> Result<Self, Defect> {
+        if f.format & !format::KNOWN != 0 {
+            return Err(Defect::InodeFormat);
+        }
+        let layout = match (f.format >> format::LAYOUT_SHIFT) & format::LAYOUT_MASK {
+            0 => Ok(Layout::FlatPlain),
+            2 => Ok(Layout::FlatInline),
+            4 => Ok(Layout::ChunkBased),
+            // Said only when nothing else is wrong.
+            1 | 3 => Err(Defect::Compressed),
+            _ => return Err(Defect::InodeLayout),
+        };
+        if f.size > i64::MAX as u64 {
+            return Err(Defect::NegativeSize);
+        }
+        let file_type = f.mode & mode::MASK;
+        if !matches!(
+            file_type,
+            mode::REG | mode::DIR | mode::LNK | mode::CHR | mode::BLK | mode::FIFO | mode::SOCK
+        ) {
+            return Err(Defect::InodeType);
+        }
+        let layout = layout?;
+
+        let is_dir = file_type == mode::DIR;
+        let bit4 = f.format & format::BIT4 != 0;
+        let (nlink, hi, null) = match f.nlink {
+            Some(nlink) => (nlink, f.nb, (1u64 << 48) - 1),
+            None if bit4 && !is_dir => (1, f.nb, (1u64 << 48) - 1),
+            None => (u32::from(f.nb), 0, u64::from(u32::MAX)),
+        };
+        let block = u64::from(f.u) | u64::from(hi) << 32;
+        let start = match layout {
+            _ if matches!(file_type, mode::CHR | mode::BLK) => u64::from(f.u),
+            Layout::FlatPlain if block == null => NULL_START,
+            Layout::FlatPlain | Layout::FlatInline => block,
+            Layout::ChunkBased => u64::from(f.u) & 0xffff,
+        };
+        if layout == Layout::ChunkBased && f.u as u16 & !chunk::KNOWN != 0 {
+            return Err(Defect::ChunkFormat);
+        }
+        let base = offset
+            .checked_add(f.body)
+            .and_then(|end| end.checked_add(xattr_area(f.xattr_icount)))
+            .ok_or(Defect::NidOverflow)?;
+
+        Ok(Self {
+            nid,
+            size: f.size,
+            mtime: f.mtime,
+            base,
+            start,
+            mtime_nsec: f.mtime_nsec,
+            uid: f.uid,
+            gid: f.gid,
+            nlink,
+            mode: f.mode,
+            xattr_icount: f.xattr_icount,
+            layout,
+            dot_omitted: is_dir && bit4,
+        })
+    }
+
+    /// Whether it is a directory.
+    #[inline]
+    pub fn is_dir(&self) -> bool {
+        self.mode & mode::MASK == mode::DIR
+    }
+
+    /// Whether it is a regular file.
+    #[inline]
+    pub fn is_regular(&self) -> bool {
+        self.mode & mode::MASK == mode::REG
+    }
+
+    /// Whether it is a symbolic link.
+    #[inline]
+    pub fn is_symlink(&self) -> bool {
+        self.mode & mode::MASK == mode::LNK
+    }
+
+    /// Major (12 bits) and minor (20 bits) number of a character or block
+    /// device, (0, 0) for all else (section 8).
+    #[inline]
+    pub fn rdev(&self) -> (u32, u32) {
+        if !matches!(self.mode & mode::MASK, mode::CHR | mode::BLK) {
+            return (0, 0);
+        }
+        let v = self.start as u32;
+        ((v & 0xf_ff00) >> 8, (v & 0xff) | ((v >> 12) & 0xf_ff00))
+    }
+
+    /// `st_blocks`: the size rounded up to a block, in units of 512 bytes.
+    #[inline]
+    pub fn sectors(&self, sb: &SuperBlock) -> u64 {
+        // The size is below 2^63, so rounding it up stays below 2^64.
+        sb.round_up(self.size).unwrap_or(0) >> 9
+    }
+
+    /// The space the inode and all that trails it live in.
+    #[inline]
+    pub fn space(&self) -> Space {
+        if self.nid >> 63 == 0 {
+            Space::Primary
+        } else {
+            Space::Metabox
+        }
+    }
+
+    /// Offset, in [`Self::space`], of what follows the attributes: the inline
+    /// tail or the chunk map.
+    #[inline]
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Bytes of the attribute area, 0 when there are no attributes.
+    #[inline]
+    pub(crate) fn xattr_size(&self) -> u64 {
+        xattr_area(self.xattr_icount)
+    }
+
+    /// Whether the inode has an attribute area at all.
+    #[inline]
+    pub fn has_xattrs(&self) -> bool {
+        self.xattr_icount != 0
+    }
+
+    /// First block of a flat file, or `None` when all of it is a hole.
+    #[inline]
+    pub(crate) fn start_block(&self) -> Option<u64> {
+        (self.start != NULL_START).then_some(self.start)
+    }
+
+    /// The chunk format; only the bits of [`chunk`] can be set.
+    #[inline]
+    pub(crate) fn chunk_format(&self) -> u16 {
+        self.start as u16
+    }
+
+    /// Where a fast symbolic link's target is: space, offset and bytes (section
+    /// 7). `None` for a slow link, whose target is in its data, and for
+    /// anything but a link.
+    ///
+    /// The bytes must pass [`check_fast_symlink`] before the inode is shown to
+    /// anyone. They are fewer than a block.
+    pub fn fast_symlink(&self, sb: &SuperBlock) -> Option<(Space, u64, u32)> {
+        if !self.is_symlink() || self.layout != Layout::FlatInline {
+            return None;
+        }
+        // Offset of the body's end within the block of its last byte: 1 to BS.
+        let body_end = self.base.checked_sub(self.xattr_size())?;
+        let in_block = (body_end.checked_sub(1)? & sb.block_mask()).checked_add(1)?;
+        let end = in_block
+            .checked_add(self.xattr_size())?
+            .checked_add(self.size)?;
+        if end > u64::from(sb.block_size()) {
+            return None;
+        }
+        Some((self.space(), self.base, u32::try_from(self.size).ok()?))
+    }
+}
+
+/// Checks the target of a fast symbolic link.
+///
+/// # Errors
+///
+/// [`Defect::EmptySymlink`], [`Defect::SymlinkNul`].
+pub fn check_fast_symlink(target: &[u8]) -> Result<(), Defect> {
+    if target.is_empty() {
+        Err(Defect::EmptySymlink)
+    } else if target.contains(&0) {
+        Err(Defect::SymlinkNul)
+    } else {
+        Ok(())
+    }
+}
+
+impl Fields {
+    #[inline]
+    fn compact(bytes: &[u8; HALF], sb: &SuperBlock) -> Option<Self> {
+        let raw = Compact::ref_from_bytes(bytes).ok()?;
+        Some(Self {
+            format: raw.format.get(),
+            xattr_icount: raw.xattr_icount.get(),
+            mode: raw.mode.get(),
+            nb: raw.nb.get(),
+            u: raw.u.get(),
+            size: u64::from(raw.size.get()),
+            // An epoch near the end of time wraps, as it does in C.
+            mtime: sb.epoch().wrapping_add(i64::from(raw.mtime.get())),
+            mtime_nsec: sb.fixed_nsec(),
+            uid: u32::from(raw.uid.get()),
+            gid: u32::from(raw.gid.get()),
+            nlink: None,
+            body: HALF as u64,
+        })
+    }
+
+    #[inline]
+    fn extended(head: &[u8; HALF], tail: &[u8; HALF]) -> Option<Self> {
+        let raw = ExtendedHead::ref_from_bytes(head).ok()?;
+        let tail = ExtendedTail::ref_from_bytes(tail).ok()?;
+        Some(Self {
+            format: raw.format.get(),
+            xattr_icount: raw.xattr_icount.get(),
+            mode: raw.mode.get(),
+            nb: raw.nb.get(),
+            u: raw.u.get(),
+            size: raw.size.get(),
+            mtime: tail.mtime.get(),
+            mtime_nsec: tail.mtime_nsec.get(),
+            uid: raw.uid.get(),
+            gid: raw.gid.get(),
+            nlink: Some(tail.nlink.get()),
+            body: 2 * HALF as u64,
+        })
+    }
+}
+
+/// Bytes of the attribute area (section 4).
+#[inline]
+fn xattr_area(icount: u16) -> u64 {
+    match u64::from(icount).checked_sub(1) {
+        None => 0,
+        // At most 12 + 4 * 65534.
+        Some(words) => XATTR_HEADER.wrapping_add(words << 2),
+    }
+}

@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The superblock: where the parts of an image begin (section 2).
+
+use zerocopy::little_endian::{I64, U16, U32, U64};
+use zerocopy::FromBytes as _;
+use zerocopy_derive::{FromBytes, Immutable, KnownLayout, Unaligned};
+
+use crate::{checksum, Defect, DeviceSlot, Space};
+
+/// Byte offset of the superblock in the primary device.
+const OFFSET: usize = 1024;
+const MAGIC: u32 = 0xe0f5_e1e2;
+/// Size without extension slots, in bytes.
+const BASE_SIZE: u32 = 128;
+/// Size of one extension slot, in bytes.
+const EXT_SLOT_SIZE: u32 = 16;
+/// Log2 of the space between two nids, in bytes.
+const NID_BITS: u32 = 5;
+/// The bit of a nid that sends it to the metabox.
+const NID_METABOX: u64 = 1 << 63;
+/// The last byte that a file offset can name.
+const MAX_OFFSET: u64 = i64::MAX as u64;
+/// Size of a device table slot, in bytes.
+const DEVICE_SLOT_SIZE: u64 = 128;
+
+/// Bits of `feature_compat` (section 2.2).
+mod compat {
+    pub(super) const SB_CHKSUM: u32 = 0x01;
+    pub(super) const XATTR_FILTER: u32 = 0x04;
+    pub(super) const SHARED_EA_IN_METABOX: u32 = 0x08;
+    pub(super) const PLAIN_XATTR_PFX: u32 = 0x10;
+    pub(super) const ISHARE_XATTRS: u32 = 0x20;
+}
+
+/// Bits of `feature_incompat` (section 2.2).
+mod incompat {
+    pub(super) const DEVICE_TABLE: u32 = 0x008;
+    pub(super) const FRAGMENTS: u32 = 0x020;
+    pub(super) const BIT48: u32 = 0x080;
+    pub(super) const METABOX: u32 = 0x100;
+    pub(super) const KNOWN: u32 = 0x1ff;
+}
+
+/// The superblock's bytes.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Raw {
+    magic: U32,
+    checksum: U32,
+    feature_compat: U32,
+    blkszbits: u8,
+    sb_extslots: u8,
+    /// The 16-bit root nid, or bits 32-47 of the block count.
+    root_or_blocks_hi: U16,
+    inos: U64,
+    epoch: I64,
+    fixed_nsec: U32,
+    blocks_lo: U32,
+    meta_blkaddr: U32,
+    xattr_blkaddr: U32,
+    uuid: [u8; 16],
+    volume_name: [u8; 16],
+    feature_incompat: U32,
+    compression: U16,
+    extra_devices: U16,
+    devt_slotoff: U16,
+    dirblkbits: u8,
+    xattr_prefix_count: u8,
+    xattr_prefix_start: U32,
+    packed_nid: U64,
+    xattr_filter_reserved: u8,
+    ishare_xattr_prefix_id: u8,
+    reserved: [u8; 2],
+    build_time: U32,
+    rootnid_8b: U64,
+    reserved2: [u8; 8],
+    /// First extension slot; meaningless when `sb_extslots` is 0.
+    metabox_nid: U64,
+    reserved3: [u8; 8],
+}
+
+/// Where the table of long attribute prefixes lies (section 9.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixLocation {
+    /// The space the table is in.
+    pub space: Space,
+    /// Byte offset of the first record in that space.
+    pub offset: u64,
+    /// Number of records, 1 to 255.
+    pub count: u8,
+}
+
+/// What `statfs(2)` says of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatFs {
+    /// Bytes in a block.
+    pub block_size: u32,
+    /// Blocks of the primary and of all extra devices; none is free.
+    pub blocks: u64,
+    /// Inodes in the image.
+    pub inos: u64,
+    /// Longest name, in bytes.
+    pub name_max: u32,
+}
+
+/// A superblock that passed every check that its own bytes allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuperBlock {
+    root_nid: u64,
+    packed_nid: u64,
+    metabox_nid: u64,
+    blocks: u64,
+    inos: u64,
+    epoch: i64,
+    meta_offset: u64,
+    xattr_offset: u64,
+    uuid: [u8; 16],
+    volume_name: [u8; 16],
+    fixed_nsec: u32,
+    feature_compat: u32,
+    feature_incompat: u32,
+    xattr_prefix_start: u32,
+    size: u32,
+    extra_devices: u16,
+    devt_slotoff: u16,
+    xattr_prefix_count: u8,
+    ishare_prefix: u8,
+    block_bits: u8,
+    filter_reserved: u8,
+}
+
+impl SuperBlock {
+    /// Reads the superblock from the first `page_size` bytes of an image.
+    ///
+    /// `page_size` is a power of two of 4096 or more. Checks 2 to 9 of section
+    /// 2.5 are done, in that order; features that only matter to compression
+    /// never fail.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::ImageTooShort`] when `first_page` is shorter than a page, else
+    /// the first check that fails.
+    pub fn parse(first_page: &[u8], page_size: u32) -> Result<Self, Defect> {
+        let page = first_page
+            .get(..page_size as usize)
+            .ok_or(Defect::ImageTooShort)?;
+        let body = page.get(OFFSET..).ok_or(Defect::ImageTooShort)?;
+        let (raw, _) = Raw::ref_from_prefix(body).map_err(|_| Defect::ImageTooShort)?;
+
+        if raw.magic.get() != MAGIC {
+            return Err(Defect::BadMagic);
+        }
+        let page_bits = page_size.checked_ilog2().unwrap_or(0);
+        if !(9..=page_bits).contains(&u32::from(raw.blkszbits)) {
+            return Err(Defect::BlockSize);
+        }
+        if raw.dirblkbits != 0 {
+            return Err(Defect::DirBlockSize);
+        }
+        let compat = raw.feature_compat.get();
+        if compat & compat::SB_CHKSUM != 0 {
+            check_sum(raw, body)?;
+        }
+        let incompat = raw.feature_incompat.get();
+        if incompat & !incompat::KNOWN != 0 {
+            return Err(Defect::UnknownFeature);
+        }
+        // At most 128 + 16 * 255.
+        let size = u32::from(raw.sb_extslots)
+            .wrapping_mul(EXT_SLOT_SIZE)
+            .wrapping_add(BASE_SIZE);
+        if size as usize > body.len() {
+            return Err(Defect::SuperTooLong);
+        }
+        if compat & compat::ISHARE_XATTRS != 0
+            && raw.ishare_xattr_prefix_id >= raw.xattr_prefix_count
+        {
+            return Err(Defect::SharePrefix);
+        }
+        let metabox_nid = raw.metabox_nid.get();
+        if incompat & incompat::METABOX != 0 {
+            if size == BASE_SIZE {
+                return Err(Defect::MetaboxNoSlot);
+            }
+            if metabox_nid & NID_METABOX != 0 {
+                return Err(Defect::MetaboxNested);
+            }
+        }
+        let packed_nid = raw.packed_nid.get();
+        if incompat & incompat::FRAGMENTS != 0 && packed_nid & NID_METABOX != 0 {
+            return Err(Defect::PackedInMetabox);
+        }
+        Ok(Self::from_raw(raw, size))
+    }
+
+    /// Takes the fields out of checked bytes.
+    fn from_raw(raw: &Raw, size: u32) -> Self {
+        let incompat = raw.feature_incompat.get();
+        let blocks_lo = u64::from(raw.blocks_lo.get());
+        let root_or_hi = u64::from(raw.root_or_blocks_hi.get());
+        let wide = incompat & incompat::BIT48 != 0 && raw.rootnid_8b.get() != 0;
+        let (root_nid, blocks) = if wide {
+            (raw.rootnid_8b.get(), blocks_lo | root_or_hi << 32)
+        } else {
+            (root_or_hi, blocks_lo)
+        };
+        let bits = u32::from(raw.blkszbits);
+        let has_devices = incompat & incompat::DEVICE_TABLE != 0;
+        Self {
+            root_nid,
+            packed_nid: raw.packed_nid.get(),
+            metabox_nid: raw.metabox_nid.get(),
+            blocks,
+            inos: raw.inos.get(),
+            epoch: raw.epoch.get(),
+            // 32-bit blocks of at most 2^16 bytes stay far below 2^64.
+            meta_offset: u64::from(raw.meta_blkaddr.get()).wrapping_shl(bits),
+            xattr_offset: u64::from(raw.xattr_blkaddr.get()).wrapping_shl(bits),
+            uuid: raw.uuid,
+            volume_name: raw.volume_name,
+            fixed_nsec: raw.fixed_nsec.get(),
+            feature_compat: raw.feature_compat.get(),
+            feature_incompat: incompat,
+            xattr_prefix_start: raw.xattr_prefix_start.get(),
+            size,
+            extra_devices: if has_devices {
+                raw.extra_devices.get()
+            } else {
+                0
+            },
+            devt_slotoff: raw.devt_slotoff.get(),
+            xattr_prefix_count: raw.xattr_prefix_count,
+            ishare_prefix: raw.ishare_xattr_prefix_id,
+            block_bits: raw.blkszbits,
+            filter_reserved: raw.xattr_filter_reserved,
+        }
+    }
+
+    /// Log2 of the block size: 9 to log2 of the page size.
+    #[inline]
+    pub fn block_bits(&self) -> u32 {
+        u32::from(self.block_bits)
+    }
+
+    /// Bytes in a block.
+    #[inline]
+    pub fn block_size(&self) -> u32 {
+        1u32.wrapping_shl(self.block_bits())
+    }
+
+    /// The mask of a byte's offset within its block.
+    #[inline]
+    pub(crate) fn block_mask(&self) -> u64 {
+        u64::from(self.block_size()).wrapping_sub(1)
+    }
+
+    /// `offset` rounded up to a block, or `None` when that passes 2^64.
+    #[inline]
+    pub(crate) fn round_up(&self, offset: u64) -> Option<u64> {
+        let mask = self.block_mask();
+        Some(offset.checked_add(mask)? & !mask)
+    }
+
+    /// Nid of the root directory.
+    #[inline]
+    pub fn root_nid(&self) -> u64 {
+        self.root_nid
+    }
+
+    /// Nid of the packed inode, when the image names one.
+    ///
+    /// The C driver fails the mount when it does not load; a reader without
+    /// compression needs it only when [`Self::prefix_location`] points into it.
+    #[inline]
+    pub fn packed_nid(&self) -> Option<u64> {
+        let named = self.has_incompat(incompat::FRAGMENTS) && self.packed_nid != 0;
+        named.then_some(self.packed_nid)
+    }
+
+    /// Nid of the metabox inode, when the image has one; its bit 63 is clear.
+    #[inline]
+    pub fn metabox_nid(&self) -> Option<u64> {
+        self.has_metabox().then_some(self.metabox_nid)
+    }
+
+    /// Whether inodes can live in a metabox.
+    #[inline]
+    pub fn has_metabox(&self) -> bool {
+        self.has_incompat(incompat::METABOX)
+    }
+
+    /// Blocks of the primary device; for `statfs` only, never a bound.
+    #[inline]
+    pub fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Inodes in the image; for `statfs` only.
+    #[inline]
+    pub fn inos(&self) -> u64 {
+        self.inos
+    }
+
+    /// Seconds since 1970 that compact inodes count from.
+    #[inline]
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Nanoseconds of every compact inode's time; may be 10^9 or more.
+    #[inline]
+    pub fn fixed_nsec(&self) -> u32 {
+        self.fixed_nsec
+    }
+
+    /// The image's UUID, or `None` when it is all zero.
+    #[inline]
+    pub fn uuid(&self) -> Option<&[u8; 16]> {
+        self.uuid.iter().any(|b| *b != 0).then_some(&self.uuid)
+    }
+
+    /// The volume label up to its first NUL, 0 to 16 bytes.
+    #[inline]
+    pub fn label(&self) -> &[u8] {
+        let mut parts = self.volume_name.split(|b| *b == 0);
+        parts.next().unwrap_or_default()
+    }
+
+    /// Size of the superblock with its extension slots, in bytes.
+    #[inline]
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// `feature_compat`, for showing.
+    #[inline]
+    pub fn feature_compat(&self) -> u32 {
+        self.feature_compat
+    }
+
+    /// `feature_incompat`, for showing; no unknown bit is set.
+    #[inline]
+    pub fn feature_incompat(&self) -> u32 {
+        self.feature_incompat
+    }
+
+    /// Number of slots in the device table.
+    #[inline]
+    pub fn extra_devices(&self) -> u16 {
+        self.extra_devices
+    }
+
+    /// Byte offset in the primary device of the slot of device id
+    /// `index + 1`, or `None` past the last slot. A slot is 128 bytes.
+    pub fn device_slot_offset(&self, index: u16) -> Option<u64> {
+        if index >= self.extra_devices {
+            return None;
+        }
+        let slot = u64::from(self.devt_slotoff).checked_add(u64::from(index))?;
+        slot.checked_mul(DEVICE_SLOT_SIZE)
+    }
+
+    /// The bits of a chunk index's device id that count (section 3).
+    #[inline]
+    pub fn device_id_mask(&self) -> u16 {
+        // One less than the next power of two above the highest id.
+        u16::MAX
+            .checked_shr(self.extra_devices.leading_zeros())
+            .unwrap_or(0)
+    }
+
+    /// Whether device slots carry the high words of their addresses.
+    #[inline]
+    pub(crate) fn has_wide_slots(&self) -> bool {
+        self.has_incompat(incompat::BIT48)
+    }
+
+    /// Where the inode `nid` starts (section 1).
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::NoMetabox`] when bit 63 is set and the image has no metabox,
+    /// [`Defect::NidOverflow`] when the offset does not fit 63 bits (the C
+    /// driver wraps).
+    #[inline]
+    pub fn nid_location(&self, nid: u64) -> Result<(Space, u64), Defect> {
+        let (space, base) = if nid & NID_METABOX == 0 {
+            (Space::Primary, self.meta_offset)
+        } else if self.has_metabox() {
+            (Space::Metabox, 0)
+        } else {
+            return Err(Defect::NoMetabox);
+        };
+        let low = nid & !NID_METABOX;
+        if low > MAX_OFFSET >> NID_BITS {
+            return Err(Defect::NidOverflow);
+        }
+        match base.checked_add(low << NID_BITS) {
+            Some(offset) if offset <= MAX_OFFSET => Ok((space, offset)),
+            _ => Err(Defect::NidOverflow),
+        }
+    }
+
+    /// The inode number that user space sees for `nid` (section 1).
+    #[inline]
+    pub fn ino(&self, nid: u64) -> u64 {
+        if !self.has_metabox() {
+            return nid;
+        }
+        ((nid << 1) & (u64::MAX << 32)) | (nid & 0x7fff_ffff) | ((nid >> 63) << 31)
+    }
+
+    /// The space that holds shared attributes, and the byte offset of id 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::NoMetabox`] when they are in a metabox that is not there.
+    pub fn shared_xattrs(&self) -> Result<(Space, u64), Defect> {
+        if self.feature_compat & compat::SHARED_EA_IN_METABOX == 0 {
+            Ok((Space::Primary, self.xattr_offset))
+        } else if self.has_metabox() {
+            Ok((Space::Metabox, self.xattr_offset))
+        } else {
+            Err(Defect::NoMetabox)
+        }
+    }
+
+    /// Where the long attribute prefixes are; `None` when there are none.
+    pub fn prefix_location(&self) -> Option<PrefixLocation> {
+        if self.xattr_prefix_count == 0 {
+            return None;
+        }
+        let space = if self.feature_compat & compat::PLAIN_XATTR_PFX != 0 {
+            Space::Primary
+        } else if self.has_metabox() {
+            Space::Metabox
+        } else if self.packed_nid().is_some() {
+            Space::Packed
+        } else {
+            Space::Primary
+        };
+        Some(PrefixLocation {
+            space,
+            offset: u64::from(self.xattr_prefix_start) << 2,
+            count: self.xattr_prefix_count,
+        })
+    }
+
+    /// Whether the name filters of inodes may be believed (section 9.3).
+    #[inline]
+    pub fn has_xattr_filter(&self) -> bool {
+        self.feature_compat & compat::XATTR_FILTER != 0 && self.filter_reserved == 0
+    }
+
+    /// The prefix whose attribute holds content fingerprints, if any.
+    pub fn share_prefix(&self) -> Option<u8> {
+        (self.feature_compat & compat::ISHARE_XATTRS != 0).then_some(self.ishare_prefix)
+    }
+
+    /// The numbers for `statfs(2)`; `slots` is the device table.
+    pub fn statfs(&self, slots: &[DeviceSlot]) -> StatFs {
+        StatFs {
+            block_size: self.block_size(),
+            blocks: slots
+                .iter()
+                .fold(self.blocks, |sum, slot| sum.saturating_add(slot.blocks)),
+            inos: self.inos,
+            name_max: 255,
+        }
+    }
+
+    #[inline]
+    fn has_incompat(&self, bit: u32) -> bool {
+        self.feature_incompat & bit != 0
+    }
+}
+
+/// Compares the checksum with the bytes it covers (section 2.3).
+fn check_sum(raw: &Raw, body: &[u8]) -> Result<(), Defect> {
+    let block = 1usize.wrapping_shl(u32::from(raw.blkszbits));
+    let length = match block.checked_sub(OFFSET) {
+        None | Some(0) => block,
+        Some(length) => length,
+    };
+    let covered = body.get(8..length).ok_or(Defect::ImageTooShort)?;
+    if checksum::crc32c(checksum::SEED, covered) == raw.checksum.get() {
+        Ok(())
+    } else {
+        Err(Defect::SuperChecksum)
+    }
+}
