@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The drive that carries images into the guest: an ext4 file system in a file.
+//!
+//! The images must lie on a real disk file system there: a file-backed mount reads them through
+//! that file system's page cache, and what it does at a hole or at the end of the file is part of
+//! what is tested.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::command;
+use super::store::{Key, Store};
+use super::ImageSpec;
+
+/// Where the guest mounts the drive.
+pub const MOUNT_POINT: &str = "/run/ondine/images";
+
+/// The image files of `specs` as the guest will see them, and the drive that holds them.
+#[derive(Clone, Debug)]
+pub struct Drive {
+    /// The file to attach as a block device.
+    pub file: PathBuf,
+    /// For each image its primary's and its devices' paths in the guest.
+    pub paths: Vec<(String, Vec<String>)>,
+}
+
+/// Packs `specs` into one drive.
+///
+/// # Errors
+/// Those of mkfs.ext4 and of the file system.
+pub fn pack(store: &Store, specs: &[ImageSpec]) -> Result<Drive> {
+    let mut key = Key::new("drive 1");
+    let mut total = 0;
+    let mut paths = Vec::new();
+    for (n, spec) in specs.iter().enumerate() {
+        let place = |slot: usize| format!("{n:03}/{slot}");
+        let at = |slot: usize| format!("{MOUNT_POINT}/{}", place(slot));
+        for file in files(spec) {
+            let meta = fs::metadata(file).with_context(|| format!("no {}", file.display()))?;
+            total += meta.len();
+            key = key
+                .with(place(0).as_bytes())
+                .with(file.as_os_str().as_encoded_bytes());
+            for word in [meta.size(), meta.ino()] {
+                key = key.with(&word.to_le_bytes());
+            }
+            for word in [meta.mtime(), meta.mtime_nsec()] {
+                key = key.with(&word.to_le_bytes());
+            }
+        }
+        paths.push((at(0), (1..=spec.devices.len()).map(at).collect()));
+    }
+    let entry = store.entry("drives", "images", &key, |draft| {
+        let staged = draft.join("staged");
+        for (n, spec) in specs.iter().enumerate() {
+            let dir = staged.join(format!("{n:03}"));
+            fs::create_dir_all(&dir)?;
+            for (slot, file) in files(spec).enumerate() {
+                link(file, &dir.join(slot.to_string()))?;
+            }
+        }
+        format(
+            &draft.join("drive"),
+            Some(&staged),
+            total + total / 16 + (64 << 20),
+        )?;
+        Ok(fs::remove_dir_all(&staged)?)
+    })?;
+    Ok(Drive {
+        file: entry.join("drive"),
+        paths,
+    })
+}
+
+/// A new ext4 file system of `bytes`, holding the tree `from`.
+///
+/// # Errors
+/// Those of mkfs.ext4.
+pub fn format(drive: &Path, from: Option<&Path>, bytes: u64) -> Result<()> {
+    File::create(drive)?.set_len(bytes)?;
+    let mut tool = Command::new("mkfs.ext4");
+    tool.env(
+        "PATH",
+        format!(
+            "{}:/usr/sbin:/sbin",
+            std::env::var("PATH").unwrap_or_default()
+        ),
+    )
+    .args([
+        "-q",
+        "-F",
+        "-b",
+        "4096",
+        "-m",
+        "0",
+        "-O",
+        "^has_journal",
+        "-E",
+        "lazy_itable_init=0",
+    ]);
+    if let Some(from) = from {
+        tool.arg("-d").arg(from);
+    }
+    command::run(tool.arg(drive))?;
+    Ok(())
+}
+
+fn files(spec: &ImageSpec) -> impl Iterator<Item = &PathBuf> {
+    std::iter::once(&spec.primary).chain(&spec.devices)
+}
+
+fn link(from: &Path, to: &Path) -> Result<()> {
+    let from = from.canonicalize()?;
+    if fs::hard_link(&from, to).is_err() {
+        // Another file system: its bytes, then.
+        fs::copy(&from, to)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The default input: a Debian minbase root tree, from the mirror that this system uses itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+
+use super::command;
+use super::extras;
+use super::store::{Key, Store};
+
+/// The release that every machine builds its tree from.
+const SUITE: &str = "bookworm";
+/// Times of what the bootstrap itself writes (the day of the release), so that two trees agree.
+const EPOCH: &str = "1686355200";
+
+/// The root tree, ready to be put into images: Debian's files and those of [`extras`].
+///
+/// # Errors
+/// When the bootstrap or the unpacking fails: no network, not root, no space.
+pub fn tree(store: &Store) -> Result<PathBuf> {
+    let archive = archive(store)?;
+    let key = Key::new("tree")
+        .with(archive.as_os_str().as_encoded_bytes())
+        .with(extras::VERSION);
+    let entry = store.entry("trees", "minbase", &key, |draft| {
+        let root = draft.join("root");
+        fs::create_dir(&root)?;
+        command::run(
+            Command::new("tar")
+                .args(["--extract", "--preserve-permissions", "--numeric-owner"])
+                .args(["--xattrs", "--xattrs-include=*", "--file"])
+                .arg(archive.join("root.tar"))
+                .arg("--directory")
+                .arg(&root),
+        )?;
+        extras::add(&root)
+    })?;
+    Ok(entry.join("root"))
+}
+
+fn archive(store: &Store) -> Result<PathBuf> {
+    let key = Key::new("minbase 1")
+        .with(SUITE.as_bytes())
+        .with(EPOCH.as_bytes());
+    store.entry("trees", "archive", &key, |draft| {
+        eprintln!("  bootstrapping Debian {SUITE} (minbase): about a minute");
+        let sources = sources(Path::new("/etc/apt"), SUITE)?;
+        command::feed(
+            Command::new("mmdebstrap")
+                .args(["--quiet", "--variant=minbase", "--mode=root"])
+                .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
+                .env("SOURCE_DATE_EPOCH", EPOCH)
+                .arg(SUITE)
+                .arg(draft.join("root.tar"))
+                .arg("-"),
+            &sources,
+        )?;
+        Ok(())
+    })
+}
+
+/// The one-line entries of the system's own apt configuration for `suite`.
+fn sources(etc: &Path, suite: &str) -> Result<String> {
+    let mut texts = Vec::new();
+    let parts = fs::read_dir(etc.join("sources.list.d"))
+        .into_iter()
+        .flatten();
+    for path in parts
+        .flatten()
+        .map(|e| e.path())
+        .chain([etc.join("sources.list")])
+    {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("sources") => texts.push(stanzas(&fs::read_to_string(&path)?, suite)),
+            Some("list") if path.exists() => texts.push(lines(&fs::read_to_string(&path)?, suite)),
+            _ => {}
+        }
+    }
+    let found = texts.concat();
+    if found.is_empty() {
+        bail!(
+            "{} names no source for {suite}: add the mirror's `deb` line for it",
+            etc.display()
+        );
+    }
+    Ok(found)
+}
+
+/// Entries of a file in the deb822 form.
+fn stanzas(text: &str, suite: &str) -> String {
+    let mut out = String::new();
+    for stanza in text.split("\n\n") {
+        let field = |name: &str| {
+            stanza
+                .lines()
+                .filter(|l| !l.starts_with('#'))
+                .find_map(|line| {
+                    let (key, value) = line.split_once(':')?;
+                    key.eq_ignore_ascii_case(name)
+                        .then(|| value.trim().to_owned())
+                })
+        };
+        let has = |name: &str, word: &str| {
+            field(name).is_some_and(|v| v.split_whitespace().any(|w| w == word))
+        };
+        let off = field("Enabled").is_some_and(|v| v == "no");
+        if off || !has("Types", "deb") || !has("Suites", suite) || !has("Components", "main") {
+            continue;
+        }
+        let signed = match field("Signed-By").filter(|v| v.starts_with('/')) {
+            Some(ring) => format!("[signed-by={ring}] "),
+            None => String::new(),
+        };
+        for uri in field("URIs").unwrap_or_default().split_whitespace() {
+            out.push_str(&format!("deb {signed}{uri} {suite} main\n"));
+        }
+    }
+    out
+}
+
+/// Entries of a file in the one-line form.
+fn lines(text: &str, suite: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let Some(place) = words.iter().position(|w| *w == suite) else {
+            continue;
+        };
+        if words[0] == "deb" && words[place..].contains(&"main") {
+            out.push_str(&format!("{} main\n", words[..=place].join(" ")));
+        }
+    }
+    out
+}
+
+/// The bytes of all regular files below `root`, and the number of its entries.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn weigh(root: &Path) -> Result<(u64, u64)> {
+    let (mut bytes, mut entries) = (0, 0);
+    let mut left = vec![root.to_owned()];
+    while let Some(dir) = left.pop() {
+        for entry in fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
+            let entry = entry?;
+            let meta = entry.metadata()?;
+            entries += 1;
+            if meta.is_dir() {
+                left.push(entry.path());
+            } else if meta.is_file() {
+                bytes += meta.len();
+            }
+        }
+    }
+    Ok((bytes, entries))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_apt_sources_are_understood() {
+        let modern = "Types: deb deb-src\n# a comment: x\nURIs: http://m.example/debian\nSuites: bookworm bookworm-updates\nComponents: main contrib\nSigned-By: /k.gpg\n\nTypes: deb\nURIs: http://m.example/security\nSuites: bookworm-security\nComponents: main\n";
+        assert_eq!(
+            stanzas(modern, "bookworm"),
+            "deb [signed-by=/k.gpg] http://m.example/debian bookworm main\n"
+        );
+        let old = "# deb http://no.example/ bookworm main\ndeb [arch=amd64] http://m.example/debian bookworm main non-free\ndeb http://m.example/debian sid main\n";
+        assert_eq!(
+            lines(old, "bookworm"),
+            "deb [arch=amd64] http://m.example/debian bookworm main\n"
+        );
+    }
+}
