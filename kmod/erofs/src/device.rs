@@ -4,24 +4,11 @@
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::FromBytes as _;
-use zerocopy_derive::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use crate::{Defect, SuperBlock};
+use crate::{raw, Defect, SuperBlock};
 
 /// No address of this many blocks or more exists.
 const MAX_BLOCKS: u64 = 1 << 48;
-
-/// The slot's bytes.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Raw {
-    tag: [u8; 64],
-    blocks_lo: U32,
-    uniaddr_lo: U32,
-    blocks_hi: U16,
-    uniaddr_hi: U16,
-    reserved: [u8; 52],
-}
 
 /// One slot of the device table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +28,7 @@ impl DeviceSlot {
             let hi = if wide { u64::from(hi.get()) } else { 0 };
             u64::from(lo.get()) | hi << 32
         };
-        match Raw::ref_from_bytes(bytes) {
+        match raw::DeviceSlot::ref_from_bytes(bytes) {
             Ok(raw) => Self {
                 blocks: join(raw.blocks_lo, raw.blocks_hi),
                 uniaddr: join(raw.uniaddr_lo, raw.uniaddr_hi),

@@ -3,7 +3,7 @@
 //! Extents: where the bytes of a file are (section 5).
 
 use crate::device::{bytes, check_range};
-use crate::inode::chunk;
+use crate::raw::chunk;
 use crate::{Defect, Error, Inode, Layout, Source, Space, SuperBlock};
 
 /// Bytes of chunk records fetched by one read of the source.

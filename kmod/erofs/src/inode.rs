@@ -2,94 +2,17 @@
 
 //! Inodes: what a nid says about itself (section 4).
 
-use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::FromBytes as _;
-use zerocopy_derive::{FromBytes, Immutable, KnownLayout, Unaligned};
 
+use crate::raw::{self, chunk, format, mode};
 use crate::{Defect, Error, Source, Space, SuperBlock};
 
 /// Size of a compact inode, and of the first half of an extended one.
 const HALF: usize = 32;
+/// Size of an extended inode.
+const FULL: u64 = 64;
 /// Size of the attribute header, in bytes.
 pub(crate) const XATTR_HEADER: u64 = 12;
-
-/// Bits of `i_format` (section 4.1).
-mod format {
-    pub(super) const EXTENDED: u16 = 1;
-    pub(super) const LAYOUT_SHIFT: u32 = 1;
-    pub(super) const LAYOUT_MASK: u16 = 7;
-    /// `DOT_OMITTED` of a directory, `NLINK_1` of another compact inode.
-    pub(super) const BIT4: u16 = 0x10;
-    pub(super) const KNOWN: u16 = 0x1f;
-}
-
-/// Bits of the chunk format (section 5.4).
-pub(crate) mod chunk {
-    /// Log2 of the blocks in a chunk.
-    pub(crate) const BITS_MASK: u16 = 0x1f;
-    /// Records are 8 bytes and name a device.
-    pub(crate) const INDEXES: u16 = 0x20;
-    /// Records carry 48-bit block addresses.
-    pub(crate) const BIT48: u16 = 0x40;
-    pub(super) const KNOWN: u16 = 0x7f;
-}
-
-/// File types in `i_mode`.
-mod mode {
-    pub(super) const MASK: u16 = 0o170_000;
-    pub(super) const FIFO: u16 = 0o010_000;
-    pub(super) const CHR: u16 = 0o020_000;
-    pub(super) const DIR: u16 = 0o040_000;
-    pub(super) const BLK: u16 = 0o060_000;
-    pub(super) const REG: u16 = 0o100_000;
-    pub(super) const LNK: u16 = 0o120_000;
-    pub(super) const SOCK: u16 = 0o140_000;
-}
-
-/// The 32 bytes of a compact inode. The fields up to `u` are also those of an
-/// extended one, but for its longer size.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Compact {
-    format: U16,
-    xattr_icount: U16,
-    mode: U16,
-    /// Links, or bits 32-47 of the start block.
-    nb: U16,
-    size: U32,
-    mtime: U32,
-    /// Start block, device number, or chunk format.
-    u: U32,
-    ino: U32,
-    uid: U16,
-    gid: U16,
-    reserved: U32,
-}
-
-/// The first 32 bytes of an extended inode.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct ExtendedHead {
-    format: U16,
-    xattr_icount: U16,
-    mode: U16,
-    nb: U16,
-    size: U64,
-    u: U32,
-    ino: U32,
-    uid: U32,
-    gid: U32,
-}
-
-/// The last 32 bytes of an extended inode.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct ExtendedTail {
-    mtime: I64,
-    mtime_nsec: U32,
-    nlink: U32,
-    reserved: [u8; 16],
-}
 
 /// How an inode's data is stored. Compressed layouts never get this far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,7 +291,7 @@ pub fn check_fast_symlink(target: &[u8]) -> Result<(), Defect> {
 impl Fields {
     #[inline]
     fn compact(bytes: &[u8; HALF], sb: &SuperBlock) -> Option<Self> {
-        let raw = Compact::ref_from_bytes(bytes).ok()?;
+        let raw = raw::Compact::ref_from_bytes(bytes).ok()?;
         Some(Self {
             format: raw.format.get(),
             xattr_icount: raw.xattr_icount.get(),
@@ -388,8 +311,8 @@ impl Fields {
 
     #[inline]
     fn extended(head: &[u8; HALF], tail: &[u8; HALF]) -> Option<Self> {
-        let raw = ExtendedHead::ref_from_bytes(head).ok()?;
-        let tail = ExtendedTail::ref_from_bytes(tail).ok()?;
+        let raw = raw::ExtendedHead::ref_from_bytes(head).ok()?;
+        let tail = raw::ExtendedTail::ref_from_bytes(tail).ok()?;
         Some(Self {
             format: raw.format.get(),
             xattr_icount: raw.xattr_icount.get(),
@@ -402,7 +325,7 @@ impl Fields {
             uid: raw.uid.get(),
             gid: raw.gid.get(),
             nlink: Some(tail.nlink.get()),
-            body: 2 * HALF as u64,
+            body: FULL,
         })
     }
 }

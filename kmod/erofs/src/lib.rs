@@ -34,9 +34,6 @@
     )
 )]
 
-#[cfg(test)]
-extern crate std;
-
 mod checksum;
 pub mod device;
 pub mod dir;
@@ -45,13 +42,11 @@ pub mod extent;
 pub mod inode;
 pub mod lookup;
 pub mod prefix;
+mod raw;
 pub mod source;
 pub mod superblock;
 pub mod xattr;
 mod xxh32;
-
-#[cfg(test)]
-mod testing;
 
 pub use device::{resolve, DeviceSlot, Devices, Place};
 pub use dir::{DirBlock, Dirent, FileType};

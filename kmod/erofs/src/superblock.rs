@@ -2,10 +2,9 @@
 
 //! The superblock: where the parts of an image begin (section 2).
 
-use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::FromBytes as _;
-use zerocopy_derive::{FromBytes, Immutable, KnownLayout, Unaligned};
 
+use crate::raw::{self, compat, incompat};
 use crate::{checksum, Defect, DeviceSlot, Space};
 
 /// Byte offset of the superblock in the primary device.
@@ -23,62 +22,6 @@ const NID_METABOX: u64 = 1 << 63;
 const MAX_OFFSET: u64 = i64::MAX as u64;
 /// Size of a device table slot, in bytes.
 const DEVICE_SLOT_SIZE: u64 = 128;
-
-/// Bits of `feature_compat` (section 2.2).
-mod compat {
-    pub(super) const SB_CHKSUM: u32 = 0x01;
-    pub(super) const XATTR_FILTER: u32 = 0x04;
-    pub(super) const SHARED_EA_IN_METABOX: u32 = 0x08;
-    pub(super) const PLAIN_XATTR_PFX: u32 = 0x10;
-    pub(super) const ISHARE_XATTRS: u32 = 0x20;
-}
-
-/// Bits of `feature_incompat` (section 2.2).
-mod incompat {
-    pub(super) const DEVICE_TABLE: u32 = 0x008;
-    pub(super) const FRAGMENTS: u32 = 0x020;
-    pub(super) const BIT48: u32 = 0x080;
-    pub(super) const METABOX: u32 = 0x100;
-    pub(super) const KNOWN: u32 = 0x1ff;
-}
-
-/// The superblock's bytes.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Raw {
-    magic: U32,
-    checksum: U32,
-    feature_compat: U32,
-    blkszbits: u8,
-    sb_extslots: u8,
-    /// The 16-bit root nid, or bits 32-47 of the block count.
-    root_or_blocks_hi: U16,
-    inos: U64,
-    epoch: I64,
-    fixed_nsec: U32,
-    blocks_lo: U32,
-    meta_blkaddr: U32,
-    xattr_blkaddr: U32,
-    uuid: [u8; 16],
-    volume_name: [u8; 16],
-    feature_incompat: U32,
-    compression: U16,
-    extra_devices: U16,
-    devt_slotoff: U16,
-    dirblkbits: u8,
-    xattr_prefix_count: u8,
-    xattr_prefix_start: U32,
-    packed_nid: U64,
-    xattr_filter_reserved: u8,
-    ishare_xattr_prefix_id: u8,
-    reserved: [u8; 2],
-    build_time: U32,
-    rootnid_8b: U64,
-    reserved2: [u8; 8],
-    /// First extension slot; meaningless when `sb_extslots` is 0.
-    metabox_nid: U64,
-    reserved3: [u8; 8],
-}
 
 /// Where the table of long attribute prefixes lies (section 9.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +89,7 @@ impl SuperBlock {
             .get(..page_size as usize)
             .ok_or(Defect::ImageTooShort)?;
         let body = page.get(OFFSET..).ok_or(Defect::ImageTooShort)?;
-        let (raw, _) = Raw::ref_from_prefix(body).map_err(|_| Defect::ImageTooShort)?;
+        let (raw, _) = raw::SuperBlock::ref_from_prefix(body).map_err(|_| Defect::ImageTooShort)?;
 
         if raw.magic.get() != MAGIC {
             return Err(Defect::BadMagic);
@@ -195,7 +138,7 @@ impl SuperBlock {
     }
 
     /// Takes the fields out of checked bytes.
-    fn from_raw(raw: &Raw, size: u32) -> Self {
+    fn from_raw(raw: &raw::SuperBlock, size: u32) -> Self {
         let incompat = raw.feature_incompat.get();
         let blocks_lo = u64::from(raw.blocks_lo.get());
         let root_or_hi = u64::from(raw.root_or_blocks_hi.get());
@@ -477,7 +420,7 @@ impl SuperBlock {
 }
 
 /// Compares the checksum with the bytes it covers (section 2.3).
-fn check_sum(raw: &Raw, body: &[u8]) -> Result<(), Defect> {
+fn check_sum(raw: &raw::SuperBlock, body: &[u8]) -> Result<(), Defect> {
     let block = 1usize.wrapping_shl(u32::from(raw.blkszbits));
     let length = match block.checked_sub(OFFSET) {
         None | Some(0) => block,
