@@ -13,6 +13,7 @@ mod observe;
 
 use std::collections::BTreeMap;
 
+pub(crate) use content::mix;
 pub use content::{Content, Segment};
 pub use disk::MaterialiseError;
 pub use layout::{ChunkMap, Chunks, DataForm, InodeForm, Layout};
@@ -190,7 +191,10 @@ impl Tree {
     /// When `parent` is no directory, the name is taken or impossible, or `node` is a directory with entries.
     pub fn add(&mut self, parent: NodeId, name: impl AsRef<[u8]>, node: Node) -> NodeId {
         if let Kind::Directory(entries) = &node.kind {
-            assert!(entries.is_empty(), "entries are added after their directory");
+            assert!(
+                entries.is_empty(),
+                "entries are added after their directory"
+            );
         }
         let id = NodeId(self.nodes.len());
         self.nodes.push(node);
@@ -203,17 +207,31 @@ impl Tree {
     /// # Panics
     /// As [`Tree::add`], and when `target` is a directory.
     pub fn link(&mut self, parent: NodeId, name: impl AsRef<[u8]>, target: NodeId) {
-        assert!(!self.node(target).is_directory(), "a directory has one name");
+        assert!(
+            !self.node(target).is_directory(),
+            "a directory has one name"
+        );
         self.enter(parent, name.as_ref(), target);
     }
 
     fn enter(&mut self, parent: NodeId, name: &[u8], id: NodeId) {
-        assert!(is_sound_name(name), "impossible name {:?}", name.escape_ascii().to_string());
+        assert!(
+            is_sound_name(name),
+            "impossible name {:?}",
+            name.escape_ascii().to_string()
+        );
         let Kind::Directory(entries) = &mut self.nodes[parent.0].kind else {
-            panic!("the parent of {:?} is not a directory", name.escape_ascii().to_string());
+            panic!(
+                "the parent of {:?} is not a directory",
+                name.escape_ascii().to_string()
+            );
         };
         let earlier = entries.insert(name.to_vec(), id);
-        assert!(earlier.is_none(), "{:?} is taken", name.escape_ascii().to_string());
+        assert!(
+            earlier.is_none(),
+            "{:?} is taken",
+            name.escape_ascii().to_string()
+        );
     }
 
     /// The node itself.
@@ -228,7 +246,10 @@ impl Tree {
 
     /// All nodes, the root first, parents before their children.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
-        self.nodes.iter().enumerate().map(|(index, node)| (NodeId(index), node))
+        self.nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| (NodeId(index), node))
     }
 
     /// How many nodes there are; hard links count once.
@@ -247,7 +268,10 @@ impl Tree {
             Kind::Directory(entries) => Some(entries),
             _ => None,
         };
-        entries.into_iter().flatten().map(|(name, child)| (name.as_slice(), *child))
+        entries
+            .into_iter()
+            .flatten()
+            .map(|(name, child)| (name.as_slice(), *child))
     }
 
     /// Link count of every node: names for a non-directory, 2 plus subdirectories for a directory.

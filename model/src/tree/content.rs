@@ -55,7 +55,12 @@ pub struct Content {
 impl Content {
     /// A file of these segments; empty ones are dropped.
     pub fn new(segments: Vec<Segment>) -> Self {
-        Content { segments: segments.into_iter().filter(|segment| !segment.is_empty()).collect() }
+        Content {
+            segments: segments
+                .into_iter()
+                .filter(|segment| !segment.is_empty())
+                .collect(),
+        }
     }
 
     /// A file that holds `bytes`.
@@ -110,7 +115,9 @@ impl Content {
     /// Whether no byte of `range` was ever written. Bytes past the end count as never written.
     pub fn is_hole(&self, range: Range<u64>) -> bool {
         self.segments().all(|(covered, segment)| {
-            matches!(segment, Segment::Hole(_)) || covered.end <= range.start || range.end <= covered.start
+            matches!(segment, Segment::Hole(_))
+                || covered.end <= range.start
+                || range.end <= covered.start
         })
     }
 }

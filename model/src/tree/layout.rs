@@ -77,18 +77,32 @@ pub struct Layout {
 impl Layout {
     /// FLAT_PLAIN, otherwise default.
     pub fn plain() -> Self {
-        Layout { data: DataForm::Plain, ..Layout::default() }
+        Layout {
+            data: DataForm::Plain,
+            ..Layout::default()
+        }
     }
 
     /// FLAT_INLINE, otherwise default.
     pub fn inline() -> Self {
-        Layout { data: DataForm::Inline, ..Layout::default() }
+        Layout {
+            data: DataForm::Inline,
+            ..Layout::default()
+        }
     }
 
     /// CHUNK_BASED with this map and chunk bits on the given devices, otherwise default.
     pub fn chunked(bits: u8, map: ChunkMap, devices: &[u16]) -> Self {
-        let chunks = Chunks { bits, map, devices: devices.to_vec(), unified: false };
-        Layout { data: DataForm::Chunked(chunks), ..Layout::default() }
+        let chunks = Chunks {
+            bits,
+            map,
+            devices: devices.to_vec(),
+            unified: false,
+        };
+        Layout {
+            data: DataForm::Chunked(chunks),
+            ..Layout::default()
+        }
     }
 
     /// The same wishes with an extended inode.
