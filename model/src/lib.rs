@@ -5,3 +5,5 @@
 //! Nothing here is shared with `kmod`, not even a constant: a bug must be made twice, differently, to hide.
 
 pub mod observation;
+pub mod tree;
+pub mod write;
