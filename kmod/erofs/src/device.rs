@@ -174,7 +174,9 @@ fn resolve_slot(
 fn resolve_unified(sb: &SuperBlock, slots: &[DeviceSlot], addr: u64, len: u64) -> Place {
     // Bytes until some range begins: whoever owns `addr` may end there.
     let mut len = len;
-    for (slot, device) in slots.iter().zip(1u16..) {
+    let mut device = 0u16;
+    for slot in slots {
+        device = device.wrapping_add(1);
         if slot.uniaddr == 0 {
             continue;
         }

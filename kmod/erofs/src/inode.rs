@@ -281,7 +281,7 @@ impl Inode {
 pub fn check_fast_symlink(target: &[u8]) -> Result<(), Defect> {
     if target.is_empty() {
         Err(Defect::EmptySymlink)
-    } else if target.contains(&0) {
+    } else if target.iter().any(|byte| *byte == 0) {
         Err(Defect::SymlinkNul)
     } else {
         Ok(())
