@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use ondine_erofs::{resolve, Defect, DeviceSlot, Devices, Place, SuperBlock};
+
+use crate::image::Image;
+
+const BS: u64 = 4096;
+
+fn super_block(incompat: u32) -> SuperBlock {
+    let mut image = Image::new(12, 8192);
+    image.incompat(incompat).sb(86, &3u16.to_le_bytes());
+    image.super_block()
+}
+
+fn slot(blocks: u64, uniaddr: u64) -> DeviceSlot {
+    let mut bytes = [0; 128];
+    bytes[..3].copy_from_slice(b"tag");
+    bytes[64..68].copy_from_slice(&(blocks as u32).to_le_bytes());
+    bytes[68..72].copy_from_slice(&(uniaddr as u32).to_le_bytes());
+    bytes[72..74].copy_from_slice(&((blocks >> 32) as u16).to_le_bytes());
+    bytes[74..76].copy_from_slice(&((uniaddr >> 32) as u16).to_le_bytes());
+    DeviceSlot::parse(&bytes, &super_block(0x88))
+}
+
+fn at(device: u16, offset: u64, len: u64) -> Result<Place, Defect> {
+    Ok(Place {
+        device,
+        offset,
+        len,
+    })
+}
+
+#[test]
+fn slots() {
+    let wide = slot(5 | 1 << 32, 6 | 2 << 32);
+    assert_eq!((wide.blocks, wide.uniaddr), (5 | 1 << 32, 6 | 2 << 32));
+    assert_eq!(wide.tag(), b"tag");
+    let mut bytes = [0xff; 128];
+    let full = DeviceSlot::parse(&bytes, &super_block(8));
+    assert_eq!((full.blocks, full.uniaddr), (0xffff_ffff, 0xffff_ffff));
+    assert_eq!(full.tag(), &[0xff; 64]);
+    bytes[0] = 0;
+    assert_eq!(DeviceSlot::parse(&bytes, &super_block(8)).tag(), b"");
+}
+
+#[test]
+fn mode_by_count() {
+    let slots = [slot(1, 0), slot(1, 0)];
+    assert!(matches!(Devices::new(&slots, 0), Ok(Devices::Flat(_))));
+    assert!(matches!(Devices::new(&slots, 2), Ok(Devices::Multi(_))));
+    assert!(matches!(Devices::new(&[], 0), Ok(Devices::Flat(_))));
+    assert_eq!(Devices::new(&slots, 1).err(), Some(Defect::DeviceCount));
+    assert_eq!(Devices::new(&[], 1).err(), Some(Defect::DeviceCount));
+}
+
+#[test]
+fn named_devices() {
+    let sb = super_block(8);
+    let slots = [slot(4, 100), slot(0, 0)];
+    let multi = Devices::Multi(&slots);
+    let flat = Devices::Flat(&slots);
+    assert_eq!(resolve(&sb, &multi, 1, BS, BS), at(1, BS, BS));
+    assert_eq!(resolve(&sb, &flat, 1, BS, BS), at(0, 101 * BS, BS));
+    // A slot of unknown size has no bound.
+    assert_eq!(resolve(&sb, &multi, 2, 999 * BS, 9), at(2, 999 * BS, 9));
+    assert_eq!(resolve(&sb, &flat, 2, 7 * BS, 9), at(0, 7 * BS, 9));
+    // A known one cuts, then refuses.
+    assert_eq!(resolve(&sb, &multi, 1, 3 * BS, 5 * BS), at(1, 3 * BS, BS));
+    assert_eq!(
+        resolve(&sb, &multi, 1, 4 * BS, BS),
+        Err(Defect::BeyondDevice)
+    );
+    assert_eq!(
+        resolve(&sb, &flat, 1, 4 * BS, BS),
+        Err(Defect::BeyondDevice)
+    );
+    assert_eq!(resolve(&sb, &multi, 3, 0, BS), Err(Defect::NoSuchDevice));
+    assert_eq!(
+        resolve(&sb, &Devices::Flat(&[]), 1, 0, BS),
+        Err(Defect::NoSuchDevice)
+    );
+}
+
+#[test]
+fn sums_stay_below_the_cap() {
+    let sb = super_block(0x88);
+    let slots = [slot(0, (1 << 48) - 1)];
+    let flat = Devices::Flat(&slots);
+    let top = ((1 << 48) - 1) * BS;
+    assert_eq!(resolve(&sb, &flat, 1, 0, BS), at(0, top, BS));
+    for (addr, len) in [(0, BS + 1), (BS, BS), (u64::MAX, 1)] {
+        assert_eq!(
+            resolve(&sb, &flat, 1, addr, len),
+            Err(Defect::AddressOverflow)
+        );
+    }
+}
+
+#[test]
+fn unified_ranges() {
+    let sb = super_block(8);
+    // Ranges [10, 14) and [12, 20); the first wins where both hold a block.
+    let slots = [slot(4, 10), slot(8, 12), slot(9, 0)];
+    let multi = Devices::Multi(&slots);
+    let find = |block: u64, blocks: u64| resolve(&sb, &multi, 0, block * BS, blocks * BS);
+    assert_eq!(find(0, 5), at(0, 0, 5 * BS));
+    assert_eq!(find(8, 99), at(0, 8 * BS, 2 * BS));
+    assert_eq!(find(10, 1), at(1, 0, BS));
+    assert_eq!(find(13, 9), at(1, 3 * BS, BS));
+    assert_eq!(find(14, 9), at(2, 2 * BS, 6 * BS));
+    assert_eq!(find(20, 9), at(0, 20 * BS, 9 * BS));
+    // Swapped, the range of the first slot still cuts the other's.
+    let slots = [slot(8, 12), slot(4, 10)];
+    let multi = Devices::Multi(&slots);
+    assert_eq!(resolve(&sb, &multi, 0, 10 * BS, 9 * BS), at(2, 0, 2 * BS));
+    // In the flat mode everything is where it says.
+    let flat = Devices::Flat(&slots);
+    assert_eq!(resolve(&sb, &flat, 0, 13 * BS, BS), at(0, 13 * BS, BS));
+}
