@@ -1,3 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The harness.
+//! The harness: provision, boot, compare, measure, report.
+//!
+//! [`Setup`] makes and finds what a run needs, [`vm::Boot`] runs one command in a fresh guest.
+
+pub mod cli;
+pub mod doctor;
+pub mod exec;
+pub mod gates;
+pub mod provision;
+pub mod setup;
+pub mod vm;
+
+pub use setup::Setup;

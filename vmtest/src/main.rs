@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The harness.
-fn main() {}
+//! `cargo vmtest`: see [`vmtest::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if vmtest::vm::init::is_init() {
+        vmtest::vm::init::main();
+    }
+    vmtest::cli::main()
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The command line: a contract, written down in the README.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::setup::{Options, Setup};
+use crate::{doctor, exec};
+
+/// What was asked held.
+pub const HOLDS: i32 = 0;
+/// It was tried, and does not hold.
+pub const DOES_NOT_HOLD: i32 = 1;
+/// It could not be tried.
+pub const COULD_NOT_BE_TRIED: i32 = 2;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo vmtest",
+    about = "Builds kernels and ondine.ko, boots virtual machines, and compares what they see",
+    after_help = "Exit code: 0 holds, 1 does not hold, 2 could not be tried (exec: the command's own)."
+)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make everything the other commands need (they do so themselves)
+    Setup {
+        /// Look for a newer Linux 7.3 and erofs-utils
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Say what is missing on this machine and the command that mends it
+    Doctor,
+    /// Run a command in a guest with ondine.ko loaded; its exit code is returned
+    Exec(ExecArgs),
+    /// The same, interactive
+    Shell(GuestArgs),
+}
+
+/// What a guest is given.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct GuestArgs {
+    /// Let the guest write this directory of the host (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    pub rw: Vec<PathBuf>,
+    /// A parameter of the module, such as fstype=erofs (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub param: Vec<String>,
+    /// Load no module
+    #[arg(long)]
+    pub no_module: bool,
+    /// Processors of the guest
+    #[arg(long, default_value_t = 2)]
+    pub cpus: u32,
+    /// Memory of the guest
+    #[arg(long)]
+    pub memory: Option<String>,
+    /// One more parameter for the guest's kernel (may be repeated)
+    #[arg(long, value_name = "PARAM")]
+    pub append: Vec<String>,
+}
+
+/// What `exec` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ExecArgs {
+    /// What the guest is given.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Seconds after which the guest is ended
+    #[arg(long, default_value_t = 3600)]
+    pub limit: u64,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(why) => {
+            let _ = why.print();
+            let code = if why.use_stderr() {
+                COULD_NOT_BE_TRIED
+            } else {
+                HOLDS
+            };
+            return exit(code);
+        }
+    };
+    match run(cli) {
+        Ok(code) => exit(code),
+        Err(why) => {
+            eprintln!("error: {why:#}");
+            exit(COULD_NOT_BE_TRIED)
+        }
+    }
+}
+
+fn exit(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
+}
+
+fn run(cli: Cli) -> Result<i32> {
+    let setup = Setup::new(cli.options)?;
+    match cli.command {
+        Command::Setup { refresh } => {
+            setup.everything(refresh)?;
+            println!("everything is there: {}", setup.cache().root().display());
+            Ok(HOLDS)
+        }
+        Command::Doctor => doctor::main(&setup),
+        Command::Exec(args) => exec::main(args, &setup),
+        Command::Shell(args) => exec::shell(args, &setup),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_guests_command_is_taken_whole() {
+        let cli = Cli::try_parse_from([
+            "x", "exec", "--kernel", "san", "--rw", "/d", "--", "ls", "--kernel",
+        ]);
+        let Ok(Cli {
+            options,
+            command: Command::Exec(args),
+        }) = cli
+        else {
+            panic!("exec was not understood");
+        };
+        assert_eq!(options.kernel.as_str(), "san");
+        assert_eq!(args.command, ["ls", "--kernel"]);
+        assert_eq!(args.guest.rw, [PathBuf::from("/d")]);
+    }
+
+    #[test]
+    fn two_kernels_are_one_too_many() {
+        let both = ["x", "doctor", "--kernel-src", "/a", "--kernel-build", "/b"];
+        assert!(Cli::try_parse_from(both).is_err());
+    }
+}

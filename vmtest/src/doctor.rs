@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! `doctor`: what is missing on this machine, and the command that mends it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::{DOES_NOT_HOLD, HOLDS};
+use crate::provision::packages;
+use crate::setup::Setup;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What it is.
+    pub thing: String,
+    /// What is the matter with it; `None` when nothing is.
+    pub fault: Option<String>,
+    /// The command that mends it.
+    pub remedy: Option<String>,
+}
+
+/// Looks at everything, changes nothing.
+pub fn main(setup: &Setup) -> Result<i32> {
+    let findings = findings(setup);
+    for finding in &findings {
+        match (&finding.fault, &finding.remedy) {
+            (None, _) => println!("ok       {}", finding.thing),
+            (Some(fault), Some(remedy)) => {
+                println!(
+                    "missing  {}: {fault}\n         mend it with: {remedy}",
+                    finding.thing
+                );
+            }
+            (Some(fault), None) => println!("note     {}: {fault}", finding.thing),
+        }
+    }
+    setup.report(&findings)?;
+    let broken = findings
+        .iter()
+        .any(|one| one.fault.is_some() && one.remedy.is_some());
+    Ok(if broken { DOES_NOT_HOLD } else { HOLDS })
+}
+
+fn findings(setup: &Setup) -> Vec<Finding> {
+    let mut list = Vec::new();
+    let mut add = |thing: &str, fault: Option<String>, remedy: Option<String>| {
+        list.push(Finding {
+            thing: thing.to_owned(),
+            fault,
+            remedy,
+        });
+    };
+    match packages::missing() {
+        Ok(missing) if missing.is_empty() => add("Debian packages", None, None),
+        Ok(missing) => add(
+            "Debian packages",
+            Some(missing.join(" ")),
+            Some(packages::remedy(&missing)),
+        ),
+        Err(why) => add(
+            "Debian packages",
+            Some(format!("{why:#}")),
+            Some("use Debian 12 or later".to_owned()),
+        ),
+    }
+    for program in ["rustc", "cargo"] {
+        let there = Command::new(program).arg("--version").output().is_ok();
+        add(
+            program,
+            (!there).then(|| "not in PATH".to_owned()),
+            Some("rustup toolchain install stable".to_owned()),
+        );
+    }
+    let setup_command = || Some("cargo vmtest setup".to_owned());
+    for (step, thing) in [
+        ("source-", "Linux 7.3 source"),
+        ("bindgen-", "bindgen"),
+        ("virtme-ng-", "virtme-ng"),
+        ("erofs-utils-", "erofs-utils"),
+        ("kernel-fast-", "kernel `fast`"),
+    ] {
+        let there = has_step(setup.cache().root(), step);
+        add(
+            thing,
+            (!there).then(|| "not in the cache yet".to_owned()),
+            setup_command(),
+        );
+    }
+    let there = has_step(setup.cache().root(), "kernel-san-");
+    add(
+        "kernel `san`",
+        (!there).then(|| {
+            "not in the cache yet; `cargo vmtest setup --kernel san` builds it".to_owned()
+        }),
+        None,
+    );
+    add("KVM", kvm_note(setup.cache().root()), None);
+    list
+}
+
+fn has_step(cache: &Path, prefix: &str) -> bool {
+    std::fs::read_dir(cache)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| {
+            entry.file_name().to_string_lossy().starts_with(prefix)
+                && entry.path().join(".done").exists()
+        })
+}
+
+fn kvm_note(cache: &Path) -> Option<String> {
+    if !Path::new("/dev/kvm").exists() {
+        return Some("no /dev/kvm: guests are emulated, which is slower and works".to_owned());
+    }
+    let answers = std::fs::read_dir(cache.join("answers"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let no = answers.into_iter().any(|entry| {
+        entry.file_name().to_string_lossy().starts_with("kvm-")
+            && std::fs::read_to_string(entry.path()).is_ok_and(|text| text.trim() == "no")
+    });
+    no.then(|| "/dev/kvm is there, a guest does not come up on it: guests are emulated".to_owned())
+}

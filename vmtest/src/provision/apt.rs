@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! A private apt: other suites of the archive that this machine already uses, without touching the
+//! machine's own configuration, lists or packages.
+
+use std::cmp::Ordering;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, Context, Result};
+use xshell::{cmd, Shell};
+
+use super::{Cache, Step};
+
+/// Newer suites first; what a suite does not have, another may.
+const SUITES: &[&str] = &[
+    "sid",
+    "forky",
+    "trixie-backports",
+    "trixie",
+    "bookworm-backports",
+];
+
+/// A version of a package, as the archive offers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The package's version, with Debian's epoch and revision.
+    pub version: String,
+    /// Source or binary package.
+    pub source: bool,
+}
+
+/// A private apt with its lists read.
+#[derive(Debug)]
+pub struct Apt {
+    config: PathBuf,
+    shell: Shell,
+}
+
+impl Apt {
+    /// Reads the lists of the private suites. `step` is what they are read for.
+    pub fn open(cache: &Cache, step: &Step) -> Result<Self> {
+        let dir = cache.dir("apt")?;
+        let _lock = cache.lock("apt")?;
+        for part in ["lists/partial", "archives/partial"] {
+            fs::create_dir_all(dir.join(part))?;
+        }
+        fs::write(dir.join("status"), "")?;
+        let mirror = system_mirror()?;
+        fs::write(dir.join("sources.list"), source_list(&mirror))?;
+        let config = dir.join("apt.conf");
+        fs::write(&config, configuration(&dir))?;
+        let shell = Shell::new()?;
+        shell.set_var("APT_CONFIG", &config);
+        step.run(cmd!(shell, "apt-get update"))?;
+        Ok(Self { config, shell })
+    }
+
+    /// Every version of `package` in the private suites.
+    pub fn offers(&self, step: &Step, package: &str) -> Result<Vec<Offer>> {
+        Ok(offers(
+            &step.read(cmd!(self.shell, "apt-cache madison {package}"))?,
+        ))
+    }
+
+    /// Downloads `package` at `version` into `dir`; the file's path.
+    pub fn download(
+        &self,
+        step: &Step,
+        package: &str,
+        version: &str,
+        dir: &Path,
+    ) -> Result<PathBuf> {
+        self.shell.change_dir(dir);
+        step.run(cmd!(self.shell, "apt-get download {package}={version}"))?;
+        ending(dir, ".deb")
+    }
+
+    /// Downloads the source of `package` at `version` into `dir`; the upstream archive's path.
+    pub fn download_source(
+        &self,
+        step: &Step,
+        package: &str,
+        version: &str,
+        dir: &Path,
+    ) -> Result<PathBuf> {
+        self.shell.change_dir(dir);
+        step.run(cmd!(
+            self.shell,
+            "apt-get source --download-only {package}={version}"
+        ))?;
+        let archives = fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path()));
+        archives
+            .filter(|path| !path.extension().is_some_and(|end| end == "asc"))
+            .find(|path| path.to_string_lossy().contains(".orig.tar."))
+            .with_context(|| format!("{package} {version} came without an upstream archive"))
+    }
+
+    /// The configuration file that makes apt this private one.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+}
+
+fn ending(dir: &Path, end: &str) -> Result<PathBuf> {
+    fs::read_dir(dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.to_string_lossy().ends_with(end))
+        .with_context(|| format!("no {end} came to {}", dir.display()))
+}
+
+/// Everything that apt would otherwise take from the machine. `main` and `parts` too: container
+/// images put hooks there that empty the system's package cache.
+fn configuration(dir: &Path) -> String {
+    let at = |name: &str| dir.join(name).display().to_string();
+    format!(
+        "Dir::Etc::sourcelist \"{}\";\n\
+         Dir::Etc::sourceparts \"-\";\n\
+         Dir::Etc::main \"-\";\n\
+         Dir::Etc::parts \"-\";\n\
+         Dir::State::lists \"{}\";\n\
+         Dir::State::status \"{}\";\n\
+         Dir::Cache \"{}\";\n\
+         Dir::Cache::archives \"{}\";\n\
+         Acquire::Check-Valid-Until \"false\";\n\
+         Acquire::Languages \"none\";\n\
+         Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled \"false\";\n\
+         APT::Sandbox::User \"root\";\n",
+        at("sources.list"),
+        at("lists"),
+        at("status"),
+        at(""),
+        at("archives"),
+    )
+}
+
+/// Where the machine's own packages come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mirror {
+    uri: String,
+    signed_by: Option<String>,
+}
+
+fn source_list(mirror: &Mirror) -> String {
+    let option = mirror
+        .signed_by
+        .as_ref()
+        .map(|key| format!("[signed-by={key}] "))
+        .unwrap_or_default();
+    let mut text = String::new();
+    for suite in SUITES {
+        text.push_str(&format!("deb {option}{} {suite} main\n", mirror.uri));
+    }
+    for suite in ["sid", "forky"] {
+        text.push_str(&format!("deb-src {option}{} {suite} main\n", mirror.uri));
+    }
+    text
+}
+
+fn system_mirror() -> Result<Mirror> {
+    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
+    let parts = fs::read_dir("/etc/apt/sources.list.d")
+        .into_iter()
+        .flatten();
+    files.extend(parts.filter_map(|entry| Some(entry.ok()?.path())));
+    files.sort();
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let codename = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .unwrap_or("bookworm")
+        .trim_matches('"');
+    for file in files {
+        let Ok(text) = fs::read_to_string(&file) else {
+            continue;
+        };
+        let found = match file.extension().and_then(|end| end.to_str()) {
+            Some("sources") => from_stanzas(&text, codename),
+            Some("list") => from_lines(&text, codename),
+            _ => None,
+        };
+        if let Some(mirror) = found {
+            return Ok(mirror);
+        }
+    }
+    bail!(
+        "no apt source of this machine offers suite {codename}, component main: \
+         the harness takes the archive's address from /etc/apt/sources.list or sources.list.d"
+    )
+}
+
+/// From the stanza form (`Types: deb` ...).
+fn from_stanzas(text: &str, codename: &str) -> Option<Mirror> {
+    text.split("\n\n").find_map(|stanza| {
+        let field = |name: &str| {
+            stanza
+                .lines()
+                .filter(|line| !line.starts_with('#'))
+                .find_map(|line| {
+                    let (key, value) = line.split_once(':')?;
+                    key.eq_ignore_ascii_case(name)
+                        .then(|| value.trim().to_owned())
+                })
+        };
+        let has = |name: &str, word: &str| {
+            field(name).is_some_and(|value| value.split_whitespace().any(|one| one == word))
+        };
+        if !has("Types", "deb") || !has("Suites", codename) || !has("Components", "main") {
+            return None;
+        }
+        if field("Enabled").is_some_and(|value| value == "no") {
+            return None;
+        }
+        Some(Mirror {
+            uri: field("URIs")?
+                .split_whitespace()
+                .next()?
+                .trim_end_matches('/')
+                .to_owned(),
+            signed_by: field("Signed-By").filter(|key| key.starts_with('/')),
+        })
+    })
+}
+
+/// From the one-line form (`deb [options] uri suite component...`).
+fn from_lines(text: &str, codename: &str) -> Option<Mirror> {
+    text.lines().find_map(|line| {
+        let rest = line
+            .trim()
+            .strip_prefix("deb")?
+            .strip_prefix([' ', '\t'])?
+            .trim();
+        let (options, rest) = match rest.strip_prefix('[') {
+            Some(inner) => inner.split_once(']')?,
+            None => ("", rest),
+        };
+        let mut words = rest.split_whitespace();
+        let uri = words.next()?;
+        if words.next()? != codename || !words.any(|component| component == "main") {
+            return None;
+        }
+        let signed_by = options
+            .split_whitespace()
+            .find_map(|option| option.strip_prefix("signed-by="))
+            .map(str::to_owned);
+        Some(Mirror {
+            uri: uri.trim_end_matches('/').to_owned(),
+            signed_by,
+        })
+    })
+}
+
+/// The lines of `apt-cache madison`: `package | version | where Packages|Sources`.
+fn offers(text: &str) -> Vec<Offer> {
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split('|').map(str::trim);
+            let (_, version, place) = (fields.next()?, fields.next()?, fields.next()?);
+            Some(Offer {
+                version: version.to_owned(),
+                source: place.ends_with("Sources"),
+            })
+        })
+        .collect()
+}
+
+/// Debian's order of versions: runs of digits as numbers, `~` before even the end, letters before
+/// other signs. (The epoch is taken for a part of the text: the packages here have none.)
+pub fn compare(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    while !(a.is_empty() && b.is_empty()) {
+        loop {
+            let (x, y) = (weight(a), weight(b));
+            if x != y {
+                return x.cmp(&y);
+            }
+            if x == 0 {
+                break;
+            }
+            (a, b) = (&a[1..], &b[1..]);
+        }
+        let (x, after_a) = number(a);
+        let (y, after_b) = number(b);
+        if x != y {
+            return x.cmp(&y);
+        }
+        (a, b) = (after_a, after_b);
+    }
+    Ordering::Equal
+}
+
+/// Where the first sign stands among others; the end and a digit are 0.
+fn weight(text: &[u8]) -> i32 {
+    match text.first() {
+        None | Some(b'0'..=b'9') => 0,
+        Some(b'~') => -1,
+        Some(letter) if letter.is_ascii_alphabetic() => i32::from(*letter),
+        Some(other) => i32::from(*other) + 256,
+    }
+}
+
+fn number(text: &[u8]) -> (u64, &[u8]) {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, rest) = text.split_at(digits);
+    let value = number.iter().fold(0u64, |sum, digit| {
+        sum.saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    });
+    (value, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_found_in_both_forms() {
+        let stanzas = "Types: deb\nURIs: http://other.invalid/x\nSuites: stable\nComponents: main\n\n\
+                       Types: deb\n# a remark: with a colon\nURIs: http://mirror.invalid/debian/\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: /k.gpg\n";
+        let expected = Mirror {
+            uri: "http://mirror.invalid/debian".to_owned(),
+            signed_by: Some("/k.gpg".to_owned()),
+        };
+        assert_eq!(from_stanzas(stanzas, "bookworm"), Some(expected.clone()));
+        let lines = "# deb http://no.invalid bookworm main\n\
+                     deb-src http://no.invalid bookworm main\n\
+                     deb http://security.invalid bookworm-security main\n\
+                     deb [arch=amd64 signed-by=/k.gpg] http://mirror.invalid/debian bookworm contrib main\n";
+        assert_eq!(from_lines(lines, "bookworm"), Some(expected));
+        assert_eq!(from_lines(lines, "trixie"), None);
+    }
+
+    #[test]
+    fn the_private_configuration_reads_nothing_of_the_machines() {
+        let text = configuration(Path::new("/c"));
+        for line in [
+            "Dir::Etc::parts \"-\";",
+            "Dir::Etc::main \"-\";",
+            "Dir::State::status \"/c/status\";",
+        ] {
+            assert!(text.contains(line), "{line}");
+        }
+        let mirror = Mirror {
+            uri: "http://m.invalid".to_owned(),
+            signed_by: None,
+        };
+        assert!(source_list(&mirror).starts_with("deb http://m.invalid sid main\n"));
+    }
+
+    #[test]
+    fn offers_are_read() {
+        let text =
+            " rust-src | 1.95.0+dfsg1-2~bpo13+1 | http://m.invalid sid/main amd64 Packages\n\
+                    erofs-utils | 1.9.4-1 | http://m.invalid sid/main Sources\n";
+        let found = offers(text);
+        assert_eq!(
+            found[0],
+            Offer {
+                version: "1.95.0+dfsg1-2~bpo13+1".to_owned(),
+                source: false
+            }
+        );
+        assert!(found[1].source);
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert_eq!(compare("7.3.10-1", "7.3.9-1"), Ordering::Greater);
+        assert_eq!(compare("7.3~rc7-1", "7.3-1"), Ordering::Less);
+        assert_eq!(compare("7.3.4-1~bpo13+1", "7.3.4-1"), Ordering::Less);
+        assert_eq!(compare("1.9.4-1", "1.9.4-1"), Ordering::Equal);
+        assert_eq!(compare("7.3", "7.3.1"), Ordering::Less);
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Configuration fragments, and whether a kernel's configuration holds what they ask for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// An option that a fragment asks for and a configuration does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// The option, as in `CONFIG_RUST`.
+    pub option: String,
+    /// What the fragment wants: `y`, `n`, a number or a string.
+    pub wanted: String,
+    /// What the configuration has, `n` for an option it does not mention.
+    pub found: String,
+    /// The fragment.
+    pub fragment: PathBuf,
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            option,
+            wanted,
+            found,
+            fragment,
+        } = self;
+        write!(
+            f,
+            "{option} is {found}, wanted {wanted} (by {})",
+            fragment.display()
+        )
+    }
+}
+
+/// The options of a fragment or of a `.config`; `# CONFIG_X is not set` is `n`.
+pub fn parse(text: &str) -> BTreeMap<String, String> {
+    text.lines()
+        .filter_map(|line| {
+            let line = line.trim();
+            match line
+                .strip_prefix("# ")
+                .and_then(|rest| rest.strip_suffix(" is not set"))
+            {
+                Some(option) => Some((option.to_owned(), "n".to_owned())),
+                None => {
+                    let (option, value) = line.split_once('=')?;
+                    option
+                        .starts_with("CONFIG_")
+                        .then(|| (option.to_owned(), value.to_owned()))
+                }
+            }
+        })
+        .collect()
+}
+
+/// What `fragments` ask for and `config` does not hold; a later fragment overrides an earlier one.
+pub fn unmet(config: &str, fragments: &[(PathBuf, String)]) -> Vec<Unmet> {
+    let config = parse(config);
+    let mut wanted: BTreeMap<String, (String, &Path)> = BTreeMap::new();
+    for (path, text) in fragments {
+        for (option, value) in parse(text) {
+            wanted.insert(option, (value, path));
+        }
+    }
+    wanted
+        .into_iter()
+        .filter_map(|(option, (wanted, fragment))| {
+            let found = config.get(&option).map_or("n", String::as_str).to_owned();
+            (found != wanted).then(|| Unmet {
+                option,
+                wanted,
+                found,
+                fragment: fragment.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// The fragments of the kernel called `name`, in the order in which they are merged.
+pub fn fragments(kernels: &Path, name: &str) -> Result<Vec<(PathBuf, String)>> {
+    ["base", name]
+        .iter()
+        .map(|part| {
+            let path = kernels.join(format!("{part}.config"));
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("reading {}", path.display()))?;
+            Ok((path, text))
+        })
+        .collect()
+}
+
+/// A list for a person, one line each.
+pub fn listing(unmet: &[Unmet]) -> String {
+    unmet.iter().map(|one| format!("  {one}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fragment(name: &str, text: &str) -> (PathBuf, String) {
+        (PathBuf::from(name), text.to_owned())
+    }
+
+    #[test]
+    fn each_missing_option_is_named_with_its_fragment() {
+        let config = "# remark\nCONFIG_A=y\nCONFIG_N=60\n# CONFIG_OFF is not set\n";
+        let parts = [
+            fragment(
+                "base",
+                "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_OFF is not set\n# CONFIG_ABSENT is not set\n",
+            ),
+            fragment("san", "CONFIG_N=30\n"),
+        ];
+        let found = unmet(config, &parts);
+        let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "CONFIG_B is n, wanted y (by base)",
+                "CONFIG_N is 60, wanted 30 (by san)"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_later_fragment_overrides() {
+        let parts = [
+            fragment("base", "CONFIG_A=y\n"),
+            fragment("san", "# CONFIG_A is not set\n"),
+        ];
+        assert!(unmet("", &parts).is_empty());
+        assert_eq!(unmet("CONFIG_A=m\n", &parts[..1])[0].found, "m");
+    }
+
+    #[test]
+    fn the_repositorys_fragments_are_read() {
+        let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        for name in ["fast", "san"] {
+            let parts = fragments(&kernels, name).unwrap();
+            assert_eq!(
+                parse(&parts[0].1).get("CONFIG_RUST").map(String::as_str),
+                Some("y")
+            );
+        }
+    }
+}

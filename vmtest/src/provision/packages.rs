@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Packages from the machine's own distribution.
+
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+use xshell::{cmd, Shell};
+
+use super::{Cache, Step};
+
+/// What the harness needs from Debian 12, and what for.
+pub const NEEDED: &[(&str, &str)] = &[
+    ("acl", "ACLs in test trees"),
+    ("attr", "extended attributes in test trees"),
+    ("autoconf", "erofs-utils"),
+    ("automake", "erofs-utils"),
+    ("bc", "kernel build"),
+    ("bison", "kernel build"),
+    ("busybox-static", "small programs for guests"),
+    ("clang-19", "kernel build"),
+    ("cpio", "kernel build"),
+    ("debootstrap", "Debian's keys and a root tree"),
+    ("e2fsprogs", "ext4 stores"),
+    ("file", "virtme-ng"),
+    ("flex", "kernel build"),
+    ("gcc", "host tools of the kernel build"),
+    ("kmod", "kernel build"),
+    ("libc6-dev", "host tools of the kernel build"),
+    ("libcap2-bin", "capabilities in test trees"),
+    ("libclang-19-dev", "bindgen"),
+    ("libelf-dev", "kernel build"),
+    ("liblz4-dev", "erofs-utils"),
+    ("libssl-dev", "kernel build"),
+    ("libtool", "erofs-utils"),
+    ("libzstd-dev", "erofs-utils"),
+    ("lld-19", "kernel build"),
+    ("llvm-19", "kernel build, symbol check"),
+    ("make", "kernel build"),
+    ("mmdebstrap", "the default root tree"),
+    ("pkg-config", "erofs-utils"),
+    ("python3-venv", "virtme-ng"),
+    ("qemu-system-x86", "guests"),
+    ("rsync", "kernel build"),
+    ("udev", "virtme-ng"),
+    ("util-linux", "mount, losetup, setsid"),
+    ("uuid-dev", "erofs-utils"),
+    ("xz-utils", "kernel source"),
+    ("zlib1g-dev", "erofs-utils"),
+    ("zstd", "kernel build"),
+];
+
+/// Those of [`NEEDED`] that are not installed.
+pub fn missing() -> Result<Vec<&'static str>> {
+    let output = Command::new("dpkg-query")
+        .args(["-W", "-f", "${Package} ${db:Status-Status}\n"])
+        .args(NEEDED.iter().map(|(name, _)| name))
+        .output()
+        .context(
+            "dpkg-query is not here: the harness installs what it needs on Debian 12 or later",
+        )?;
+    Ok(not_in(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn not_in(listing: &str) -> Vec<&'static str> {
+    let there = |name: &str| {
+        listing
+            .lines()
+            .any(|line| line.split_once(' ') == Some((name, "installed")))
+    };
+    NEEDED
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !there(name))
+        .collect()
+}
+
+/// The command that installs `packages`, as a person would type it.
+pub fn remedy(packages: &[&str]) -> String {
+    format!(
+        "apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    )
+}
+
+/// Installs what is missing. Without the right to, says which command to run.
+pub fn ensure(cache: &Cache) -> Result<()> {
+    if missing()?.is_empty() {
+        return Ok(());
+    }
+    let _lock = cache.lock("packages")?;
+    let missing = missing()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "these packages are missing; as root, run: {}",
+            remedy(&missing)
+        );
+    }
+    let step = Step::begin(
+        cache,
+        "packages",
+        format!("installing {} packages", missing.len()),
+    )?;
+    let shell = Shell::new()?;
+    let _quiet = shell.push_env("DEBIAN_FRONTEND", "noninteractive");
+    let wait = [
+        "-o",
+        "DPkg::Lock::Timeout=600",
+        "-o",
+        "Acquire::Check-Valid-Until=false",
+    ];
+    // One source out of order (a third party's, say) does not keep the others from being read.
+    let _ = step.run(cmd!(shell, "apt-get {wait...} update"));
+    step.run(cmd!(
+        shell,
+        "apt-get {wait...} install --yes --no-install-recommends --no-upgrade {missing...}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_installed_packages_count() {
+        let mut listing: String = NEEDED
+            .iter()
+            .map(|(name, _)| format!("{name} installed\n"))
+            .collect();
+        assert!(not_in(&listing).is_empty());
+        listing = listing.replace("bison installed", "bison config-files");
+        listing = listing.replace("flex installed\n", "");
+        assert_eq!(not_in(&listing), ["bison", "flex"]);
+    }
+
+    #[test]
+    fn the_list_is_in_order_and_names_each_once() {
+        assert!(NEEDED.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+}

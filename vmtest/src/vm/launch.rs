@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Starting the virtual machine, listening to it, and ending it in time.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio as Process};
+use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+
+use super::boot::{Boot, GuestRun, Stdio};
+use super::console;
+use super::job::{port, Job, Report, JOB_VARIABLE};
+
+/// A kernel under emulation starts in a second, with every sanitizer in half a minute.
+const BOOT_LIMIT: Duration = Duration::from_secs(180);
+
+/// Time that a guest gets to power off once its command has ended.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs the job with its streams on sockets of our own.
+pub(super) fn captured(boot: &Boot, job: &Job) -> Result<GuestRun> {
+    let begin = Instant::now();
+    let dir = tempfile::Builder::new().prefix("ondine-vm-").tempdir()?;
+    let job_file = write_job(dir.path(), job)?;
+    let pass = boot.stdio == Stdio::Passed;
+
+    let stdin = Port::listen(dir.path(), "stdin", port::STDIN)?;
+    let stdout = Port::listen(dir.path(), "stdout", port::STDOUT)?;
+    let stderr = Port::listen(dir.path(), "stderr", port::STDERR)?;
+    let report = Port::listen(dir.path(), "report", port::REPORT)?;
+    let mut command = machine(boot, job, &job_file);
+    for port in [&stdin, &stdout, &stderr, &report] {
+        command.args(&port.qemu);
+    }
+    command
+        .stdin(Process::null())
+        .stdout(Process::piped())
+        .stderr(Process::piped());
+    let mut child = start(&mut command)?;
+
+    let log = match &boot.log {
+        Some(file) => Some(File::create(file).with_context(|| format!("{}", file.display()))?),
+        None => None,
+    };
+    let console = collect(child.stdout.take(), log, boot.verbose.then(std::io::stderr));
+    let noise = collect(child.stderr.take(), None, None::<std::io::Stderr>);
+    let reports = listen_for_reports(report.listener);
+    feed(stdin.listener, job.stdin);
+    let stdout = serve(stdout.listener, pass.then(std::io::stdout));
+    let stderr = serve(stderr.listener, pass.then(std::io::stderr));
+
+    let end = watch(&mut child, &reports, begin, boot.limit);
+    // Threads that never got a connection are let go by connecting to them.
+    for name in ["stdin", "stdout", "stderr", "report"] {
+        drop(UnixStream::connect(dir.path().join(name)));
+    }
+    let console = text(console);
+    let noise = text(noise);
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    let problems = console::scan(&console);
+
+    match &end.report {
+        Some(Report::Failed(why)) => bail!("{}{why}", first_lines(&problems)),
+        None if end.started.is_none() => bail!(
+            "{}the guest did not reach its first process{}; the end of its console:\n{}{}",
+            first_lines(&problems),
+            if end.timed_out { " in time" } else { "" },
+            console::tail(&console, 20),
+            console::tail(&noise, 10)
+        ),
+        _ => {}
+    }
+    Ok(GuestRun {
+        exit_code: match end.report {
+            Some(Report::Exit(code)) => Some(code),
+            _ => None,
+        },
+        stdout,
+        stderr,
+        console,
+        problems,
+        timed_out: end.timed_out,
+        boot_seconds: end.started.unwrap_or_default().as_secs_f64(),
+        seconds: begin.elapsed().as_secs_f64(),
+    })
+}
+
+/// Runs the job on the terminal: the machine's serial line is the shell's.
+pub(super) fn interactive(boot: &Boot, job: &Job) -> Result<i32> {
+    if !std::io::stdin().is_terminal() {
+        bail!("a shell needs a terminal; `cargo vmtest exec -- CMD` runs one command without");
+    }
+    let dir = tempfile::Builder::new().prefix("ondine-vm-").tempdir()?;
+    let job_file = write_job(dir.path(), job)?;
+    let report = Port::listen(dir.path(), "report", port::REPORT)?;
+    let mut command = machine(boot, job, &job_file);
+    command.args(&report.qemu);
+    let reports = listen_for_reports(report.listener);
+    let before = rustix::termios::tcgetattr(std::io::stdin())?;
+    let mut child = start(&mut command)?;
+    let status = child.wait()?;
+    rustix::termios::tcsetattr(
+        std::io::stdin(),
+        rustix::termios::OptionalActions::Now,
+        &before,
+    )?;
+    drop(UnixStream::connect(dir.path().join("report")));
+    let mut last = None;
+    while let Ok(report) = reports.recv() {
+        last = Some(report);
+    }
+    match last {
+        Some(Report::Exit(code)) => Ok(code),
+        Some(Report::Failed(why)) => bail!("{why}"),
+        _ => bail!("the guest went away before its shell ended ({status})"),
+    }
+}
+
+fn write_job(dir: &Path, job: &Job) -> Result<std::path::PathBuf> {
+    let file = dir.join("job.json");
+    std::fs::write(&file, serde_json::to_vec(job)?)?;
+    Ok(file)
+}
+
+/// `virtme-run` with everything but the ports. QEMU takes the last `-append` it is given, so the
+/// kernel's command line is ours: that is the way to have a first process of our own.
+fn machine(boot: &Boot, job: &Job, job_file: &Path) -> Command {
+    let mut command = Command::new(&boot.virtme);
+    command.arg("--kimg").arg(&boot.kernel);
+    command.args([
+        "--mods",
+        "none",
+        "--disable-microvm",
+        "--force-9p",
+        "--disable-monitor",
+    ]);
+    command.args(["--cpus", &boot.cpus.to_string(), "--memory", &boot.memory]);
+    if !boot.kvm {
+        command.arg("--disable-kvm");
+    }
+    command
+        .arg("--qemu-opts")
+        .args(["-no-reboot", "-append", &command_line(boot, job_file)]);
+    for (index, (tag, dir)) in job.rw.iter().enumerate() {
+        let path = dir.display().to_string().replace(',', ",,");
+        command.arg("-fsdev").arg(format!(
+            "local,id=ondine_fs{index},path={path},security_model=none,multidevs=remap"
+        ));
+        command.arg("-device").arg(format!(
+            "virtio-9p-pci,fsdev=ondine_fs{index},mount_tag={tag}"
+        ));
+    }
+    command.args(&boot.qemu);
+    command
+}
+
+fn command_line(boot: &Boot, job_file: &Path) -> String {
+    let this = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+    let mut words = vec![
+        "console=ttyS0".to_owned(),
+        "earlyprintk=serial,ttyS0,115200".to_owned(),
+        "loglevel=7".to_owned(),
+        "panic=-1".to_owned(),
+        "oops=panic".to_owned(),
+        "panic_on_warn=1".to_owned(),
+        "root=/dev/root".to_owned(),
+        "rootfstype=9p".to_owned(),
+        "rootflags=version=9p2000.L,trans=virtio,access=any,msize=500000,cache=loose".to_owned(),
+        "ro".to_owned(),
+        "random.trust_cpu=on".to_owned(),
+        format!("{JOB_VARIABLE}={}", job_file.display()),
+        format!("init={}", this.display()),
+    ];
+    words.extend(boot.append.iter().cloned());
+    words.join(" ")
+}
+
+fn start(command: &mut Command) -> Result<Child> {
+    command.spawn().with_context(|| {
+        format!(
+            "{} did not start; `cargo vmtest setup` installs it",
+            command.get_program().to_string_lossy()
+        )
+    })
+}
+
+/// A virtio-serial port whose other end is a socket that we listen on.
+struct Port {
+    listener: UnixListener,
+    qemu: [String; 6],
+}
+
+impl Port {
+    fn listen(dir: &Path, id: &str, name: &str) -> Result<Self> {
+        let path = dir.join(id);
+        let listener = UnixListener::bind(&path).context("a socket for the guest's output")?;
+        Ok(Self {
+            listener,
+            qemu: [
+                "-chardev".to_owned(),
+                format!("socket,id=ondine_{id},path={}", path.display()),
+                "-device".to_owned(),
+                "virtio-serial-pci".to_owned(),
+                "-device".to_owned(),
+                format!("virtserialport,name={name},chardev=ondine_{id}"),
+            ],
+        })
+    }
+}
+
+type Text = JoinHandle<Vec<u8>>;
+
+fn text(thread: Text) -> String {
+    String::from_utf8_lossy(&thread.join().unwrap_or_default()).into_owned()
+}
+
+/// Reads `from` to its end, copying to the log and the caller's stream as it comes.
+fn collect<R, W>(from: Option<R>, mut log: Option<File>, mut pass: Option<W>) -> Text
+where
+    R: Read + Send + 'static,
+    W: Write + Send + 'static,
+{
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        let Some(mut from) = from else { return all };
+        let mut buffer = [0; 8192];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            let part = &buffer[..count];
+            all.extend_from_slice(part);
+            // A reader that went away (a closed pipe) does not end the run.
+            if let Some(log) = &mut log {
+                let _ = log.write_all(part);
+            }
+            if let Some(pass) = &mut pass {
+                let _ = pass.write_all(part).and_then(|()| pass.flush());
+            }
+        }
+        all
+    })
+}
+
+/// Takes one connection and collects it.
+fn serve<W: Write + Send + 'static>(listener: UnixListener, pass: Option<W>) -> Text {
+    thread::spawn(move || match listener.accept() {
+        Ok((stream, _)) => collect(Some(stream), None, pass).join().unwrap_or_default(),
+        Err(_) => Vec::new(),
+    })
+}
+
+/// Takes one connection and sends it our standard input, or nothing. The end of the input closes
+/// the connection, which the guest reads as an end of file. Not joined: it may sit in a read of a
+/// terminal that never comes.
+fn feed(listener: UnixListener, input: bool) {
+    thread::spawn(move || {
+        if let (Ok((mut stream, _)), true) = (listener.accept(), input) {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut stream);
+        }
+    });
+}
+
+fn listen_for_reports(listener: UnixListener) -> Receiver<Report> {
+    let (send, receive): (Sender<Report>, _) = channel();
+    thread::spawn(move || {
+        let Ok((stream, _)) = listener.accept() else {
+            return;
+        };
+        for line in BufReader::new(stream).lines() {
+            let Ok(line) = line else { return };
+            if let Ok(report) = serde_json::from_str(&line) {
+                if send.send(report).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    receive
+}
+
+#[derive(Default)]
+struct End {
+    started: Option<Duration>,
+    report: Option<Report>,
+    timed_out: bool,
+}
+
+/// Waits for the machine to be gone, ending it when it takes too long.
+fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, limit: Duration) -> End {
+    let mut end = End::default();
+    let mut deadline = begin + limit.min(BOOT_LIMIT);
+    let mut closed = false;
+    loop {
+        let step = Duration::from_millis(20);
+        let got = if closed {
+            thread::sleep(step);
+            Err(RecvTimeoutError::Timeout)
+        } else {
+            reports.recv_timeout(step)
+        };
+        match got {
+            Ok(Report::Started) => {
+                end.started = Some(begin.elapsed());
+                deadline = begin + limit;
+            }
+            Ok(report) => {
+                end.report = Some(report);
+                deadline = Instant::now() + POWER_OFF_LIMIT;
+            }
+            Err(RecvTimeoutError::Disconnected) => closed = true,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Ok(Some(_)) = child.try_wait() {
+            // What was still under way when the machine ended.
+            while let Ok(report) = reports.recv_timeout(Duration::from_millis(50)) {
+                match report {
+                    Report::Started => end.started = Some(begin.elapsed()),
+                    last => end.report = Some(last),
+                }
+            }
+            return end;
+        }
+        if Instant::now() > deadline {
+            end.timed_out = true;
+            kill_tree(child);
+            return end;
+        }
+    }
+}
+
+/// Ends the machine: `virtme-run` and the QEMU below it, each by its own id.
+fn kill_tree(child: &mut Child) {
+    for id in descendants(child.id()) {
+        if let Some(pid) = i32::try_from(id)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        {
+            // It may have ended in between.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn descendants(of: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut parents = vec![of];
+    while let Some(parent) = parents.pop() {
+        let children = format!("/proc/{parent}/task/{parent}/children");
+        let Ok(text) = std::fs::read_to_string(children) else {
+            continue;
+        };
+        for id in text.split_whitespace().filter_map(|id| id.parse().ok()) {
+            found.push(id);
+            parents.push(id);
+        }
+    }
+    found
+}
+
+fn first_lines(problems: &[console::Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect()
+}
