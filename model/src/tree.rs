@@ -6,6 +6,7 @@
 //! out ([`crate::write`]), [`Tree::write_to_directory`] makes it real so that `mkfs.erofs` can pack the same thing,
 //! and [`Tree::observation`] says what any reader must then see.
 
+mod acl;
 mod content;
 mod disk;
 mod layout;
@@ -13,6 +14,7 @@ mod observe;
 
 use std::collections::BTreeMap;
 
+pub use acl::{acl, AclEntry};
 pub(crate) use content::mix;
 pub use content::{Content, Segment};
 pub use disk::MaterialiseError;

@@ -24,7 +24,7 @@ mod xattr;
 use crate::tree::Tree;
 
 pub use checksum::seal;
-pub use gallery::gallery;
+pub use gallery::{gallery, Exhibit};
 pub use image::{Image, Placed, PlacedData};
 pub use options::{DeviceOptions, ImageOptions, LongPrefix, PrefixPlace, SharedXattrs, Unified};
 pub use record::Site;
