@@ -13,7 +13,7 @@ const MAX_BLOCKS: u64 = 1 << 48;
 /// One slot of the device table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceSlot {
-    /// Blocks of the device; 0 when the image's maker did not say.
+    /// Blocks of the device, as far as the image knows; never a bound.
     pub blocks: u64,
     /// First block of the device in the unified address space, 0 = none.
     pub uniaddr: u64,
@@ -101,12 +101,13 @@ pub struct Place {
 ///
 /// Each byte resolves by its own address: a run that passes the edge of a
 /// unified range is cut there, where the C driver looks at the first byte only.
-/// An extra device's `blocks`, when given, is a bound.
+/// The `blocks` of a slot are no bound, for images lie about them: who knows the
+/// true size of a device refuses what lies outside as
+/// [`Defect::BeyondDevice`].
 ///
 /// # Errors
 ///
-/// [`Defect::NoSuchDevice`], [`Defect::BeyondDevice`] when the first byte lies
-/// outside its device, [`Defect::AddressOverflow`].
+/// [`Defect::NoSuchDevice`], [`Defect::AddressOverflow`].
 #[inline]
 pub fn resolve(
     sb: &SuperBlock,
@@ -140,15 +141,6 @@ fn resolve_slot(
         .checked_sub(1)
         .and_then(|index| devices.slots().get(index))
         .ok_or(Defect::NoSuchDevice)?;
-    let len = if slot.blocks == 0 {
-        len
-    } else {
-        let left = bytes(sb, slot.blocks).saturating_sub(addr);
-        if left == 0 {
-            return Err(Defect::BeyondDevice);
-        }
-        len.min(left)
-    };
     match devices {
         Devices::Multi(_) => Ok(Place {
             device: device_id,
@@ -159,11 +151,10 @@ fn resolve_slot(
             let offset = addr
                 .checked_add(bytes(sb, slot.uniaddr))
                 .ok_or(Defect::AddressOverflow)?;
-            check_range(sb, offset, len)?;
             Ok(Place {
                 device: 0,
                 offset,
-                len,
+                len: len.min(u64::MAX.saturating_sub(offset)),
             })
         }
     }

@@ -83,12 +83,13 @@ defects! {
     // Devices, section 3.
     DeviceCount => EINVAL, "number of devices given differs from the device table";
     NoSuchDevice => ENODEV, "extent names a device that is not in the device table";
-    BeyondDevice => EUCLEAN, "extent lies outside its device";
+    BeyondDevice => EIO, "extent lies outside its device";
     AddressOverflow => EUCLEAN, "block address is beyond 2^48 blocks";
     // Inodes, section 4.
     NoMetabox => EUCLEAN, "inode is in a metabox that the image does not have";
     NidOverflow => EUCLEAN, "inode number is beyond any address";
-    OutsideImage => EUCLEAN, "metadata lies outside the image";
+    OutsideImage => EIO, "metadata lies outside the image";
+    OutsideMetabox => EUCLEAN, "metadata lies outside the contents of the metabox";
     InodeFormat => EOPNOTSUPP, "inode format has unknown bits";
     InodeLayout => EOPNOTSUPP, "inode has an unknown data layout";
     Compressed => EOPNOTSUPP, "inode is compressed, which is not supported";

@@ -25,6 +25,30 @@ pub enum Layout {
     ChunkBased,
 }
 
+/// What `i_format` says of the layout.
+#[derive(Clone, Copy)]
+enum OnDisk {
+    Readable(Layout),
+    Compressed,
+}
+
+impl OnDisk {
+    /// Checks a whole `i_format` (section 4.1).
+    #[inline]
+    fn of(format: u16) -> Result<Self, Defect> {
+        if format & !format::KNOWN != 0 {
+            return Err(Defect::InodeFormat);
+        }
+        match (format >> format::LAYOUT_SHIFT) & format::LAYOUT_MASK {
+            0 => Ok(Self::Readable(Layout::FlatPlain)),
+            2 => Ok(Self::Readable(Layout::FlatInline)),
+            4 => Ok(Self::Readable(Layout::ChunkBased)),
+            1 | 3 => Ok(Self::Compressed),
+            _ => Err(Defect::InodeLayout),
+        }
+    }
+}
+
 /// The start block of an inode whose whole data is a hole. It is no 48-bit
 /// number, so no start block is taken for it.
 const NULL_START: u64 = u64::MAX;
@@ -92,10 +116,12 @@ impl Inode {
         let mut head = [0; HALF];
         src.read(space, offset, &mut head)?;
 
-        // Its first byte decides the size of an inode; a compact one may be the
-        // last thing in the image.
-        let extended = u16::from(head.first().copied().unwrap_or(0)) & format::EXTENDED != 0;
-        let fields = if extended {
+        // A compact inode may be the last thing in the image, so the second half
+        // is read only when the format says that there is one.
+        let [format0, format1, ..] = head;
+        let format = u16::from_le_bytes([format0, format1]);
+        let layout = OnDisk::of(format)?;
+        let fields = if format & format::EXTENDED != 0 {
             let mut tail = [0; HALF];
             let offset = offset.checked_add(HALF as u64).ok_or(Defect::NidOverflow)?;
             src.read(space, offset, &mut tail)?;
@@ -105,23 +131,12 @@ impl Inode {
         };
         // The sizes are equal and nothing needs aligning: never `None`.
         let fields = fields.ok_or(Defect::OutsideImage)?;
-        Ok(Self::from_fields(&fields, nid, offset)?)
+        Ok(Self::from_fields(&fields, layout, nid, offset)?)
     }
 
     /// Checks the fields, in the order of section 4.4.
     #[inline]
-    fn from_fields(f: &Fields, nid: u64, offset: u64) -> Result<Self, Defect> {
-        if f.format & !format::KNOWN != 0 {
-            return Err(Defect::InodeFormat);
-        }
-        let layout = match (f.format >> format::LAYOUT_SHIFT) & format::LAYOUT_MASK {
-            0 => Ok(Layout::FlatPlain),
-            2 => Ok(Layout::FlatInline),
-            4 => Ok(Layout::ChunkBased),
-            // Said only when nothing else is wrong.
-            1 | 3 => Err(Defect::Compressed),
-            _ => return Err(Defect::InodeLayout),
-        };
+    fn from_fields(f: &Fields, layout: OnDisk, nid: u64, offset: u64) -> Result<Self, Defect> {
         if f.size > i64::MAX as u64 {
             return Err(Defect::NegativeSize);
         }
@@ -132,7 +147,10 @@ impl Inode {
         ) {
             return Err(Defect::InodeType);
         }
-        let layout = layout?;
+        let layout = match layout {
+            OnDisk::Readable(layout) => layout,
+            OnDisk::Compressed => return Err(Defect::Compressed),
+        };
 
         let is_dir = file_type == mode::DIR;
         let bit4 = f.format & format::BIT4 != 0;
@@ -273,6 +291,12 @@ impl Inode {
     }
 }
 
+/// Whether there is a NUL; core's own search is a function that may panic.
+#[allow(clippy::manual_contains)]
+fn has_nul(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| *byte == 0)
+}
+
 /// Checks the target of a fast symbolic link.
 ///
 /// # Errors
@@ -281,7 +305,7 @@ impl Inode {
 pub fn check_fast_symlink(target: &[u8]) -> Result<(), Defect> {
     if target.is_empty() {
         Err(Defect::EmptySymlink)
-    } else if target.iter().any(|byte| *byte == 0) {
+    } else if has_nul(target) {
         Err(Defect::SymlinkNul)
     } else {
         Ok(())

@@ -17,14 +17,15 @@ pub enum Space {
 
 /// Gives metadata bytes.
 ///
-/// The kernel reads through a page cache, tests read a slice. What a read past
-/// the end of a space gives is the source's choice; a strict one fails with
-/// [`Defect::OutsideImage`].
+/// The kernel reads through a page cache, tests read a slice. A read past the
+/// end of a space fails, with [`Defect::OutsideImage`] or, in the metabox,
+/// [`Defect::OutsideMetabox`].
 pub trait Source {
     /// Why bytes could not be read.
     type Error;
 
-    /// Fills the whole of `buf` with the bytes of `space` from `offset`.
+    /// Fills the whole of `buf` with the bytes of `space` from `offset`, which
+    /// may be any number: above `i64::MAX` it is no file offset.
     ///
     /// # Errors
     ///

@@ -14,12 +14,10 @@ const MAGIC: u32 = 0xe0f5_e1e2;
 const BASE_SIZE: u32 = 128;
 /// Size of one extension slot, in bytes.
 const EXT_SLOT_SIZE: u32 = 16;
-/// Log2 of the space between two nids, in bytes.
-const NID_BITS: u32 = 5;
+/// Space between two nids, in bytes.
+const NID_SIZE: u64 = 32;
 /// The bit of a nid that sends it to the metabox.
 const NID_METABOX: u64 = 1 << 63;
-/// The last byte that a file offset can name.
-const MAX_OFFSET: u64 = i64::MAX as u64;
 /// Size of a device table slot, in bytes.
 const DEVICE_SLOT_SIZE: u64 = 128;
 
@@ -76,19 +74,16 @@ pub struct SuperBlock {
 impl SuperBlock {
     /// Reads the superblock from the first `page_size` bytes of an image.
     ///
-    /// `page_size` is a power of two of 4096 or more. Checks 2 to 9 of section
-    /// 2.5 are done, in that order; features that only matter to compression
-    /// never fail.
+    /// `page_size` is a power of two of 4096 or more; `first_page` may be shorter
+    /// when the image is. Checks 2 to 9 of section 2.5 are done, in that order;
+    /// features that only matter to compression never fail.
     ///
     /// # Errors
     ///
-    /// [`Defect::ImageTooShort`] when `first_page` is shorter than a page, else
+    /// [`Defect::ImageTooShort`] when a byte that is needed is not there, else
     /// the first check that fails.
     pub fn parse(first_page: &[u8], page_size: u32) -> Result<Self, Defect> {
-        let page = first_page
-            .get(..page_size as usize)
-            .ok_or(Defect::ImageTooShort)?;
-        let body = page.get(OFFSET..).ok_or(Defect::ImageTooShort)?;
+        let body = first_page.get(OFFSET..).ok_or(Defect::ImageTooShort)?;
         let (raw, _) = raw::SuperBlock::ref_from_prefix(body).map_err(|_| Defect::ImageTooShort)?;
 
         if raw.magic.get() != MAGIC {
@@ -113,7 +108,7 @@ impl SuperBlock {
         let size = u32::from(raw.sb_extslots)
             .wrapping_mul(EXT_SLOT_SIZE)
             .wrapping_add(BASE_SIZE);
-        if size as usize > body.len() {
+        if size > page_size.saturating_sub(OFFSET as u32) {
             return Err(Defect::SuperTooLong);
         }
         if compat & compat::ISHARE_XATTRS != 0
@@ -324,7 +319,7 @@ impl SuperBlock {
     /// # Errors
     ///
     /// [`Defect::NoMetabox`] when bit 63 is set and the image has no metabox,
-    /// [`Defect::NidOverflow`] when the offset does not fit 63 bits (the C
+    /// [`Defect::NidOverflow`] when the offset does not fit 64 bits (the C
     /// driver wraps).
     #[inline]
     pub fn nid_location(&self, nid: u64) -> Result<(Space, u64), Defect> {
@@ -336,13 +331,9 @@ impl SuperBlock {
             return Err(Defect::NoMetabox);
         };
         let low = nid & !NID_METABOX;
-        if low > MAX_OFFSET >> NID_BITS {
-            return Err(Defect::NidOverflow);
-        }
-        match base.checked_add(low << NID_BITS) {
-            Some(offset) if offset <= MAX_OFFSET => Ok((space, offset)),
-            _ => Err(Defect::NidOverflow),
-        }
+        let offset = low.checked_mul(NID_SIZE).ok_or(Defect::NidOverflow)?;
+        let offset = base.checked_add(offset).ok_or(Defect::NidOverflow)?;
+        Ok((space, offset))
     }
 
     /// The inode number that user space sees for `nid` (section 1).

@@ -180,6 +180,10 @@ fn the_end_of_the_image() {
     let outside = Err(Error::Defect(Defect::OutsideImage));
     assert_eq!(image.inode(NID), outside);
     assert_eq!(image.inode(NID + 1), outside);
+    // What is not known is refused before the second half is looked for.
+    image.put(4096 + 1, &[1]);
+    let format = Err(Error::Defect(Defect::InodeFormat));
+    assert_eq!(image.inode(NID), format);
     let overflow = Err(Error::Defect(Defect::NidOverflow));
     assert_eq!(image.inode(1 << 59), overflow);
 }
