@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Looking names up, and listing directories.
+//!
+//! Directory blocks are read where they are, in the page cache of the blob: a
+//! directory has no page cache of its own.
+
+use super::{
+    data::{checked, Answer},
+    Inode,
+};
+use crate::vfs::{DirSink, Flow, MetaSlice, Target};
+use kernel::{bindings, prelude::*};
+use ondine_erofs::{Defect, DirBlock, DirSource, Error};
+
+/// The blocks of one directory.
+struct Blocks<'a>(&'a Inode);
+
+impl DirSource for Blocks<'_> {
+    type Block = MetaSlice;
+    type Error = kernel::error::Error;
+
+    fn block(&self, index: u32) -> Answer<MetaSlice> {
+        let dir = self.0;
+        let block_size = u64::from(dir.super_block().block_size());
+        let position = u64::from(index).wrapping_mul(block_size);
+        let wanted = dir.size().saturating_sub(position).min(block_size) as usize;
+        let extent = super::map::map(dir, position, block_size).map_err(Error::Source)?;
+        let bytes = match extent.target {
+            Target::Blob(blob, address) => {
+                let skip = position.wrapping_sub(extent.start);
+                blob.bytes_at(address.wrapping_add(skip), wanted)
+                    .map_err(Error::Source)?
+            }
+            Target::Inline(bytes) => bytes,
+            // Zeroes are no directory block.
+            Target::Hole => return Err(Defect::DirentCount.into()),
+        };
+        if bytes.len() < wanted {
+            return Err(Error::Source(EIO));
+        }
+        Ok(bytes)
+    }
+}
+
+pub(super) fn lookup(dir: &Inode, name: &[u8]) -> Result<Option<u64>> {
+    let sb = dir.super_block();
+    let found = ondine_erofs::lookup(&Blocks(dir), &sb.data().image, dir.node(), name);
+    Ok(checked(sb, dir.nid(), found)?.map(|found| found.nid))
+}
+
+pub(super) fn read_dir(dir: &Inode, sink: &mut DirSink<'_>) -> Result {
+    let sb = dir.super_block();
+    let size = dir.size();
+    let bits = sb.data().image.block_bits();
+    while sink.position() < size {
+        let position = sink.position();
+        let index = position.wrapping_shr(bits);
+        let start = index.wrapping_shl(bits);
+        let within = position.wrapping_sub(start) as u32;
+        let answer = emit_block(dir, index, start, within, sink);
+        if checked(sb, dir.nid(), answer)? == Flow::Stop {
+            return Ok(());
+        }
+        let next = start.wrapping_add(u64::from(sb.block_size()));
+        sink.skip_to(next.min(size));
+    }
+    // A directory that leaves "." out is shown with one, behind its end.
+    if dir.node().dot_omitted && sink.position() == size {
+        let ino = sb.data().image.ino(dir.nid());
+        if sink.emit(b".", ino, bindings::DT_DIR as u8, size) == Flow::Continue {
+            sink.skip_to(size.wrapping_add(1));
+        }
+    }
+    Ok(())
+}
+
+/// Emits the entries of one block from the offset `within` on.
+fn emit_block(
+    dir: &Inode,
+    index: u64,
+    start: u64,
+    within: u32,
+    sink: &mut DirSink<'_>,
+) -> Answer<Flow> {
+    let image = &dir.super_block().data().image;
+    let index = u32::try_from(index).map_err(|_| Defect::DirTooBig)?;
+    let bytes = Blocks(dir).block(index)?;
+    let valid = dir.size().saturating_sub(start) as usize;
+    let block = DirBlock::new(bytes.get(..valid).unwrap_or(&bytes))?;
+    for entry in block.entries_from(within) {
+        let entry = entry?;
+        let position = start.wrapping_add(u64::from(entry.offset));
+        let dtype = entry.file_type.dtype();
+        if sink.emit(entry.name, image.ino(entry.nid), dtype, position) == Flow::Stop {
+            return Ok(Flow::Stop);
+        }
+    }
+    Ok(Flow::Continue)
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ondine: on-demand container images, a read-only EROFS file system.
+//!
+//! This file registers and unregisters, nothing else. Unsafe code lives in
+//! [`sys`] and [`vfs`] only; the file system itself, on top of them, has none.
+
+#[deny(unsafe_code)]
+mod cache;
+#[deny(unsafe_code)]
+mod fs;
+mod sys;
+mod vfs;
+
+use kernel::prelude::*;
+
+module! {
+    type: OndineModule,
+    name: "ondine",
+    authors: ["The Ondine authors"],
+    description: "On-demand container images: a read-only EROFS file system",
+    license: "GPL",
+    alias: ["fs-ondine"],
+}
+
+/// Everything that lives as long as the module. Fields unregister in order of
+/// declaration.
+#[pin_data]
+struct OndineModule {
+    #[pin]
+    file_system: vfs::Registration<fs::Ondine>,
+}
+
+impl kernel::InPlaceModule for OndineModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            file_system <- vfs::Registration::new(module),
+        })
+    }
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads: the headers that rust/bindings/bindings_helper.h leaves
+ * out, our own wrappers, and constants that bindgen cannot see by itself.
+ */
+#ifndef ONDINE_BINDINGS_H
+#define ONDINE_BINDINGS_H
+
+#include "helpers.h"
+
+#define ONDINE_CONST(T, X) static const T ONDINE_CONST_##X = X
+
+ONDINE_CONST(unsigned long, SB_RDONLY);
+ONDINE_CONST(unsigned long, SB_NOATIME);
+ONDINE_CONST(unsigned long, SB_POSIXACL);
+ONDINE_CONST(unsigned int, SLAB_RECLAIM_ACCOUNT);
+ONDINE_CONST(unsigned int, SLAB_ACCOUNT);
+ONDINE_CONST(unsigned int, BLK_OPEN_READ);
+ONDINE_CONST(unsigned int, FMODE_READ);
+ONDINE_CONST(unsigned int, FMODE_CAN_ODIRECT);
+ONDINE_CONST(loff_t, MAX_LFS_FILESIZE);
+ONDINE_CONST(gfp_t, GFP_KERNEL);
+ONDINE_CONST(gfp_t, GFP_NOFS);
+ONDINE_CONST(unsigned int, ACL_TYPE_ACCESS);
+ONDINE_CONST(unsigned int, FS_IOC_GETFSLABEL);
+ONDINE_CONST(int, IOCB_DIRECT);
+ONDINE_CONST(int, IOCB_NOWAIT);
+ONDINE_CONST(unsigned int, ITER_DEST);
+ONDINE_CONST(int, FILEID_INO64_GEN);
+ONDINE_CONST(int, FILEID_INO64_GEN_PARENT);
+ONDINE_CONST(int, FILEID_INVALID);
+
+#endif /* ONDINE_BINDINGS_H */

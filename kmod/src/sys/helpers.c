@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Wrappers of inline functions and macros for the Rust side, see helpers.h.
+ */
+#include <linux/capability.h>
+#include <linux/module.h>
+#include <linux/ratelimit.h>
+#include <linux/uuid.h>
+
+#include "helpers.h"
+
+/* --- module parameters and mount options ---------------------------------- */
+
+char *ondine_fstype = "ondine";
+module_param_named(fstype, ondine_fstype, charp, 0444);
+MODULE_PARM_DESC(fstype, "File system type to register, such as `erofs` on kernels without the C driver");
+
+const struct fs_parameter_spec ondine_fs_parameters[] = {
+	fsparam_file_or_string("source",	ONDINE_OPT_SOURCE),
+	fsparam_file_or_string("device",	ONDINE_OPT_DEVICE),
+	fsparam_flag_no("user_xattr",		ONDINE_OPT_USER_XATTR),
+	fsparam_flag_no("acl",			ONDINE_OPT_ACL),
+	fsparam_string("cache_strategy",	ONDINE_OPT_CACHE_STRATEGY),
+	fsparam_flag_no("directio",		ONDINE_OPT_DIRECTIO),
+	fsparam_u64("fsoffset",			ONDINE_OPT_FSOFFSET),
+	{}
+};
+
+int ondine_fs_parse(struct fs_context *fc, struct fs_parameter *param,
+		    struct fs_parse_result *result)
+{
+	return fs_parse(fc, ondine_fs_parameters, param, result);
+}
+
+void ondine_errorfc(struct fs_context *fc, const char *message)
+{
+	errorfc(fc, "%s", message);
+}
+
+/* --- logging --------------------------------------------------------------- */
+
+void ondine_pr_err_ratelimited(const char *device, u64 nid, const char *message,
+			       int len)
+{
+	pr_err_ratelimited("ondine: (device %s): nid %llu: %.*s\n", device, nid, len, message);
+}
+
+/* --- super blocks and inodes ------------------------------------------------ */
+
+void *ondine_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache)
+{
+	return alloc_inode_sb(sb, cache, GFP_KERNEL);
+}
+
+bool ondine_inode_is_new(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+void ondine_inode_set_times(struct inode *inode, s64 sec, u32 nsec)
+{
+	inode_set_mtime(inode, sec, nsec);
+	inode_set_ctime(inode, sec, nsec);
+	inode_set_atime(inode, sec, nsec);
+}
+
+void ondine_inode_set_owner(struct inode *inode, u32 uid, u32 gid)
+{
+	i_uid_write(inode, uid);
+	i_gid_write(inode, gid);
+}
+
+void ondine_mapping_set_large_folios(struct address_space *mapping)
+{
+	mapping_set_large_folios(mapping);
+}
+
+void ondine_inode_set_no_acl(struct inode *inode)
+{
+	cache_no_acl(inode);
+}
+
+void ondine_inode_set_link(struct inode *inode, char *link, int len)
+{
+	inode_set_cached_link(inode, link, len);
+}
+
+dev_t ondine_mkdev(u32 major, u32 minor)
+{
+	return MKDEV(major, minor);
+}
+
+bool ondine_dev_is_anon(dev_t dev)
+{
+	return MAJOR(dev) == 0;
+}
+
+void ondine_super_set_uuid(struct super_block *sb, const u8 *uuid, unsigned int len)
+{
+	super_set_uuid(sb, uuid, len);
+}
+
+/* A super block without a device is called after its number, as stat(2) gives it. */
+void ondine_super_set_id(struct super_block *sb)
+{
+	snprintf(sb->s_id, sizeof(sb->s_id), "%u:%u", MAJOR(sb->s_dev), MINOR(sb->s_dev));
+}
+
+void ondine_super_set_sysfs_name(struct super_block *sb)
+{
+	super_set_sysfs_name_id(sb);
+}
+
+void ondine_fill_fsid(struct super_block *sb, struct kstatfs *buf)
+{
+	if (uuid_is_null(&sb->s_uuid))
+		buf->f_fsid = u64_to_fsid(huge_encode_dev(sb->s_dev));
+	else
+		buf->f_fsid = uuid_to_fsid(sb->s_uuid.b);
+}
+
+/* --- files -------------------------------------------------------------------- */
+
+struct file *ondine_get_file(struct file *file)
+{
+	return get_file(file);
+}
+
+struct inode *ondine_file_inode(struct file *file)
+{
+	return file_inode(file);
+}
+
+void ondine_init_kiocb(struct kiocb *kiocb, struct file *file)
+{
+	init_sync_kiocb(kiocb, file);
+}
+
+const struct cred *ondine_override_creds(const struct cred *cred)
+{
+	return override_creds(cred);
+}
+
+void ondine_revert_creds(const struct cred *cred)
+{
+	revert_creds(cred);
+}
+
+loff_t ondine_i_size(const struct inode *inode)
+{
+	return i_size_read(inode);
+}
+
+u64 ondine_bdev_bytes(struct block_device *bdev)
+{
+	return bdev_nr_bytes(bdev);
+}
+
+unsigned int ondine_bdev_block_size(struct block_device *bdev)
+{
+	return bdev_logical_block_size(bdev);
+}
+
+/* --- folios ---------------------------------------------------------------------- */
+
+/* Whether ondine_meta_folio() works: everything but a few special files. */
+bool ondine_mapping_can_read(struct address_space *mapping)
+{
+	return mapping->a_ops->read_folio || shmem_mapping(mapping);
+}
+
+/*
+ * One metadata folio, up to date and referenced: from the page cache if it is
+ * there, else read together with what readahead finds worth reading.
+ */
+struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
+				struct file *file, struct file_ra_state *ra)
+{
+	struct folio *folio;
+
+	if (unlikely(!mapping->a_ops->read_folio))
+		return shmem_read_folio_gfp(mapping, index, mapping_gfp_mask(mapping));
+
+	folio = filemap_get_folio(mapping, index);
+	if (!IS_ERR(folio)) {
+		if (folio_test_uptodate(folio))
+			return folio;
+		folio_put(folio);
+	} else {
+		page_cache_sync_readahead(mapping, ra, file, index, 1);
+	}
+	return read_mapping_folio(mapping, index, file);
+}
+
+void ondine_folio_put(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+const u8 *ondine_folio_address(struct folio *folio)
+{
+	return folio_address(folio);
+}
+
+size_t ondine_folio_size(struct folio *folio)
+{
+	return folio_size(folio);
+}
+
+loff_t ondine_folio_pos(struct folio *folio)
+{
+	return folio_pos(folio);
+}
+
+struct inode *ondine_folio_inode(struct folio *folio)
+{
+	return folio->mapping->host;
+}
+
+void ondine_folio_zero(struct folio *folio, size_t start, size_t len)
+{
+	folio_zero_range(folio, start, len);
+}
+
+void ondine_bvec_from_folio(struct bio_vec *bvec, struct folio *folio,
+			    size_t offset, size_t len)
+{
+	bvec_set_folio(bvec, folio, len, offset);
+}
+
+struct folio *ondine_bvec_folio(const struct bio_vec *bvec, size_t *offset)
+{
+	struct folio *folio = page_folio(bvec->bv_page);
+
+	*offset = folio_page_idx(folio, bvec->bv_page) * PAGE_SIZE + bvec->bv_offset;
+	return folio;
+}
+
+unsigned int ondine_readahead_pages(struct readahead_control *rac)
+{
+	return readahead_count(rac);
+}
+
+/* --- iomap, directories, work, ACLs, iterators -------------------------------------- */
+
+int ondine_iomap_next(const struct iomap_iter *iter, struct iomap *iomap,
+		      struct iomap *srcmap, iomap_iter_begin_fn begin,
+		      iomap_iter_end_fn end)
+{
+	return iomap_iter_next(iter, iomap, srcmap, begin, end);
+}
+
+bool ondine_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
+		     unsigned int type)
+{
+	return dir_emit(ctx, name, len, ino, type);
+}
+
+void ondine_init_work(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}
+
+void ondine_schedule_work(struct work_struct *work)
+{
+	schedule_work(work);
+}
+
+struct posix_acl *ondine_acl_from_xattr(const void *value, size_t size)
+{
+	return posix_acl_from_xattr(&init_user_ns, value, size);
+}
+
+size_t ondine_iov_iter_count(const struct iov_iter *iter)
+{
+	return iov_iter_count(iter);
+}
+
+void ondine_iov_iter_truncate(struct iov_iter *iter, u64 count)
+{
+	iov_iter_truncate(iter, count);
+}
+
+void ondine_iov_iter_reexpand(struct iov_iter *iter, size_t count)
+{
+	iov_iter_reexpand(iter, count);
+}
+
+bool ondine_capable_admin(void)
+{
+	return capable(CAP_SYS_ADMIN);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Wrappers of what Rust cannot call: inline functions, macros, and what
+ * depends on the configuration. Each does one thing and decides nothing.
+ */
+#ifndef ONDINE_HELPERS_H
+#define ONDINE_HELPERS_H
+
+#include <linux/backing-dev.h>
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+#include <linux/cred.h>
+#include <linux/exportfs.h>
+#include <linux/fiemap.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/iomap.h>
+#include <linux/kobject.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/pagemap.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/seq_file.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <linux/statfs.h>
+#include <linux/sysfs.h>
+#include <linux/uio.h>
+#include <linux/workqueue.h>
+#include <linux/xattr.h>
+
+/* Numbers that fs_parse() answers for ondine_fs_parameters. */
+enum ondine_option {
+	ONDINE_OPT_SOURCE,
+	ONDINE_OPT_DEVICE,
+	ONDINE_OPT_USER_XATTR,
+	ONDINE_OPT_ACL,
+	ONDINE_OPT_CACHE_STRATEGY,
+	ONDINE_OPT_DIRECTIO,
+	ONDINE_OPT_FSOFFSET,
+};
+
+extern char *ondine_fstype;
+extern const struct fs_parameter_spec ondine_fs_parameters[];
+
+int ondine_fs_parse(struct fs_context *fc, struct fs_parameter *param,
+		    struct fs_parse_result *result);
+void ondine_errorfc(struct fs_context *fc, const char *message);
+void ondine_pr_err_ratelimited(const char *device, u64 nid, const char *message,
+			       int len);
+
+void *ondine_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache);
+bool ondine_inode_is_new(struct inode *inode);
+void ondine_inode_set_times(struct inode *inode, s64 sec, u32 nsec);
+void ondine_inode_set_owner(struct inode *inode, u32 uid, u32 gid);
+void ondine_mapping_set_large_folios(struct address_space *mapping);
+void ondine_inode_set_no_acl(struct inode *inode);
+void ondine_inode_set_link(struct inode *inode, char *link, int len);
+dev_t ondine_mkdev(u32 major, u32 minor);
+bool ondine_dev_is_anon(dev_t dev);
+void ondine_super_set_uuid(struct super_block *sb, const u8 *uuid, unsigned int len);
+void ondine_super_set_id(struct super_block *sb);
+void ondine_super_set_sysfs_name(struct super_block *sb);
+void ondine_fill_fsid(struct super_block *sb, struct kstatfs *buf);
+
+struct file *ondine_get_file(struct file *file);
+struct inode *ondine_file_inode(struct file *file);
+void ondine_init_kiocb(struct kiocb *kiocb, struct file *file);
+const struct cred *ondine_override_creds(const struct cred *cred);
+void ondine_revert_creds(const struct cred *cred);
+loff_t ondine_i_size(const struct inode *inode);
+u64 ondine_bdev_bytes(struct block_device *bdev);
+unsigned int ondine_bdev_block_size(struct block_device *bdev);
+
+bool ondine_mapping_can_read(struct address_space *mapping);
+struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
+				struct file *file, struct file_ra_state *ra);
+void ondine_folio_put(struct folio *folio);
+const u8 *ondine_folio_address(struct folio *folio);
+size_t ondine_folio_size(struct folio *folio);
+loff_t ondine_folio_pos(struct folio *folio);
+struct inode *ondine_folio_inode(struct folio *folio);
+void ondine_folio_zero(struct folio *folio, size_t start, size_t len);
+void ondine_bvec_from_folio(struct bio_vec *bvec, struct folio *folio,
+			    size_t offset, size_t len);
+struct folio *ondine_bvec_folio(const struct bio_vec *bvec, size_t *offset);
+unsigned int ondine_readahead_pages(struct readahead_control *rac);
+
+int ondine_iomap_next(const struct iomap_iter *iter, struct iomap *iomap,
+		      struct iomap *srcmap, iomap_iter_begin_fn begin,
+		      iomap_iter_end_fn end);
+bool ondine_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
+		     unsigned int type);
+void ondine_init_work(struct work_struct *work, work_func_t func);
+void ondine_schedule_work(struct work_struct *work);
+struct posix_acl *ondine_acl_from_xattr(const void *value, size_t size);
+size_t ondine_iov_iter_count(const struct iov_iter *iter);
+void ondine_iov_iter_truncate(struct iov_iter *iter, u64 count);
+void ondine_iov_iter_reexpand(struct iov_iter *iter, size_t count);
+bool ondine_capable_admin(void);
+
+#endif /* ONDINE_HELPERS_H */

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Raw bindings: what the kernel crate binds already, what our own bindgen run
+//! adds, and the C wrappers of inline functions.
+//!
+//! Only [`crate::vfs`] and [`crate::device`](crate) may name these.
+
+#![allow(
+    clippy::all,
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    improper_ctypes
+)]
+
+pub(crate) use kernel::bindings::*;
+use pin_init::MaybeZeroable;
+
+include!(concat!(env!("ONDINE_OBJ"), "/bindings_generated.rs"));

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The page cache of a file: filling its folios through iomap.
+//!
+//! On a block device iomap reads by itself; of regular files we gather what is
+//! contiguous into one [`Batch`] and let the file system submit it.
+//!
+//! C headers: [`include/linux/iomap.h`](srctree/include/linux/iomap.h),
+//! [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use super::{batch::Batch, iomap, FileSystem, INode};
+use crate::sys;
+use core::{marker::PhantomData, ptr};
+use kernel::{error::from_result, prelude::*};
+
+struct Table<F>(PhantomData<F>);
+
+impl<F: FileSystem> Table<F> {
+    const OPS: &'static sys::address_space_operations = &sys::address_space_operations {
+        read_folio: Some(read_folio::<F>),
+        readahead: Some(readahead::<F>),
+        bmap: Some(bmap::<F>),
+        invalidate_folio: Some(sys::iomap_invalidate_folio),
+        release_folio: Some(sys::iomap_release_folio),
+        is_partially_uptodate: Some(sys::iomap_is_partially_uptodate),
+        ..pin_init::zeroed()
+    };
+
+    const READ: &'static sys::iomap_read_ops = &sys::iomap_read_ops {
+        read_folio_range: Some(read_folio_range::<F>),
+        submit_read: Some(submit_read::<F>),
+        bio_set: ptr::null_mut(),
+    };
+}
+
+/// Gives a new inode a page cache that fills itself.
+///
+/// # Safety
+///
+/// `inode` is new and of type `F`.
+pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
+    // SAFETY: By the caller; a new inode has its embedded mapping.
+    unsafe {
+        let mapping = (*inode).i_mapping;
+        (*mapping).a_ops = Table::<F>::OPS;
+        sys::ondine_mapping_set_large_folios(mapping);
+    }
+}
+
+/// Who reads for this inode: iomap, if its super block is on a device.
+///
+/// # Safety
+///
+/// `inode` is valid.
+unsafe fn read_ops<F: FileSystem>(inode: *mut sys::inode) -> *const sys::iomap_read_ops {
+    // SAFETY: By the caller; an inode's super block outlives it.
+    let on_device = unsafe { !(*(*inode).i_sb).s_bdev.is_null() };
+    if on_device {
+        &raw const sys::iomap_bio_read_ops
+    } else {
+        Table::<F>::READ
+    }
+}
+
+unsafe extern "C" fn read_folio<F: FileSystem>(
+    _file: *mut sys::file,
+    folio: *mut sys::folio,
+) -> c_int {
+    // SAFETY: The VFS gives a locked folio of an inode of ours, and iomap
+    // unlocks it.
+    unsafe {
+        let mut context = sys::iomap_read_folio_ctx {
+            ops: read_ops::<F>(sys::ondine_folio_inode(folio)),
+            cur_folio: folio,
+            ..Default::default()
+        };
+        let ops = iomap::Table::<F>::OPS;
+        sys::iomap_read_folio(ops, &raw mut context, ptr::null_mut());
+    }
+    0
+}
+
+unsafe extern "C" fn readahead<F: FileSystem>(rac: *mut sys::readahead_control) {
+    // SAFETY: The VFS gives a readahead request for an inode of ours; iomap
+    // consumes its folios.
+    unsafe {
+        let mut context = sys::iomap_read_folio_ctx {
+            ops: read_ops::<F>((*(*rac).mapping).host),
+            rac,
+            ..Default::default()
+        };
+        let ops = iomap::Table::<F>::OPS;
+        sys::iomap_readahead(ops, &raw mut context, ptr::null_mut());
+    }
+}
+
+unsafe extern "C" fn bmap<F: FileSystem>(
+    mapping: *mut sys::address_space,
+    block: sys::sector_t,
+) -> sys::sector_t {
+    // SAFETY: The VFS gives a mapping of an inode of ours.
+    unsafe { sys::iomap_bmap(mapping, block, iomap::Table::<F>::OPS) }
+}
+
+/// Adds one range of a folio to the batch, or submits that and starts another.
+unsafe extern "C" fn read_folio_range<F: FileSystem>(
+    iter: *const sys::iomap_iter,
+    context: *mut sys::iomap_read_folio_ctx,
+    len: usize,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: iomap gives valid arguments that nobody else uses now.
+        let (iter, context) = unsafe { (&*iter, &mut *context) };
+        let map = &iter.iomap;
+        let position = iter.pos.cast_unsigned();
+        // In range: iomap reads inside the map.
+        let skip = position.wrapping_sub(map.offset.cast_unsigned());
+        let address = map.addr.wrapping_add(skip);
+        let folio = context.cur_folio;
+        // SAFETY: iomap holds the folio locked.
+        let folio_start = unsafe { sys::ondine_folio_pos(folio) }.cast_unsigned();
+        let offset = position.wrapping_sub(folio_start) as usize;
+
+        // SAFETY: Only this function and `submit_read` touch `read_ctx`, which
+        // is null or a pending batch.
+        let pending = unsafe { context.read_ctx.cast::<Pending>().as_mut() };
+        if let Some(pending) = pending {
+            if pending.blob == map.private && pending.batch.follows(address) {
+                // SAFETY: The folio is locked, and the range was handed over.
+                unsafe { pending.batch.push(folio, offset, len) };
+                return Ok(0);
+            }
+            // SAFETY: As above.
+            unsafe { submit::<F>(iter, context) };
+        }
+        // SAFETY: A readahead request is valid as long as its context.
+        let folios = match unsafe { context.rac.as_mut() } {
+            // This folio has been taken out of the request already.
+            // SAFETY: As above.
+            Some(rac) => unsafe { sys::ondine_readahead_pages(rac) }.saturating_add(1),
+            None => 1,
+        };
+        let mut batch = Batch::new(position, address, folios as usize)?;
+        // SAFETY: As above.
+        unsafe { batch.push(folio, offset, len) };
+        let blob = map.private;
+        // A failure drops the batch, which ends the folio's read by itself:
+        // from `push` on it must not be reported here as well.
+        if let Ok(pending) = KBox::new(Pending { batch, blob }, GFP_KERNEL) {
+            context.read_ctx = KBox::into_raw(pending).cast();
+        }
+        Ok(0)
+    })
+}
+
+/// A batch that grows, and the blob that it reads from.
+struct Pending {
+    batch: Batch,
+    blob: *mut c_void,
+}
+
+unsafe extern "C" fn submit_read<F: FileSystem>(
+    iter: *const sys::iomap_iter,
+    context: *mut sys::iomap_read_folio_ctx,
+) {
+    // SAFETY: iomap gives valid arguments that nobody else uses now.
+    unsafe { submit::<F>(&*iter, &mut *context) };
+}
+
+/// # Safety
+///
+/// `context.read_ctx` is null or came from [`read_folio_range`].
+unsafe fn submit<F: FileSystem>(iter: &sys::iomap_iter, context: &mut sys::iomap_read_folio_ctx) {
+    let pending = core::mem::replace(&mut context.read_ctx, ptr::null_mut());
+    if pending.is_null() {
+        return;
+    }
+    // SAFETY: By the caller it is a `Pending` made by `KBox`; the blob is one
+    // that `begin` stored, and lives as long as the super block.
+    unsafe {
+        let pending = KBox::into_inner(KBox::from_raw(pending.cast::<Pending>()));
+        let inode = INode::<F>::from_raw(iter.inode);
+        F::submit(inode, &*pending.blob.cast::<F::Blob>(), pending.batch);
+    }
+}

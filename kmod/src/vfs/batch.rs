@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One asynchronous read of a contiguous run of a file into page cache folios.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
+//! [`include/linux/uio.h`](srctree/include/linux/uio.h)
+
+use super::backing::Backing;
+use crate::sys;
+use core::{
+    mem::offset_of,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+use kernel::{
+    error::code,
+    prelude::*,
+    types::Opaque,
+};
+
+/// How a [`Batch`] reads its file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadMode {
+    /// Through the file's page cache: copied, and its readahead helps the next.
+    Buffered,
+    /// Straight into our folios.
+    Direct,
+}
+
+/// Ranges of folios that are waiting for consecutive bytes of one blob.
+///
+/// Dropping a batch ends the reads with EIO; [`Self::read`] takes it over.
+///
+/// # Invariants
+///
+/// - Each vector is a range of a folio that iomap handed over and that nobody
+///   has finished; the folio stays locked, and so in its mapping, until then.
+/// - `len` is the sum of the vectors' lengths.
+pub(crate) struct Batch {
+    /// File position of the first byte, in the file being filled.
+    position: u64,
+    /// Byte address of the first byte, on the blob.
+    address: u64,
+    len: u64,
+    vectors: KVec<sys::bio_vec>,
+}
+
+// SAFETY: Locked folios may be finished by any task.
+unsafe impl Send for Batch {}
+
+impl Batch {
+    /// More ranges than this are submitted in several batches.
+    const MAX_RANGES: usize = 256;
+
+    /// An empty batch with room for `ranges` ranges at most.
+    pub(super) fn new(position: u64, address: u64, ranges: usize) -> Result<Self> {
+        Ok(Self {
+            position,
+            address,
+            len: 0,
+            vectors: KVec::with_capacity(ranges.clamp(1, Self::MAX_RANGES), GFP_KERNEL)?,
+        })
+    }
+
+    /// Whether a range at `address` can be pushed next.
+    pub(super) fn follows(&self, address: u64) -> bool {
+        self.address.wrapping_add(self.len) == address
+            && self.vectors.len() < self.vectors.capacity()
+    }
+
+    /// Takes over a range of a folio; there is room, by [`Self::follows`].
+    ///
+    /// # Safety
+    ///
+    /// iomap handed the range over; the folio is locked.
+    pub(super) unsafe fn push(&mut self, folio: *mut sys::folio, offset: usize, len: usize) {
+        let mut vector = sys::bio_vec::default();
+        // SAFETY: By the caller the range is in the folio.
+        unsafe { sys::ondine_bvec_from_folio(&raw mut vector, folio, offset, len) };
+        // There is room: `new` made it for one, and `follows` looks.
+        if self.vectors.push_within_capacity(vector).is_ok() {
+            self.len = self.len.wrapping_add(len as u64);
+        }
+    }
+
+    /// Byte address of the run on its blob.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Length of the run in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Reads the run from `file`. Returns at once if the read goes on by
+    /// itself; each folio's read ends exactly once, either way.
+    pub(crate) fn read(self, file: &Backing, mode: ReadMode) {
+        let request = KBox::new(
+            Request {
+                kiocb: Opaque::zeroed(),
+                work: Opaque::uninit(),
+                users: AtomicUsize::new(2),
+                result: 0,
+                batch: self,
+            },
+            GFP_KERNEL,
+        );
+        // Out of memory: the batch has been dropped, and that ended the reads.
+        let Ok(request) = request else { return };
+        let request = KBox::into_raw(request);
+        // SAFETY: The request is ours until the call below, and after it as
+        // long as its two users, this function and the completion, are not
+        // both gone. The file reference is the request's own.
+        unsafe {
+            let kiocb = (*request).kiocb.get();
+            let batch = &(*request).batch;
+            sys::ondine_init_kiocb(kiocb, sys::ondine_get_file(file.as_raw()));
+            (*kiocb).ki_pos = batch.address.cast_signed();
+            (*kiocb).ki_complete = Some(complete);
+            if mode == ReadMode::Direct {
+                (*kiocb).ki_flags |= sys::ONDINE_CONST_IOCB_DIRECT;
+            }
+            let mut iter = sys::iov_iter::default();
+            sys::iov_iter_bvec(
+                &raw mut iter,
+                sys::ONDINE_CONST_ITER_DEST,
+                batch.vectors.as_ptr(),
+                batch.vectors.len(),
+                batch.len as usize,
+            );
+            let read = {
+                let _credentials = file.as_opener();
+                sys::vfs_iocb_iter_read(file.as_raw(), kiocb, &raw mut iter)
+            };
+            if read != EIOCBQUEUED {
+                complete(kiocb, read);
+            }
+            Request::release(request);
+        }
+    }
+
+    /// Ends all reads: `result` is the number of bytes read, or an errno.
+    fn finish(&mut self, result: isize) {
+        // A read may be short where the blob ends inside the file's last
+        // block, but never before the end of the file.
+        let mut good = u64::try_from(result).unwrap_or(0);
+        let errno = match c_int::try_from(result) {
+            Ok(errno) if errno < 0 => errno,
+            _ => EIO.to_errno(),
+        };
+        let mut position = self.position;
+        for vector in self.vectors.iter() {
+            let len = u64::from(vector.bv_len);
+            let mut offset = 0;
+            // SAFETY: By the type invariants the folio is locked and ours to
+            // finish; its inode lives while it is locked.
+            unsafe {
+                let folio = sys::ondine_bvec_folio(vector, &raw mut offset);
+                let size = sys::ondine_i_size(sys::ondine_folio_inode(folio)).cast_unsigned();
+                let needed = len.min(size.saturating_sub(position));
+                if good >= needed {
+                    // What the image has after the end of the file is not
+                    // for anyone to see.
+                    let valid = needed as usize;
+                    sys::ondine_folio_zero(
+                        folio,
+                        offset.wrapping_add(valid),
+                        (len as usize).wrapping_sub(valid),
+                    );
+                    sys::iomap_finish_folio_read(folio, offset, len as usize, 0);
+                } else {
+                    sys::iomap_finish_folio_read(folio, offset, len as usize, errno);
+                }
+            }
+            good = good.saturating_sub(len);
+            position = position.wrapping_add(len);
+        }
+        self.vectors.clear();
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.finish(code::EIO.to_errno() as isize);
+    }
+}
+
+/// `-EIOCBQUEUED`: the read goes on, and will complete by callback.
+const EIOCBQUEUED: isize = -(sys::EIOCBQUEUED as isize);
+
+/// A batch that is being read.
+///
+/// # Invariants
+///
+/// `users` counts the submitter and the completion; who takes it to zero frees
+/// the request. The kiocb owns a reference of its file.
+struct Request {
+    kiocb: Opaque<sys::kiocb>,
+    work: Opaque<sys::work_struct>,
+    users: AtomicUsize,
+    result: isize,
+    batch: Batch,
+}
+
+impl Request {
+    /// # Safety
+    ///
+    /// The caller is one of the counted users, and is one no more.
+    unsafe fn release(this: *mut Self) {
+        // SAFETY: By the caller; the last user has it alone.
+        unsafe {
+            if (*this).users.fetch_sub(1, Ordering::AcqRel) == 1 {
+                sys::fput((*(*this).kiocb.get()).ki_filp);
+                drop(KBox::from_raw(this));
+            }
+        }
+    }
+}
+
+/// `kiocb.ki_complete`; may run in interrupt context.
+unsafe extern "C" fn complete(kiocb: *mut sys::kiocb, result: isize) {
+    // SAFETY: The kiocb is the first user's field, and the completion runs
+    // once, as the second user.
+    unsafe {
+        let request = kiocb
+            .byte_sub(offset_of!(Request, kiocb))
+            .cast::<Request>();
+        (*request).result = result;
+        let whole = u64::try_from(result).is_ok_and(|read| read >= (*request).batch.len);
+        if whole {
+            (*request).batch.finish(result);
+            Request::release(request);
+        } else {
+            // Errors are reported through fsnotify, which takes locks that an
+            // interrupt must not.
+            let work = (*request).work.get();
+            sys::ondine_init_work(work, Some(complete_in_task));
+            sys::ondine_schedule_work(work);
+        }
+    }
+}
+
+unsafe extern "C" fn complete_in_task(work: *mut sys::work_struct) {
+    // SAFETY: `complete` queued the field of a request once, and left its use
+    // of the request to us.
+    unsafe {
+        let request = work.byte_sub(offset_of!(Request, work)).cast::<Request>();
+        let result = (*request).result;
+        (*request).batch.finish(result);
+        Request::release(request);
+    }
+}

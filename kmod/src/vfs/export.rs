@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! File handles: `name_to_handle_at(2)`, NFS export, overlayfs.
+//!
+//! A handle is the nid, a generation that is always 0 (images do not change),
+//! and the same of the parent if it is to be connectable.
+//!
+//! C header: [`include/linux/exportfs.h`](srctree/include/linux/exportfs.h)
+
+use super::{FileSystem, INode, SuperBlock};
+use crate::sys;
+use core::{marker::PhantomData, slice};
+use kernel::prelude::*;
+
+pub(super) struct Table<F>(PhantomData<F>);
+
+impl<F: FileSystem> Table<F> {
+    pub(super) const OPS: &'static sys::export_operations = &sys::export_operations {
+        encode_fh: Some(encode::<F>),
+        fh_to_dentry: Some(to_dentry::<F>),
+        fh_to_parent: Some(to_parent::<F>),
+        get_parent: Some(parent::<F>),
+        ..pin_init::zeroed()
+    };
+}
+
+/// Words of a handle: nid low, nid high, generation.
+const WORDS: usize = 3;
+
+unsafe extern "C" fn encode<F: FileSystem>(
+    inode: *mut sys::inode,
+    handle: *mut u32,
+    max_words: *mut c_int,
+    parent: *mut sys::inode,
+) -> c_int {
+    let words = if parent.is_null() { WORDS } else { 2 * WORDS };
+    // SAFETY: The VFS gives inodes of ours, and a handle of `*max_words` words,
+    // of which we say how many are needed.
+    unsafe {
+        let room = usize::try_from(*max_words).unwrap_or(0);
+        *max_words = words as c_int;
+        if room < words {
+            return sys::ONDINE_CONST_FILEID_INVALID;
+        }
+        let nids = [inode, parent]
+            .into_iter()
+            .filter(|inode| !inode.is_null())
+            .map(|inode| INode::<F>::from_raw(inode).nid());
+        let handle = slice::from_raw_parts_mut(handle, words);
+        for (part, nid) in handle.chunks_exact_mut(WORDS).zip(nids) {
+            let values = [nid as u32, (nid >> 32) as u32, 0];
+            for (to, from) in part.iter_mut().zip(values) {
+                *to = from;
+            }
+        }
+    }
+    if parent.is_null() {
+        sys::ONDINE_CONST_FILEID_INO64_GEN
+    } else {
+        sys::ONDINE_CONST_FILEID_INO64_GEN_PARENT
+    }
+}
+
+/// The nid in part `index` of a handle.
+///
+/// # Safety
+///
+/// `fid` is valid for `words` words.
+unsafe fn decode(fid: *mut sys::fid, words: c_int, kind: c_int, index: usize) -> Option<u64> {
+    let known = [
+        sys::ONDINE_CONST_FILEID_INO64_GEN,
+        sys::ONDINE_CONST_FILEID_INO64_GEN_PARENT,
+    ];
+    let needed = (index + 1) * WORDS;
+    let words = usize::try_from(words).ok()?;
+    if !known.contains(&kind) || words < needed {
+        return None;
+    }
+    // SAFETY: By the caller.
+    let handle = unsafe { slice::from_raw_parts(fid.cast::<u32>(), words) };
+    match handle.get(index * WORDS..needed)? {
+        &[low, high, 0] => Some(u64::from(low) | u64::from(high) << 32),
+        _ => None,
+    }
+}
+
+/// # Safety
+///
+/// `sb` is a super block of ours.
+unsafe fn dentry<F: FileSystem>(sb: *mut sys::super_block, nid: u64) -> *mut sys::dentry {
+    // SAFETY: By the caller.
+    match unsafe { SuperBlock::<F>::from_raw(sb) }.inode(nid) {
+        // SAFETY: d_obtain_alias() takes the reference.
+        Ok(inode) => unsafe { sys::d_obtain_alias(INode::into_raw(inode)) },
+        // A handle is a name from outside: one that leads to no inode is
+        // stale, whatever reading there failed with.
+        Err(error) if error == ENOMEM => error.to_ptr(),
+        Err(_) => ESTALE.to_ptr(),
+    }
+}
+
+unsafe extern "C" fn to_dentry<F: FileSystem>(
+    sb: *mut sys::super_block,
+    fid: *mut sys::fid,
+    words: c_int,
+    kind: c_int,
+) -> *mut sys::dentry {
+    // SAFETY: The VFS gives a super block of ours, and a handle of that size.
+    unsafe {
+        match decode(fid, words, kind, 0) {
+            Some(nid) => dentry::<F>(sb, nid),
+            None => ESTALE.to_ptr(),
+        }
+    }
+}
+
+unsafe extern "C" fn to_parent<F: FileSystem>(
+    sb: *mut sys::super_block,
+    fid: *mut sys::fid,
+    words: c_int,
+    kind: c_int,
+) -> *mut sys::dentry {
+    // SAFETY: The VFS gives a super block of ours, and a handle of that size.
+    unsafe {
+        match decode(fid, words, kind, 1) {
+            Some(nid) => dentry::<F>(sb, nid),
+            None => ESTALE.to_ptr(),
+        }
+    }
+}
+
+unsafe extern "C" fn parent<F: FileSystem>(child: *mut sys::dentry) -> *mut sys::dentry {
+    // SAFETY: The VFS gives a directory of ours.
+    let child = unsafe { INode::<F>::from_raw((*child).d_inode) };
+    match F::lookup(child, b"..") {
+        // SAFETY: The super block is of the type `F`.
+        Ok(Some(nid)) => unsafe { dentry::<F>(child.super_block().as_raw(), nid) },
+        Ok(None) => ENOENT.to_ptr(),
+        Err(error) => error.to_ptr(),
+    }
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Regular files: reading, seeking, mapping, and asking where the data is.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
+//! [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
+
+use super::{aops, iomap, iomap::Target, xattr, FileSystem, INode};
+use crate::sys;
+use core::{marker::PhantomData, ptr};
+use kernel::{prelude::*, uaccess::UserSlice};
+
+struct Table<F>(PhantomData<F>);
+
+impl<F: FileSystem> Table<F> {
+    const OPS: &'static sys::file_operations = &sys::file_operations {
+        open: Some(open),
+        llseek: Some(llseek::<F>),
+        read_iter: Some(read_iter::<F>),
+        mmap_prepare: Some(sys::generic_file_readonly_mmap_prepare),
+        splice_read: Some(sys::filemap_splice_read),
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        get_unmapped_area: Some(sys::thp_get_unmapped_area),
+        unlocked_ioctl: Some(ioctl::<F>),
+        compat_ioctl: Some(ioctl::<F>),
+        ..pin_init::zeroed()
+    };
+}
+
+/// # Safety
+///
+/// `inode` is new, of type `F`, and a regular file.
+pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
+    // SAFETY: By the caller.
+    unsafe {
+        (*inode).i_op = xattr::Table::<F>::FILE;
+        (*inode).__bindgen_anon_3.i_fop = Table::<F>::OPS;
+        aops::set_up::<F>(inode);
+    }
+}
+
+unsafe extern "C" fn open(inode: *mut sys::inode, file: *mut sys::file) -> c_int {
+    // SAFETY: The VFS gives a file that is being opened, and its inode.
+    unsafe {
+        (*file).f_mode |= sys::ONDINE_CONST_FMODE_CAN_ODIRECT;
+        sys::generic_file_open(inode, file)
+    }
+}
+
+unsafe extern "C" fn llseek<F: FileSystem>(
+    file: *mut sys::file,
+    offset: i64,
+    whence: c_int,
+) -> i64 {
+    let ops = iomap::Table::<F>::OPS;
+    // SAFETY: The VFS gives an open file of ours.
+    unsafe {
+        let inode = (*(*file).f_mapping).host;
+        let found = match whence.cast_unsigned() {
+            sys::SEEK_HOLE => sys::iomap_seek_hole(inode, offset, ops),
+            sys::SEEK_DATA => sys::iomap_seek_data(inode, offset, ops),
+            _ => return sys::generic_file_llseek(file, offset, whence),
+        };
+        if found < 0 {
+            return found;
+        }
+        sys::vfs_setpos(file, found, (*(*inode).i_sb).s_maxbytes)
+    }
+}
+
+/// `inode_operations.fiemap`
+pub(super) unsafe extern "C" fn fiemap<F: FileSystem>(
+    inode: *mut sys::inode,
+    info: *mut kernel::bindings::fiemap_extent_info,
+    start: u64,
+    len: u64,
+) -> c_int {
+    // SAFETY: The VFS gives an inode of ours and a valid request.
+    unsafe { sys::iomap_fiemap(inode, info, start, len, iomap::Table::<F>::OPS) }
+}
+
+/// `file_operations.read_iter`
+///
+/// Where an extent lies in a regular file, its bytes are read through that
+/// file, whose page cache then holds the only copy of them. All else is read
+/// through the inode's own page cache: what `mmap(2)` and `splice(2)` use.
+unsafe extern "C" fn read_iter<F: FileSystem>(
+    kiocb: *mut sys::kiocb,
+    iter: *mut sys::iov_iter,
+) -> isize {
+    // SAFETY: The VFS gives a request on an open file of ours, of which nobody
+    // else uses the kiocb and the iterator now.
+    unsafe {
+        let inode = (*(*(*kiocb).ki_filp).f_mapping).host;
+        let direct = (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_DIRECT != 0;
+        if (*(*inode).i_sb).s_bdev.is_null() {
+            return read_through::<F>(INode::from_raw(inode), kiocb, iter, direct);
+        }
+        if direct {
+            let ops = iomap::Table::<F>::OPS;
+            let none = ptr::null();
+            return sys::iomap_dio_rw(kiocb, iter, ops, none, 0, ptr::null_mut(), 0);
+        }
+        sys::filemap_read(kiocb, iter, 0)
+    }
+}
+
+/// # Safety
+///
+/// As for the callback [`read_iter`]; `inode` is the one of the kiocb's file.
+unsafe fn read_through<F: FileSystem>(
+    inode: &INode<F>,
+    kiocb: *mut sys::kiocb,
+    iter: *mut sys::iov_iter,
+    direct: bool,
+) -> isize {
+    let mut done: isize = 0;
+    loop {
+        // SAFETY: By the caller, here and below.
+        let (position, wanted) =
+            unsafe { ((*kiocb).ki_pos.cast_unsigned(), sys::ondine_iov_iter_count(iter)) };
+        let left = inode.size().saturating_sub(position);
+        if wanted == 0 || left == 0 {
+            return done;
+        }
+        // SAFETY: By the caller.
+        match unsafe { read_extent(inode, kiocb, iter, left.min(wanted as u64), direct) } {
+            Ok(0) => return done,
+            Ok(read) => done = done.wrapping_add(read.cast_signed()),
+            Err(_) if done != 0 => return done,
+            Err(error) => return error.to_errno() as isize,
+        }
+    }
+}
+
+/// Reads from the extent at the current position, at most to its end.
+///
+/// # Safety
+///
+/// As for [`read_through`]; `want` bytes fit into the iterator, and are there
+/// before the end of the file.
+unsafe fn read_extent<F: FileSystem>(
+    inode: &INode<F>,
+    kiocb: *mut sys::kiocb,
+    iter: *mut sys::iov_iter,
+    want: u64,
+    direct: bool,
+) -> Result<usize> {
+    // SAFETY: By the caller, here and below.
+    let position = unsafe { (*kiocb).ki_pos }.cast_unsigned();
+    let extent = F::map(inode, position, want)?;
+    let skip = position.wrapping_sub(extent.start);
+    let len = extent.len.wrapping_sub(skip).min(want);
+    let whole = unsafe { sys::ondine_iov_iter_count(iter) };
+    // SAFETY: Shortens the iterator to a part of itself, and undone below.
+    unsafe { sys::ondine_iov_iter_truncate(iter, len) };
+    let result = match extent.target {
+        Target::Blob(blob, address) => {
+            let address = address.wrapping_add(skip);
+            match F::present(blob, address, len)? {
+                Some(file) => {
+                    let direct = direct && file.can_read_direct(address, len);
+                    // SAFETY: The iterator has room for `len` bytes.
+                    let read = unsafe { file.read_iter(iter, address, direct) };
+                    if let Ok(read) = read {
+                        // SAFETY: By the caller.
+                        unsafe { (*kiocb).ki_pos = (position + read as u64).cast_signed() };
+                    }
+                    // Blob too short: nothing read where there should be.
+                    read.and_then(|read| if read == 0 { Err(EIO) } else { Ok(read) })
+                }
+                // SAFETY: By the caller.
+                None => unsafe { read_cached(kiocb, iter) },
+            }
+        }
+        // SAFETY: By the caller.
+        Target::Hole | Target::Inline(_) => unsafe { read_cached(kiocb, iter) },
+    };
+    // SAFETY: What was cut off above is given back.
+    unsafe {
+        let used = (len as usize).wrapping_sub(sys::ondine_iov_iter_count(iter));
+        sys::ondine_iov_iter_reexpand(iter, whole.wrapping_sub(used));
+    }
+    result
+}
+
+/// Reads through the inode's own page cache.
+///
+/// # Safety
+///
+/// As for the callback [`read_iter`].
+unsafe fn read_cached(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter) -> Result<usize> {
+    // SAFETY: By the caller.
+    let read = unsafe { sys::filemap_read(kiocb, iter, 0) };
+    usize::try_from(read).map_err(|_| Error::from_errno(read as c_int))
+}
+
+/// `file_operations.unlocked_ioctl`, for files and directories.
+pub(super) unsafe extern "C" fn ioctl<F: FileSystem>(
+    file: *mut sys::file,
+    command: c_uint,
+    argument: c_ulong,
+) -> c_long {
+    if command != sys::ONDINE_CONST_FS_IOC_GETFSLABEL {
+        return ENOTTY.to_errno() as c_long;
+    }
+    // SAFETY: The VFS gives an open file of ours.
+    let inode = unsafe { INode::<F>::from_raw((*(*file).f_mapping).host) };
+    let label = F::label(inode.super_block().data());
+    let mut padded = [0u8; sys::FSLABEL_MAX as usize];
+    for (to, from) in padded.iter_mut().zip(label) {
+        *to = *from;
+    }
+    let user = UserSlice::new(UserPtr::from_addr(argument), padded.len());
+    match user.writer().write_slice(&padded) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno() as c_long,
+    }
+}

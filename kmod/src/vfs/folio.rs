@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bytes in the page cache.
+//!
+//! C header: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
+
+use crate::sys;
+use core::{mem::ManuallyDrop, ops::Deref, ptr::NonNull, slice};
+
+/// Part of one folio in the page cache, up to date, readable while this lives.
+///
+/// # Invariants
+///
+/// `folio` is up to date, in the direct map, and one reference of it is owned;
+/// `[start, start + len)` lies in it.
+pub(crate) struct MetaSlice {
+    folio: NonNull<sys::folio>,
+    start: NonNull<u8>,
+    len: usize,
+}
+
+impl MetaSlice {
+    /// Takes over a folio: up to `len` bytes from the file position `offset`.
+    ///
+    /// # Safety
+    ///
+    /// `folio` is valid and up to date, holds `offset`, and the caller gives up
+    /// one reference.
+    pub(super) unsafe fn new(folio: *mut sys::folio, offset: u64, len: usize) -> Self {
+        // SAFETY: By the caller; on 64-bit machines every folio has an address.
+        let (address, size, position) = unsafe {
+            (
+                sys::ondine_folio_address(folio),
+                sys::ondine_folio_size(folio),
+                sys::ondine_folio_pos(folio),
+            )
+        };
+        // In range, since the folio holds `offset`.
+        let skip = (offset.wrapping_sub(position.cast_unsigned()) as usize).min(size);
+        // INVARIANT: `skip <= size`, and `len` is cut to what follows.
+        Self {
+            // SAFETY: Neither a folio nor its address is null.
+            folio: unsafe { NonNull::new_unchecked(folio) },
+            // SAFETY: As above; `skip` stays in bounds of the folio.
+            start: unsafe { NonNull::new_unchecked(address.add(skip).cast_mut()) },
+            len: len.min(size.wrapping_sub(skip)),
+        }
+    }
+
+    /// Gives up the guard: the address of the first byte, and the folio whose
+    /// reference the caller now owns.
+    pub(super) fn into_raw(self) -> (*mut u8, *mut sys::folio) {
+        let this = ManuallyDrop::new(self);
+        (this.start.as_ptr(), this.folio.as_ptr())
+    }
+
+    /// Releases what [`Self::into_raw`] gave.
+    ///
+    /// # Safety
+    ///
+    /// `folio` came from [`Self::into_raw`], and is not used any more.
+    pub(super) unsafe fn release(folio: *mut sys::folio) {
+        // SAFETY: By the caller.
+        unsafe { sys::ondine_folio_put(folio) };
+    }
+}
+
+impl Deref for MetaSlice {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: By the type invariants. The page cache owns the bytes; who
+        // writes to the image below a mounted file system changes what is read
+        // next, which is why every reader treats each byte as arbitrary and
+        // none relies on reading the same value twice.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for MetaSlice {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, the reference is ours.
+        unsafe { sys::ondine_folio_put(self.folio.as_ptr()) };
+    }
+}

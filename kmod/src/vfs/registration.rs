@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Registering a file system type, and the slab cache of its inodes.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
+//! [`include/linux/slab.h`](srctree/include/linux/slab.h)
+
+use super::{context, inode::Container, super_block, sysfs, FileSystem};
+use crate::sys;
+use core::{marker::PhantomData, mem::offset_of};
+use kernel::{error::to_result, prelude::*, types::Opaque};
+
+/// A registered file system type.
+///
+/// # Invariants
+///
+/// - `fs_type` is registered from the end of the initialiser to the drop.
+/// - `cache` is the slab cache of `Container<F>` objects, and outlives every
+///   inode of the type.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<F: FileSystem> {
+    cache: InodeCache<F>,
+    directory: sysfs::Directory,
+    #[pin]
+    fs_type: Opaque<sys::file_system_type>,
+}
+
+// SAFETY: After initialisation nothing is changed but by the VFS, which locks
+// for itself.
+unsafe impl<F: FileSystem> Send for Registration<F> {}
+// SAFETY: No method takes `&self` and changes anything.
+unsafe impl<F: FileSystem> Sync for Registration<F> {}
+
+impl<F: FileSystem> Registration<F> {
+    /// Registers the type under the name of the module parameter `fstype`.
+    ///
+    /// # Errors
+    ///
+    /// EBUSY if the name is taken; ENOMEM.
+    pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            cache: InodeCache::new()?,
+            directory: sysfs::Directory::new()?,
+            fs_type <- Opaque::try_ffi_init(move |slot: *mut sys::file_system_type| {
+                // SAFETY: `slot` is valid for writes, and all zeroes is an
+                // empty, unregistered type.
+                unsafe { slot.write_bytes(0, 1) };
+                // SAFETY: As above; the parameter's string lives as long as
+                // the module, and is not changed after loading (mode 0444).
+                let fs_type = unsafe {
+                    (*slot).name = sys::ondine_fstype;
+                    (*slot).owner = module.as_ptr();
+                    (*slot).init_fs_context = Some(context::init_fs_context::<F>);
+                    (*slot).kill_sb = Some(super_block::kill_sb::<F>);
+                    (*slot).fs_flags =
+                        (sys::FS_REQUIRES_DEV | sys::FS_ALLOW_IDMAP).cast_signed();
+                    slot
+                };
+                // SAFETY: `fs_type` is complete, and stays in place until the
+                // drop unregisters it.
+                let result = to_result(unsafe { sys::register_filesystem(fs_type) });
+                if result == Err(EBUSY) {
+                    pr_err!("file system type is registered already; choose another with fstype=\n");
+                }
+                result
+            }),
+        })
+    }
+
+    /// The slab cache of the inodes of `sb`.
+    ///
+    /// # Safety
+    ///
+    /// `sb` is a valid super block of the file system type `F`.
+    pub(super) unsafe fn cache_of(sb: *mut sys::super_block) -> *mut sys::kmem_cache {
+        // SAFETY: A super block's type is set before any inode is allocated.
+        let fs_type = unsafe { (*sb).s_type };
+        // SAFETY: By the caller, `fs_type` is the field of a `Registration<F>`
+        // (`Opaque` has the layout of what it wraps).
+        unsafe { Self::of(fs_type) }.cache.0
+    }
+
+    /// The sysfs directory of the type.
+    ///
+    /// # Safety
+    ///
+    /// `sb` is a valid super block of the file system type `F`.
+    pub(super) unsafe fn directory_of<'a>(sb: *mut sys::super_block) -> &'a sysfs::Directory {
+        // SAFETY: As in `cache_of`.
+        unsafe { &Self::of((*sb).s_type).directory }
+    }
+
+    /// # Safety
+    ///
+    /// `fs_type` is the field of a live `Registration<F>`.
+    unsafe fn of<'a>(fs_type: *mut sys::file_system_type) -> &'a Self {
+        // SAFETY: By the caller the result is in bounds and valid; the
+        // registration outlives its super blocks.
+        unsafe { &*fs_type.byte_sub(offset_of!(Self, fs_type)).cast::<Self>() }
+    }
+}
+
+#[pinned_drop]
+impl<F: FileSystem> PinnedDrop for Registration<F> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariants the type is registered. The module's
+        // own reference count keeps this from running while a super block of
+        // the type is alive.
+        unsafe { sys::unregister_filesystem(self.fs_type.get()) };
+        // The cache goes with its field, after the last RCU-delayed free.
+        // SAFETY: May be called in any sleepable context.
+        unsafe { sys::rcu_barrier() };
+    }
+}
+
+/// A slab cache of [`Container`] objects.
+///
+/// # Invariants
+///
+/// The pointer is a valid cache of objects of that size, with
+/// [`Container::construct`] as its constructor.
+struct InodeCache<F: FileSystem>(*mut sys::kmem_cache, PhantomData<F>);
+
+impl<F: FileSystem> InodeCache<F> {
+    fn new() -> Result<Self> {
+        let mut args = sys::kmem_cache_args {
+            ctor: Some(Container::<F>::construct),
+            ..Default::default()
+        };
+        // SAFETY: Name and arguments are valid; the constructor is called with
+        // objects of the size given here.
+        let cache = unsafe {
+            sys::__kmem_cache_create_args(
+                c"ondine_inode".as_char_ptr(),
+                size_of::<Container<F>>() as u32,
+                &raw mut args,
+                sys::ONDINE_CONST_SLAB_RECLAIM_ACCOUNT | sys::ONDINE_CONST_SLAB_ACCOUNT,
+            )
+        };
+        if cache.is_null() {
+            return Err(ENOMEM);
+        }
+        // INVARIANT: Created just above.
+        Ok(Self(cache, PhantomData))
+    }
+}
+
+impl<F: FileSystem> Drop for InodeCache<F> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants; `Registration` waited for the frees.
+        unsafe { sys::kmem_cache_destroy(self.0) };
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a super block tells of itself: `statfs(2)` and `/proc/mounts`.
+//!
+//! C headers: [`include/linux/statfs.h`](srctree/include/linux/statfs.h),
+//! [`include/linux/seq_file.h`](srctree/include/linux/seq_file.h)
+
+use super::{FileSystem, SuperBlock};
+use crate::sys;
+use core::fmt;
+use kernel::{error::from_result, prelude::*, seq_file::SeqFile};
+
+/// Numbers for `statfs(2)`.
+pub(crate) struct StatFs {
+    /// Blocks in the image, all devices together.
+    pub(crate) blocks: u64,
+    /// Inodes in the image.
+    pub(crate) files: u64,
+    /// Bytes of the longest file name.
+    pub(crate) name_len: u32,
+}
+
+/// `super_operations.statfs`
+pub(super) unsafe extern "C" fn statfs<F: FileSystem>(
+    dentry: *mut sys::dentry,
+    buf: *mut kernel::bindings::kstatfs,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The VFS gives a dentry of a super block of ours, and a
+        // buffer to fill.
+        unsafe {
+            let sb = SuperBlock::<F>::from_raw((*dentry).d_sb);
+            let stat = F::statfs(sb);
+            let buf = &mut *buf.cast::<sys::kstatfs>();
+            buf.f_type = F::MAGIC as _;
+            buf.f_bsize = sb.block_size() as _;
+            buf.f_blocks = stat.blocks;
+            buf.f_files = stat.files;
+            buf.f_namelen = stat.name_len as _;
+            sys::ondine_fill_fsid(sb.as_raw(), buf);
+        }
+        Ok(0)
+    })
+}
+
+/// Prints mount options, as `/proc/mounts` shows them.
+pub(crate) struct Options<'a>(&'a SeqFile);
+
+impl Options<'_> {
+    /// Prints `,` and the option.
+    pub(crate) fn add(&mut self, option: fmt::Arguments<'_>) {
+        self.0.call_printf(format_args!(",{option}"));
+    }
+}
+
+/// `super_operations.show_options`
+pub(super) unsafe extern "C" fn show_options<F: FileSystem>(
+    seq: *mut sys::seq_file,
+    root: *mut sys::dentry,
+) -> c_int {
+    // SAFETY: The VFS gives a valid sequence file and the root of a super
+    // block of ours.
+    unsafe {
+        let data = SuperBlock::<F>::from_raw((*root).d_sb).data();
+        F::show_options(data, &mut Options(SeqFile::from_raw(seq)));
+    }
+    0
+}
+
