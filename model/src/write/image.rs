@@ -19,6 +19,7 @@ use super::resolve::Body;
 use super::superblock::{self, Head, PrefixSpace};
 use super::xattr::{self, Shared};
 use super::{Store, WriteError};
+use crate::read;
 use crate::tree::{InodeForm, Kind, NodeId, Tree};
 
 const METABOX: u64 = 1 << 63;
@@ -84,6 +85,19 @@ impl Image {
         if self.checksum {
             seal(&mut self.primary, self.block_bits);
         }
+    }
+
+    /// Mounts the image in the model's reader, by a kernel whose pages are 4 KiB or, for larger blocks, a block.
+    ///
+    /// # Errors
+    /// As [`read::Image::open`]; none for an image that was not damaged.
+    pub fn open(&self) -> read::Result<read::Image> {
+        let boxed = |store: &Store| Box::new(store.clone()) as Box<dyn read::Store>;
+        let setup = read::Setup {
+            devices: self.blobs.iter().map(boxed).collect(),
+            page_size: 4096.max(1 << self.block_bits),
+        };
+        read::Image::open(self.primary.clone(), setup)
     }
 
     /// Makes files `NAME.erofs`, `NAME.blob1`, `NAME.blob2`, … in `directory` and returns their paths, the primary

@@ -94,6 +94,7 @@ impl<'a> Item<'a> {
             size,
             links,
             directory: node.is_directory(),
+            device: resolve::is_device(node),
             all_hole: resolve::all_hole(node),
             xattr_area: xattrs.len() as u64,
         };
@@ -118,6 +119,7 @@ impl<'a> Item<'a> {
             size,
             links: 1,
             directory: false,
+            device: false,
             all_hole: false,
             xattr_area: 0,
         };

@@ -31,6 +31,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) size: u64,
     pub(crate) links: u32,
     pub(crate) directory: bool,
+    /// A device node: its number stands where a chunk format would.
+    pub(crate) device: bool,
     /// Nothing was ever written to it.
     pub(crate) all_hole: bool,
     /// Length of the area of extended attributes.
@@ -77,7 +79,7 @@ pub(crate) fn form(
 pub(crate) fn body(facts: &Facts<'_>, form: InodeForm, options: &ImageOptions) -> Body {
     if facts.size == 0 {
         return match &facts.layout.data {
-            DataForm::Chunked(chunks) => Body::Chunked(chunked(chunks, options)),
+            DataForm::Chunked(chunks) if !facts.device => Body::Chunked(chunked(chunks, options)),
             _ => Body::Empty,
         };
     }
@@ -158,6 +160,7 @@ pub(crate) fn visible_body(node: &Node, size: u64, links: u32, options: &ImageOp
         size,
         links,
         directory: node.is_directory(),
+        device: is_device(node),
         all_hole: all_hole(node),
         xattr_area: 0,
     };
@@ -166,4 +169,9 @@ pub(crate) fn visible_body(node: &Node, size: u64, links: u32, options: &ImageOp
         form(&facts, fits_compact(node, options), options),
         options,
     )
+}
+
+/// Whether the node is a character or block device.
+pub(crate) fn is_device(node: &Node) -> bool {
+    matches!(node.kind, Kind::Character(_) | Kind::Block(_))
 }

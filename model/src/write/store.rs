@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::observation::Errno;
+use crate::read;
+
 const PAGE: u64 = 1 << 12;
 
 /// A sparse array of bytes; what was never written is zero.
@@ -118,6 +121,18 @@ impl From<&[u8]> for Store {
         let mut store = Store::default();
         store.write_at(0, bytes);
         store
+    }
+}
+
+/// The model's reader reads a store in place of a device.
+impl read::Store for Store {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, at: u64, out: &mut [u8]) -> Result<(), Errno> {
+        Store::read_at(self, at, out);
+        Ok(())
     }
 }
 

@@ -34,7 +34,7 @@ fn split<'n>(name: &'n [u8], options: &ImageOptions) -> Result<(u8, &'n [u8]), W
     let long = options
         .prefixes
         .iter()
-        .zip(0x80_u8..)
+        .zip(0x80..=0xff_u8)
         .filter(|(prefix, _)| prefix.base == base && suffix.starts_with(&prefix.infix))
         .max_by_key(|(prefix, _)| prefix.infix.len());
     Ok(match long {
