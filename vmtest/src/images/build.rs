@@ -2,19 +2,18 @@
 
 //! Running mkfs.erofs, once for each pair of tree and recipe.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
+use xshell::{cmd, Shell};
 
-use super::command;
 use super::recipes::{Blobs, Recipe, Scope};
 use super::split;
-use super::store::{Key, Store};
 use super::ImageSpec;
+use crate::provision::{Cache, Key, Step};
 
 /// An input tree and what its contents hash to.
 #[derive(Clone, Debug)]
@@ -33,20 +32,22 @@ impl Tree {
         let root = root
             .canonicalize()
             .with_context(|| format!("cannot open {}", root.display()))?;
-        let mut key = Key::new("tree metadata").with(root.as_os_str().as_encoded_bytes());
+        let mut key = Key::new()
+            .add("tree metadata")
+            .add(root.as_os_str().as_encoded_bytes());
         let mut left = vec![root.clone()];
         while let Some(dir) = left.pop() {
             let mut entries: Vec<_> = fs::read_dir(&dir)?.collect::<Result<_, _>>()?;
             entries.sort_by_key(fs::DirEntry::file_name);
             for entry in entries {
                 let meta = entry.metadata()?;
-                key = key.with(entry.file_name().as_encoded_bytes());
+                key = key.add(entry.file_name().as_encoded_bytes());
                 for word in [meta.ino(), meta.size(), u64::from(meta.mode())] {
-                    key = key.with(&word.to_le_bytes());
+                    key = key.add(word.to_le_bytes());
                 }
                 // The change time covers contents, owner, mode and attributes.
                 for word in [meta.ctime(), meta.ctime_nsec()] {
-                    key = key.with(&word.to_le_bytes());
+                    key = key.add(word.to_le_bytes());
                 }
                 if meta.is_dir() {
                     left.push(entry.path());
@@ -55,7 +56,7 @@ impl Tree {
         }
         Ok(Self {
             root,
-            key: key.name(),
+            key: key.hex(),
         })
     }
 
@@ -73,32 +74,27 @@ impl Tree {
 ///
 /// # Errors
 /// Those of mkfs.erofs.
-pub fn image(store: &Store, mkfs: &Path, tree: &Tree, recipe: &Recipe) -> Result<ImageSpec> {
-    let version = fs::metadata(mkfs).with_context(|| format!("no {}", mkfs.display()))?;
-    let key = Key::new("image 1")
-        .with(tree.key.as_bytes())
-        .with(&version.len().to_le_bytes())
-        .with(format!("{recipe:?}").as_bytes());
+pub fn image(cache: &Cache, mkfs: &Path, tree: &Tree, recipe: &Recipe) -> Result<ImageSpec> {
+    let key = Key::new()
+        .add("image 2")
+        .add(&tree.key)
+        .add(mkfs.as_os_str().as_encoded_bytes())
+        .add(format!("{recipe:?}"));
     let source = tree.part(recipe.scope);
-    let entry = store.entry("images", recipe.name, &key, |draft| match recipe.blobs {
-        Blobs::None => make(
+    let step = format!("image-{}", recipe.name);
+    let entry = cache.step(&step, &key, |draft| {
+        let step = Step::begin(cache, &step, format!("making image {}", recipe.name))?;
+        let maker = Maker {
             mkfs,
-            recipe.flags,
-            &draft.join("image.erofs"),
-            None,
-            &source,
-        ),
-        Blobs::One => {
-            let blob = draft.join("blob-1");
-            make(
-                mkfs,
-                recipe.flags,
-                &draft.join("image.erofs"),
-                Some(&blob),
-                &source,
-            )
+            step: &step,
+            recipe,
+        };
+        let image = draft.join("image.erofs");
+        match recipe.blobs {
+            Blobs::None => maker.make(&image, None, &source, &[]),
+            Blobs::One => maker.make(&image, Some(&draft.join("blob-1")), &source, &[]),
+            Blobs::Three => maker.merged(&image, draft, &source),
         }
-        Blobs::Three => merged(mkfs, recipe.flags, draft, &source),
     })?;
     let devices = match recipe.blobs {
         Blobs::None => 0,
@@ -113,71 +109,82 @@ pub fn image(store: &Store, mkfs: &Path, tree: &Tree, recipe: &Recipe) -> Result
             .collect(),
         options: Vec::new(),
         source: Some(source),
+        terms: recipe.terms,
     })
 }
 
-fn make(
-    mkfs: &Path,
-    flags: &[impl AsRef<OsStr>],
-    to: &Path,
-    blob: Option<&Path>,
-    from: &Path,
-) -> Result<()> {
-    let mut tool = Command::new(mkfs);
-    // A fixed identity and build time: the same tree gives the same bytes.
-    tool.args([
-        "--quiet",
-        "--mkfs-time",
-        "-T0",
-        "-U00112233-4455-6677-8899-aabbccddeeff",
-    ])
-    .args(["-Londine", "--workers=1"])
-    .args(flags);
-    if let Some(blob) = blob {
-        let mut option = OsString::from("--blobdev=");
-        option.push(blob);
-        tool.arg(option);
-    }
-    command::run(tool.arg(to).arg(from))?;
-    Ok(())
+/// A fixed identity and build time: the same tree gives the same bytes.
+const IDENTITY: [&str; 4] = [
+    "--quiet",
+    "--mkfs-time",
+    "-T0",
+    "-U00112233-4455-6677-8899-aabbccddeeff",
+];
+
+struct Maker<'a> {
+    mkfs: &'a Path,
+    step: &'a Step,
+    recipe: &'a Recipe,
 }
 
-/// Three images, each of a third of the files and with its own blob, merged into one bootstrap.
-fn merged(mkfs: &Path, flags: &[&str], draft: &Path, from: &Path) -> Result<()> {
-    let work = draft.join("work");
-    fs::create_dir(&work)?;
-    let parts = split::shares(3, from)?;
-    let mut merge = Command::new(mkfs);
-    merge
-        .args([
-            "--quiet",
-            "-T0",
-            "--mkfs-time",
-            "-U00112233-4455-6677-8899-aabbccddeeff",
-        ])
-        .arg(draft.join("image.erofs"));
-    for n in 0..parts.len() {
-        let image = work.join(format!("part-{n}.erofs"));
-        let others = parts
-            .iter()
-            .enumerate()
-            .filter(|(m, _)| *m != n)
-            .flat_map(|(_, files)| files);
-        let mut flags: Vec<OsString> = flags.iter().map(OsString::from).collect();
-        for path in others {
-            let mut option = OsString::from("--exclude-path=");
-            option.push(path);
-            flags.push(option);
+impl Maker<'_> {
+    fn make(
+        &self,
+        to: &Path,
+        blob: Option<&Path>,
+        from: &Path,
+        without: &[&PathBuf],
+    ) -> Result<()> {
+        let shell = Shell::new()?;
+        let mkfs = self.mkfs;
+        let mut tool = cmd!(shell, "{mkfs} -Londine --workers=1")
+            .args(IDENTITY)
+            .args(self.recipe.flags);
+        if let Some(blob) = blob {
+            tool = tool.arg(option("--blobdev=", blob));
         }
-        make(
-            mkfs,
-            &flags,
-            &image,
-            Some(&draft.join(format!("blob-{}", n + 1))),
-            from,
-        )?;
-        merge.arg(image);
+        for path in without {
+            tool = tool.arg(option("--exclude-path=", path));
+        }
+        self.step.run(tool.arg(to).arg(from))
     }
-    command::run(&mut merge)?;
-    Ok(fs::remove_dir_all(&work)?)
+
+    /// Three images, each of a third of the files and with its own blob, merged into one bootstrap.
+    fn merged(&self, to: &Path, draft: &Path, from: &Path) -> Result<()> {
+        let work = draft.join("work");
+        fs::create_dir(&work)?;
+        let left_out: Vec<PathBuf> = self
+            .recipe
+            .terms
+            .left_out
+            .iter()
+            .map(PathBuf::from)
+            .collect();
+        let shares = split::shares(3, from)?;
+        let mut parts = Vec::new();
+        for n in 0..shares.len() {
+            let part = work.join(format!("part-{n}.erofs"));
+            let others = shares.iter().enumerate().filter(|(m, _)| *m != n);
+            let mut without: Vec<&PathBuf> = others.flat_map(|(_, files)| files).collect();
+            without.extend(&left_out);
+            self.make(
+                &part,
+                Some(&draft.join(format!("blob-{}", n + 1))),
+                from,
+                &without,
+            )?;
+            parts.push(part);
+        }
+        let shell = Shell::new()?;
+        let mkfs = self.mkfs;
+        self.step
+            .run(cmd!(shell, "{mkfs}").args(IDENTITY).arg(to).args(parts))?;
+        Ok(fs::remove_dir_all(&work)?)
+    }
+}
+
+fn option(name: &str, value: &Path) -> OsString {
+    let mut option = OsString::from(name);
+    option.push(value);
+    option
 }

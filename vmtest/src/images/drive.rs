@@ -9,13 +9,12 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
+use xshell::{cmd, Shell};
 
-use super::command;
-use super::store::{Key, Store};
 use super::ImageSpec;
+use crate::provision::{Cache, Key, Step};
 
 /// Where the guest mounts the drive.
 pub const MOUNT_POINT: &str = "/run/ondine/images";
@@ -33,8 +32,8 @@ pub struct Drive {
 ///
 /// # Errors
 /// Those of mkfs.ext4 and of the file system.
-pub fn pack(store: &Store, specs: &[ImageSpec]) -> Result<Drive> {
-    let mut key = Key::new("drive 1");
+pub fn pack(cache: &Cache, specs: &[ImageSpec]) -> Result<Drive> {
+    let mut key = Key::new().add("drive 1");
     let mut total = 0;
     let mut paths = Vec::new();
     for (n, spec) in specs.iter().enumerate() {
@@ -43,19 +42,17 @@ pub fn pack(store: &Store, specs: &[ImageSpec]) -> Result<Drive> {
         for file in files(spec) {
             let meta = fs::metadata(file).with_context(|| format!("no {}", file.display()))?;
             total += meta.len();
-            key = key
-                .with(place(0).as_bytes())
-                .with(file.as_os_str().as_encoded_bytes());
+            key = key.add(place(0)).add(file.as_os_str().as_encoded_bytes());
             for word in [meta.size(), meta.ino()] {
-                key = key.with(&word.to_le_bytes());
+                key = key.add(word.to_le_bytes());
             }
             for word in [meta.mtime(), meta.mtime_nsec()] {
-                key = key.with(&word.to_le_bytes());
+                key = key.add(word.to_le_bytes());
             }
         }
         paths.push((at(0), (1..=spec.devices.len()).map(at).collect()));
     }
-    let entry = store.entry("drives", "images", &key, |draft| {
+    let entry = cache.step("drive", &key, |draft| {
         let staged = draft.join("staged");
         for (n, spec) in specs.iter().enumerate() {
             let dir = staged.join(format!("{n:03}"));
@@ -64,11 +61,8 @@ pub fn pack(store: &Store, specs: &[ImageSpec]) -> Result<Drive> {
                 link(file, &dir.join(slot.to_string()))?;
             }
         }
-        format(
-            &draft.join("drive"),
-            Some(&staged),
-            total + total / 16 + (64 << 20),
-        )?;
+        let room = total + total / 16 + (64 << 20);
+        format(cache, &draft.join("drive"), Some(&staged), room)?;
         Ok(fs::remove_dir_all(&staged)?)
     })?;
     Ok(Drive {
@@ -81,33 +75,22 @@ pub fn pack(store: &Store, specs: &[ImageSpec]) -> Result<Drive> {
 ///
 /// # Errors
 /// Those of mkfs.ext4.
-pub fn format(drive: &Path, from: Option<&Path>, bytes: u64) -> Result<()> {
+pub fn format(cache: &Cache, drive: &Path, from: Option<&Path>, bytes: u64) -> Result<()> {
     File::create(drive)?.set_len(bytes)?;
-    let mut tool = Command::new("mkfs.ext4");
-    tool.env(
-        "PATH",
-        format!(
-            "{}:/usr/sbin:/sbin",
-            std::env::var("PATH").unwrap_or_default()
-        ),
-    )
-    .args([
-        "-q",
-        "-F",
-        "-b",
-        "4096",
-        "-m",
-        "0",
-        "-O",
-        "^has_journal",
-        "-E",
-        "lazy_itable_init=0",
-    ]);
+    let step = Step::begin(cache, "drive", "packing the images into a drive")?;
+    let shell = Shell::new()?;
+    // Debian keeps it where an ordinary PATH does not look.
+    let path = format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let mut tool = cmd!(shell, "mkfs.ext4 -q -F -b 4096 -m 0 -O ^has_journal")
+        .env("PATH", path)
+        .args(["-E", "lazy_itable_init=0"]);
     if let Some(from) = from {
-        tool.arg("-d").arg(from);
+        tool = tool.arg("-d").arg(from);
     }
-    command::run(tool.arg(drive))?;
-    Ok(())
+    step.run(tool.arg(drive))
 }
 
 fn files(spec: &ImageSpec) -> impl Iterator<Item = &PathBuf> {

@@ -4,13 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Result};
+use xshell::{cmd, Shell};
 
-use super::command;
 use super::extras;
-use super::store::{Key, Store};
+use crate::provision::{Cache, Key, Step};
 
 /// The release that every machine builds its tree from.
 const SUITE: &str = "bookworm";
@@ -21,45 +20,53 @@ const EPOCH: &str = "1686355200";
 ///
 /// # Errors
 /// When the bootstrap or the unpacking fails: no network, not root, no space.
-pub fn tree(store: &Store) -> Result<PathBuf> {
-    let archive = archive(store)?;
-    let key = Key::new("tree")
-        .with(archive.as_os_str().as_encoded_bytes())
-        .with(extras::VERSION);
-    let entry = store.entry("trees", "minbase", &key, |draft| {
+pub fn tree(cache: &Cache) -> Result<PathBuf> {
+    let archive = archive(cache)?;
+    let key = Key::new()
+        .add("tree 1")
+        .add(archive.as_os_str().as_encoded_bytes())
+        .add(extras::VERSION);
+    let entry = cache.step("tree", &key, |draft| {
         let root = draft.join("root");
         fs::create_dir(&root)?;
-        command::run(
-            Command::new("tar")
-                .args(["--extract", "--preserve-permissions", "--numeric-owner"])
-                .args(["--xattrs", "--xattrs-include=*", "--file"])
-                .arg(archive.join("root.tar"))
-                .arg("--directory")
-                .arg(&root),
+        let step = Step::begin(cache, "tree", "unpacking the root tree")?;
+        let shell = Shell::new()?;
+        step.run(
+            cmd!(
+                shell,
+                "tar --extract --preserve-permissions --numeric-owner --xattrs"
+            )
+            .arg("--xattrs-include=*")
+            .arg("--file")
+            .arg(archive.join("root.tar"))
+            .arg("--directory")
+            .arg(&root),
         )?;
         extras::add(&root)
     })?;
     Ok(entry.join("root"))
 }
 
-fn archive(store: &Store) -> Result<PathBuf> {
-    let key = Key::new("minbase 1")
-        .with(SUITE.as_bytes())
-        .with(EPOCH.as_bytes());
-    store.entry("trees", "archive", &key, |draft| {
-        eprintln!("  bootstrapping Debian {SUITE} (minbase): about a minute");
-        let sources = sources(Path::new("/etc/apt"), SUITE)?;
-        command::feed(
-            Command::new("mmdebstrap")
-                .args(["--quiet", "--variant=minbase", "--mode=root"])
-                .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
-                .env("SOURCE_DATE_EPOCH", EPOCH)
-                .arg(SUITE)
-                .arg(draft.join("root.tar"))
-                .arg("-"),
-            &sources,
+fn archive(cache: &Cache) -> Result<PathBuf> {
+    let key = Key::new().add("minbase 1").add(SUITE).add(EPOCH);
+    cache.step("minbase", &key, |draft| {
+        let step = Step::begin(
+            cache,
+            "minbase",
+            format!("bootstrapping Debian {SUITE} (minbase)"),
         )?;
-        Ok(())
+        let shell = Shell::new()?;
+        let list = draft.join("sources.list");
+        fs::write(&list, sources(Path::new("/etc/apt"), SUITE)?)?;
+        let root = draft.join("root.tar");
+        step.run(
+            cmd!(shell, "mmdebstrap --quiet --variant=minbase --mode=root")
+                .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
+                .arg(SUITE)
+                .arg(&root)
+                .arg(&list)
+                .env("SOURCE_DATE_EPOCH", EPOCH),
+        )
     })
 }
 
@@ -135,28 +142,6 @@ fn lines(text: &str, suite: &str) -> String {
         }
     }
     out
-}
-
-/// The bytes of all regular files below `root`, and the number of its entries.
-///
-/// # Errors
-/// When a directory cannot be read.
-pub fn weigh(root: &Path) -> Result<(u64, u64)> {
-    let (mut bytes, mut entries) = (0, 0);
-    let mut left = vec![root.to_owned()];
-    while let Some(dir) = left.pop() {
-        for entry in fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
-            let entry = entry?;
-            let meta = entry.metadata()?;
-            entries += 1;
-            if meta.is_dir() {
-                left.push(entry.path());
-            } else if meta.is_file() {
-                bytes += meta.len();
-            }
-        }
-    }
-    Ok((bytes, entries))
 }
 
 #[cfg(test)]

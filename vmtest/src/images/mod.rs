@@ -3,20 +3,20 @@
 //! The images that every comparison runs on: their inputs, their making and their cache.
 
 pub mod build;
-pub mod command;
 pub mod drive;
 pub mod extras;
 pub mod minbase;
 pub mod recipes;
 mod split;
-pub mod store;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Result};
 
+use crate::provision::Cache;
+
 pub use build::Tree;
-pub use store::Store;
+pub use recipes::Terms;
 
 /// One image to mount: its files in slot order and how.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct ImageSpec {
     pub options: Vec<String>,
     /// The tree it was made from, when there is one on disk.
     pub source: Option<PathBuf>,
+    /// How it may differ from that tree.
+    pub terms: Terms,
 }
 
 /// The images of mkfs.erofs for `tree`: all rows, or those whose name contains `only`.
@@ -38,7 +40,7 @@ pub struct ImageSpec {
 /// # Errors
 /// When an image cannot be made, or when no row is named `only`.
 pub fn matrix(
-    store: &Store,
+    cache: &Cache,
     mkfs: &Path,
     tree: &Tree,
     only: Option<&str>,
@@ -55,6 +57,6 @@ pub fn matrix(
     }
     wanted
         .into_iter()
-        .map(|recipe| build::image(store, mkfs, tree, recipe))
+        .map(|recipe| build::image(cache, mkfs, tree, recipe))
         .collect()
 }

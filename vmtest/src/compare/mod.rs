@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Comparing every observer's account of every image: the commands `run` and `diff`.
+
+pub mod accounts;
+pub mod look;
+pub mod table;
+pub mod verdict;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, Result};
+use serde::Serialize;
+
+use crate::guest::job::Limits;
+use crate::images::{self, minbase, ImageSpec, Terms, Tree};
+use crate::Setup;
+use verdict::Verdict;
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct RunArgs {
+    /// A directory to make images of, or an image; a Debian root tree unless told
+    pub path: Option<PathBuf>,
+
+    /// Only the images whose name contains this
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+
+    /// Blobs of an image, in slot order
+    #[arg(long, value_name = "BLOB")]
+    pub device: Vec<PathBuf>,
+}
+
+/// Arguments of `diff`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DiffArgs {
+    /// The image
+    pub image: PathBuf,
+
+    /// Its blobs, in slot order
+    #[arg(long, value_name = "BLOB")]
+    pub device: Vec<PathBuf>,
+
+    /// Differences to print
+    #[arg(long, default_value_t = 20)]
+    pub first: usize,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    holds: bool,
+    images: &'a [Verdict],
+}
+
+/// The command `run`: true when no account differs.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn run(setup: &Setup, args: &RunArgs) -> Result<bool> {
+    let specs = specs(setup, args)?;
+    let verdicts = verdicts(setup, &specs)?;
+    print!("{}", table::render(&verdicts));
+    report(setup, &verdicts)
+}
+
+/// The command `diff`: true when no account differs.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn diff(setup: &Setup, args: &DiffArgs) -> Result<bool> {
+    let verdicts = verdicts(setup, &[given(&args.image, &args.device)?])?;
+    for verdict in &verdicts {
+        print!("{}", table::differences(verdict, args.first));
+        println!(
+            "{}: {} paths, {} bytes, {} accounts compared with the model, {} differences",
+            args.image.display(),
+            verdict.paths,
+            verdict.bytes,
+            verdict.observers.len(),
+            verdict.differences.len()
+        );
+    }
+    report(setup, &verdicts)
+}
+
+fn report(setup: &Setup, verdicts: &[Verdict]) -> Result<bool> {
+    let holds = verdicts.iter().all(Verdict::holds);
+    setup.report(&Report {
+        holds,
+        images: verdicts,
+    })?;
+    Ok(holds)
+}
+
+/// Has every observer look at `specs` and compares the accounts.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn verdicts(setup: &Setup, specs: &[ImageSpec]) -> Result<Vec<Verdict>> {
+    let limits = Limits::default();
+    let seen = look::in_guest(setup.cache(), setup.boot()?, specs, limits, |spec| {
+        accounts::observers(spec).0
+    })?;
+    let judge = |(n, spec): (usize, &ImageSpec)| {
+        let of_it: Vec<_> = seen.iter().filter(|s| s.image == n).collect();
+        verdict::on(spec, &of_it, &limits.options())
+    };
+    specs.iter().enumerate().map(judge).collect()
+}
+
+/// The images that the arguments of `run` ask for.
+fn specs(setup: &Setup, args: &RunArgs) -> Result<Vec<ImageSpec>> {
+    match &args.path {
+        Some(image) if !image.is_dir() => Ok(vec![given(image, &args.device)?]),
+        _ if !args.device.is_empty() => bail!("--device goes with an image"),
+        Some(dir) => matrix(setup, dir, args.only.as_deref()),
+        None => matrix(setup, &minbase::tree(setup.cache())?, args.only.as_deref()),
+    }
+}
+
+/// The matrix of the tree at `root`.
+///
+/// # Errors
+/// When an image cannot be made.
+pub fn matrix(setup: &Setup, root: &Path, only: Option<&str>) -> Result<Vec<ImageSpec>> {
+    let mkfs = setup.erofs_utils()?.mkfs;
+    images::matrix(setup.cache(), &mkfs, &Tree::open(root)?, only)
+}
+
+/// An image that somebody brought.
+fn given(image: &Path, devices: &[PathBuf]) -> Result<ImageSpec> {
+    let there = |path: &Path| {
+        path.canonicalize()
+            .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+    };
+    let name = image.file_name().unwrap_or(image.as_os_str());
+    Ok(ImageSpec {
+        name: name.to_string_lossy().into_owned(),
+        primary: there(image)?,
+        devices: devices.iter().map(|d| there(d)).collect::<Result<_>>()?,
+        options: Vec::new(),
+        source: None,
+        terms: Terms::default(),
+    })
+}

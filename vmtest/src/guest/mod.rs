@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! What runs inside the virtual machine: `vmtest guest WHAT JOB OUT`, a hidden command.
+//!
+//! JOB is a JSON file that the host wrote; OUT is the JSON file that answers it. Both lie in a
+//! directory that host and guest share.
+
+pub mod job;
+pub mod mounts;
+mod observe;
+mod sys;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{bail, Context, Result};
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+
+/// Does `what` as the job says.
+///
+/// # Errors
+/// When the job could not be done; what a driver answered is in OUT instead.
+pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
+    match what {
+        "observe" => {
+            let dir = out.parent().context("OUT has no directory")?;
+            answer(out, &observe::run(&read(job)?, dir)?)
+        }
+        _ => bail!("no guest program is called {what:?}"),
+    }
+}
+
+fn read<T: DeserializeOwned>(job: &Path) -> Result<T> {
+    let text = fs::read(job).with_context(|| format!("cannot read {}", job.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is no job", job.display()))
+}
+
+fn answer<T: Serialize>(out: &Path, value: &T) -> Result<()> {
+    fs::write(out, serde_json::to_vec(value)?)
+        .with_context(|| format!("cannot write {}", out.display()))
+}
