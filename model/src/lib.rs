@@ -5,5 +5,8 @@
 //! Nothing here is shared with `kmod`, not even a constant: a bug must be made twice, differently, to hide.
 
 pub mod observation;
+pub mod observe;
+pub mod read;
+pub mod strictness;
 pub mod tree;
 pub mod write;

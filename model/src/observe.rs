@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The observer of a mounted tree or of a source directory, through system calls.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, Mode, OFlags, SeekFrom};
+use sha2::{Digest, Sha256};
+
+use crate::observation::{Content, Entry, Errno, Kind, Listing, Observation, Span, Stat, Text};
+
+/// The kernel's own limits on an attribute list and on an attribute value, in bytes.
+const XATTR_MAX: usize = 65536;
+
+/// How much to look at. The model's own observer takes the same options, so that both stop at the same place.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Content of files is read until this many bytes were read; then the account is marked as truncated.
+    pub bytes: u64,
+    /// Content and holes of a file whose size is above this many bytes are left out (a hostile image may claim
+    /// 2^63 - 1 bytes of hole).
+    pub file_bytes: u64,
+    /// No more paths than this; then the account is marked as truncated.
+    pub paths: usize,
+    /// Attributes whose name begins so are not recorded. Observers always drop `lustre.`.
+    pub ignored_xattrs: Vec<Text>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            bytes: 64 << 30,
+            file_bytes: 16 << 30,
+            paths: 1 << 20,
+            ignored_xattrs: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Whether an attribute of this name is recorded.
+    pub fn records(&self, xattr: &[u8]) -> bool {
+        let ignored = |prefix: &Text| xattr.starts_with(prefix.as_bytes());
+        !xattr.starts_with(b"lustre.") && !self.ignored_xattrs.iter().any(ignored)
+    }
+}
+
+/// Observes the tree below `root`. Symbolic links are not followed and mount points are not crossed; an error of
+/// one operation is recorded in its place and ends nothing but that operation.
+///
+/// Run it as root: without CAP_SYS_ADMIN the kernel hides `trusted.` attributes.
+pub fn directory(root: &Path, options: &Options) -> Observation {
+    let mut walk = Walk {
+        root,
+        options,
+        seen: Observation::new(),
+        identities: BTreeMap::new(),
+        buffer: vec![0; 1 << 20],
+    };
+    walk.run();
+    let identities = walk.identities;
+    walk.seen.group_by(|path| identities.get(path).copied());
+    walk.seen
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    options: &'a Options,
+    seen: Observation,
+    identities: BTreeMap<Text, (u64, u64)>,
+    buffer: Vec<u8>,
+}
+
+impl Walk<'_> {
+    fn run(&mut self) {
+        let device = fs::lstat(self.root).map(|stat| stat.st_dev).ok();
+        let mut todo = vec![Text::default()];
+        while let Some(path) = todo.pop() {
+            if self.seen.entries.len() >= self.options.paths {
+                self.seen.truncated = true;
+                return;
+            }
+            let mut entry = self.entry(&path, device);
+            if let Some(listing) = &mut entry.listing {
+                // A hostile directory may repeat a name; it is looked at once.
+                todo.extend(listing.names.iter().rev().map(|name| path.join(&name.0)));
+            }
+            self.seen.entries.insert(path, entry);
+        }
+    }
+
+    fn full(&self, path: &Text) -> PathBuf {
+        if path.is_empty() {
+            self.root.to_owned()
+        } else {
+            self.root.join(path.as_os_str())
+        }
+    }
+
+    fn entry(&mut self, path: &Text, device: Option<u64>) -> Entry {
+        let full = self.full(path);
+        let raw = match fs::lstat(&full) {
+            Ok(raw) => raw,
+            Err(errno) => return Entry::failed(errno.into()),
+        };
+        let Some(stat) = stat(&raw) else {
+            return Entry::failed(Errno::EUCLEAN);
+        };
+        self.identities
+            .insert(path.clone(), (raw.st_dev, raw.st_ino));
+        let (kind, size) = (stat.kind, stat.size);
+        let mut entry = Entry {
+            stat: Ok(stat),
+            ..Entry::failed(Errno::EIO)
+        };
+        entry.xattrs = xattrs(&full, self.options);
+        match kind {
+            Kind::Symlink => {
+                let target = fs::readlink(&full, Vec::new());
+                entry.target = Some(target.map(|t| Text(t.into_bytes())).map_err(Errno::from));
+            }
+            Kind::Directory if Some(raw.st_dev) == device => entry.listing = Some(self.list(&full)),
+            Kind::Regular if size <= self.options.file_bytes => self.file(&full, &mut entry),
+            _ => {}
+        }
+        entry
+    }
+
+    fn list(&mut self, full: &Path) -> Listing {
+        let mut listing = Listing::default();
+        let found = match std::fs::read_dir(full) {
+            Ok(found) => found,
+            Err(error) => {
+                listing.ended = Some(error.into());
+                return listing;
+            }
+        };
+        for name in found {
+            match name {
+                Ok(name) => listing.names.push(Text::from(name.file_name().as_os_str())),
+                Err(error) => {
+                    listing.ended = Some(error.into());
+                    break;
+                }
+            }
+            if listing.names.len() >= self.options.paths {
+                self.seen.truncated = true;
+                break;
+            }
+        }
+        listing
+    }
+
+    fn file(&mut self, full: &Path, entry: &mut Entry) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = match fs::open(full, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(errno) => {
+                entry.content = Some(Err(errno.into()));
+                entry.data = Some(Err(errno.into()));
+                return;
+            }
+        };
+        entry.data = Some(spans(&file));
+        if self.seen.bytes >= self.options.bytes {
+            self.seen.truncated = true;
+            return;
+        }
+        // The spans moved the position.
+        entry.content = Some(match fs::seek(&file, SeekFrom::Start(0)) {
+            Ok(_) => self.digest(file),
+            Err(errno) => Err(errno.into()),
+        });
+    }
+
+    fn digest(&mut self, mut file: File) -> Result<Content, Errno> {
+        let (mut hash, mut bytes) = (Sha256::new(), 0u64);
+        loop {
+            match file.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(n) => {
+                    hash.update(&self.buffer[..n]);
+                    bytes += n as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.seen.bytes += bytes;
+        let sha256 = hex(&hash.finalize());
+        Ok(Content { bytes, sha256 })
+    }
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn stat(raw: &fs::Stat) -> Option<Stat> {
+    let kind = Kind::from_mode(raw.st_mode)?;
+    let device = matches!(kind, Kind::Character | Kind::Block);
+    Some(Stat {
+        kind,
+        mode: raw.st_mode & 0o7777,
+        uid: raw.st_uid,
+        gid: raw.st_gid,
+        rdev: if device {
+            (fs::major(raw.st_rdev), fs::minor(raw.st_rdev))
+        } else {
+            (0, 0)
+        },
+        size: u64::try_from(raw.st_size).unwrap_or(u64::MAX),
+        #[allow(
+            clippy::useless_conversion,
+            reason = "its width depends on the architecture"
+        )]
+        nlink: raw.st_nlink.into(),
+        mtime: (
+            raw.st_mtime,
+            u32::try_from(raw.st_mtime_nsec).unwrap_or(u32::MAX),
+        ),
+        group: None,
+    })
+}
+
+fn xattrs(full: &Path, options: &Options) -> Result<BTreeMap<Text, Result<Text, Errno>>, Errno> {
+    let mut list = vec![0u8; XATTR_MAX];
+    let used = fs::llistxattr(full, list.as_mut_slice())?;
+    let mut found = BTreeMap::new();
+    for name in list[..used].split_inclusive(|byte| *byte == 0) {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else {
+            continue;
+        };
+        if !options.records(name.to_bytes()) {
+            continue;
+        }
+        let mut value = vec![0u8; XATTR_MAX];
+        let value = match fs::lgetxattr(full, name, value.as_mut_slice()) {
+            Ok(used) => Ok(Text(value[..used].to_vec())),
+            Err(errno) => Err(errno.into()),
+        };
+        found.insert(Text::from(name.to_bytes()), value);
+    }
+    Ok(found)
+}
+
+/// The data ranges of a file, adjacent ones merged.
+fn spans(file: &File) -> Result<Vec<Span>, Errno> {
+    let mut found: Vec<Span> = Vec::new();
+    let mut at = 0;
+    loop {
+        let start = match fs::seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            // Past the last data, or the file is empty.
+            Err(rustix::io::Errno::NXIO) => return Ok(found),
+            Err(errno) => return Err(errno.into()),
+        };
+        let end = match fs::seek(file, SeekFrom::Hole(start)) {
+            Ok(end) => end,
+            Err(rustix::io::Errno::NXIO) => return Ok(found),
+            Err(errno) => return Err(errno.into()),
+        };
+        match found.last_mut() {
+            Some(last) if last.end == start => last.end = end,
+            _ => found.push(Span { start, end }),
+        }
+        if end <= at {
+            return Err(Errno::EIO);
+        }
+        at = end;
+    }
+}

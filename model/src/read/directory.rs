@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Directories (section 6): listing and lookup, which have their own rules each.
+
+use std::cmp::Ordering;
+
+use super::fields::Fields;
+use super::{Fault, Image, Inode, Result};
+use crate::observation::{Errno, Text};
+use crate::strictness::Defect;
+
+/// Bytes of an entry.
+const DIRENT: usize = 12;
+const NAME_MAX: usize = 255;
+
+/// A directory entry.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Dirent {
+    /// The name as stored, up to its end by the offsets.
+    pub name: Text,
+    /// The inode.
+    pub nid: u64,
+    /// The type as stored (section 6), unchecked.
+    pub file_type: u8,
+}
+
+/// One block of a directory; shorter than the block size only if it is the last.
+struct Block {
+    bytes: Vec<u8>,
+    index: u64,
+}
+
+impl Block {
+    fn offset(&self, k: usize) -> usize {
+        Fields(&self.bytes).u16(k * DIRENT + 8).into()
+    }
+
+    fn complaint(&self, what: &str) -> String {
+        format!("directory block {}: {what}", self.index)
+    }
+
+    /// How many entries there are, if the first name offset can be one.
+    fn count(&self, block_size: u64, bad: Defect, empty: Defect) -> Result<usize> {
+        if self.bytes.len() < DIRENT {
+            return Err(bad.fault(self.complaint("is too short for an entry")));
+        }
+        let first = self.offset(0);
+        if first == 0 {
+            return Err(empty.fault(self.complaint("its first name offset is 0")));
+        }
+        if first as u64 >= block_size || first % DIRENT != 0 || first > self.bytes.len() {
+            return Err(bad.fault(self.complaint(&format!("its first name offset is {first}"))));
+        }
+        Ok(first / DIRENT)
+    }
+
+    /// Entry `k` of `count`, checked by the rules of 6.2.
+    fn entry(&self, k: usize, count: usize, bad: Defect) -> Result<Dirent> {
+        let valid = self.bytes.len();
+        let from = self.offset(k);
+        let wrong = |what: String| bad.fault(self.complaint(&format!("entry {k}: {what}")));
+        if from >= valid {
+            return Err(wrong(format!("its name begins at {from} of {valid} bytes")));
+        }
+        let end = if k + 1 < count {
+            self.offset(k + 1)
+        } else {
+            let nul = self.bytes[from..].iter().position(|byte| *byte == 0);
+            nul.map_or(valid, |len| from + len)
+        };
+        if end > valid || end <= from || end - from > NAME_MAX {
+            return Err(wrong(format!(
+                "its name is at {from}..{end} of {valid} bytes"
+            )));
+        }
+        let f = Fields(&self.bytes[k * DIRENT..]);
+        Ok(Dirent {
+            name: Text::from(&self.bytes[from..end]),
+            nid: f.u64(0),
+            file_type: f.u8(10),
+        })
+    }
+}
+
+/// How a stored name stands to a wanted one: a stored name ends at its first NUL.
+fn compare(stored: &[u8], wanted: &[u8]) -> Ordering {
+    let end = stored
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(stored.len());
+    stored[..end].cmp(wanted)
+}
+
+impl Image {
+    fn directory_block(&self, directory: &Inode, index: u64) -> Result<Block> {
+        let bs = self.sb.block_size();
+        let start = index * bs;
+        let mut bytes = vec![0; bs.min(directory.size - start) as usize];
+        self.read(directory, start, &mut bytes)?;
+        Ok(Block { bytes, index })
+    }
+
+    /// Every entry in stored order, `.` and `..` included if they are stored, by the rules of 6.2. Entries that
+    /// come before an error are yielded before it; after an error there is nothing.
+    pub fn readdir<'a>(
+        &'a self,
+        directory: &'a Inode,
+    ) -> impl Iterator<Item = Result<Dirent>> + 'a {
+        let blocks = directory.size.div_ceil(self.sb.block_size());
+        let mut failed = false;
+        let entries = (0..blocks).flat_map(move |index| {
+            let (entries, fault) = self.list_block(directory, index);
+            entries.into_iter().map(Ok).chain(fault.map(Err))
+        });
+        entries.take_while(move |entry| !std::mem::replace(&mut failed, entry.is_err()))
+    }
+
+    fn list_block(&self, directory: &Inode, index: u64) -> (Vec<Dirent>, Option<Fault>) {
+        let mut entries = Vec::new();
+        let counted = self.directory_block(directory, index).and_then(|block| {
+            let count = block.count(
+                self.sb.block_size(),
+                Defect::DirentFirst,
+                Defect::DirentFirst,
+            )?;
+            Ok((block, count))
+        });
+        let (block, count) = match counted {
+            Ok(counted) => counted,
+            Err(fault) => return (entries, Some(fault)),
+        };
+        for k in 0..count {
+            match block.entry(k, count, Defect::DirentName) {
+                Ok(entry) if entry.name.0.contains(&b'/') => {
+                    let why = block.complaint(&format!("entry {k}: {} has a slash", entry.name));
+                    return (entries, Some(Defect::SlashInName.fault(why)));
+                }
+                Ok(entry) => entries.push(entry),
+                Err(fault) => return (entries, Some(fault)),
+            }
+        }
+        (entries, None)
+    }
+
+    /// The entry of a name by the two binary searches of 6.1; `None` is ENOENT.
+    ///
+    /// The entries that the searches meet must keep the rules of 6.2. In a directory that is out of order a name
+    /// may be missed although it is there.
+    ///
+    /// # Errors
+    /// ENAMETOOLONG, [`Defect::LookupEmptyBlock`], [`Defect::LookupDirent`], or what reading a block gave.
+    pub fn lookup(&self, directory: &Inode, name: &[u8]) -> Result<Option<Dirent>> {
+        if name.len() > NAME_MAX {
+            return Err(Fault::other(
+                Errno::ENAMETOOLONG,
+                "the name is longer than 255 bytes",
+            ));
+        }
+        let bs = self.sb.block_size();
+        let open = |index: u64| {
+            let block = self.directory_block(directory, index)?;
+            let count = block.count(bs, Defect::LookupDirent, Defect::LookupEmptyBlock)?;
+            Ok::<_, Fault>((block, count))
+        };
+        // The last block whose first name is not above the wanted one.
+        let (mut low, mut high) = (0, directory.size.div_ceil(bs));
+        let mut candidate = None;
+        while low < high {
+            let middle = low + (high - low - 1) / 2;
+            let (block, count) = open(middle)?;
+            let first = block.entry(0, count, Defect::LookupDirent)?;
+            match compare(&first.name.0, name) {
+                Ordering::Equal => return Ok(Some(first)),
+                Ordering::Less => {
+                    candidate = Some((block, count));
+                    low = middle + 1;
+                }
+                Ordering::Greater => high = middle,
+            }
+        }
+        let Some((block, count)) = candidate else {
+            return Ok(None);
+        };
+        let (mut low, mut high) = (1, count);
+        while low < high {
+            let middle = low + (high - low - 1) / 2;
+            let entry = block.entry(middle, count, Defect::LookupDirent)?;
+            match compare(&entry.name.0, name) {
+                Ordering::Equal => return Ok(Some(entry)),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        Ok(None)
+    }
+}
