@@ -261,9 +261,14 @@ void ondine_init_work(struct work_struct *work, work_func_t func)
 	INIT_WORK(work, func);
 }
 
-void ondine_schedule_work(struct work_struct *work)
+void ondine_queue_work(struct workqueue_struct *queue, struct work_struct *work)
 {
-	schedule_work(work);
+	queue_work(queue, work);
+}
+
+struct workqueue_struct *ondine_alloc_workqueue(const char *name)
+{
+	return alloc_workqueue("%s", WQ_UNBOUND | WQ_MEM_RECLAIM, 0, name);
 }
 
 struct posix_acl *ondine_acl_from_xattr(const void *value, size_t size)

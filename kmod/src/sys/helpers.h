@@ -95,7 +95,8 @@ int ondine_iomap_next(const struct iomap_iter *iter, struct iomap *iomap,
 bool ondine_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
 		     unsigned int type);
 void ondine_init_work(struct work_struct *work, work_func_t func);
-void ondine_schedule_work(struct work_struct *work);
+void ondine_queue_work(struct workqueue_struct *queue, struct work_struct *work);
+struct workqueue_struct *ondine_alloc_workqueue(const char *name);
 struct posix_acl *ondine_acl_from_xattr(const void *value, size_t size);
 size_t ondine_iov_iter_count(const struct iov_iter *iter);
 void ondine_iov_iter_truncate(struct iov_iter *iter, u64 count);

@@ -9,13 +9,10 @@ use super::backing::Backing;
 use crate::sys;
 use core::{
     mem::offset_of,
-    sync::atomic::{AtomicUsize, Ordering},
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
-use kernel::{
-    error::code,
-    prelude::*,
-    types::Opaque,
-};
+use kernel::{prelude::*, types::Opaque};
 
 /// How a [`Batch`] reads its file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -181,7 +178,7 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.finish(code::EIO.to_errno() as isize);
+        self.finish(EIO.to_errno() as isize);
     }
 }
 
@@ -217,6 +214,37 @@ impl Request {
     }
 }
 
+/// The workqueue that reads end on, where they end badly. The module has it
+/// to itself: unloading waits for the work, and so for its code.
+///
+/// # Invariants
+///
+/// The queue that [`COMPLETIONS`] names is alive while this is.
+pub(super) struct Completions;
+
+static COMPLETIONS: AtomicPtr<sys::workqueue_struct> = AtomicPtr::new(ptr::null_mut());
+
+impl Completions {
+    pub(super) fn new() -> Result<Self> {
+        // SAFETY: The name is a constant without format directives.
+        let queue = unsafe { sys::ondine_alloc_workqueue(c"ondine".as_char_ptr()) };
+        if queue.is_null() {
+            return Err(ENOMEM);
+        }
+        // INVARIANT: Created just now; the drop destroys it.
+        COMPLETIONS.store(queue, Ordering::Relaxed);
+        Ok(Self)
+    }
+}
+
+impl Drop for Completions {
+    fn drop(&mut self) {
+        let queue = COMPLETIONS.swap(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: By the type invariants; no super block is left to read for.
+        unsafe { sys::destroy_workqueue(queue) };
+    }
+}
+
 /// `kiocb.ki_complete`; may run in interrupt context.
 unsafe extern "C" fn complete(kiocb: *mut sys::kiocb, result: isize) {
     // SAFETY: The kiocb is the first user's field, and the completion runs
@@ -235,7 +263,7 @@ unsafe extern "C" fn complete(kiocb: *mut sys::kiocb, result: isize) {
             // interrupt must not.
             let work = (*request).work.get();
             sys::ondine_init_work(work, Some(complete_in_task));
-            sys::ondine_schedule_work(work);
+            sys::ondine_queue_work(COMPLETIONS.load(Ordering::Relaxed), work);
         }
     }
 }

@@ -61,24 +61,23 @@ unsafe extern "C" fn encode<F: FileSystem>(
     }
 }
 
-/// The nid in part `index` of a handle.
+/// The nid in the first part of a handle, or in the second one: the parent's.
 ///
 /// # Safety
 ///
 /// `fid` is valid for `words` words.
-unsafe fn decode(fid: *mut sys::fid, words: c_int, kind: c_int, index: usize) -> Option<u64> {
+unsafe fn decode(fid: *mut sys::fid, words: c_int, kind: c_int, parent: bool) -> Option<u64> {
     let known = [
         sys::ONDINE_CONST_FILEID_INO64_GEN,
         sys::ONDINE_CONST_FILEID_INO64_GEN_PARENT,
     ];
-    let needed = (index + 1) * WORDS;
     let words = usize::try_from(words).ok()?;
-    if !known.contains(&kind) || words < needed {
+    if !known.contains(&kind) {
         return None;
     }
     // SAFETY: By the caller.
     let handle = unsafe { slice::from_raw_parts(fid.cast::<u32>(), words) };
-    match handle.get(index * WORDS..needed)? {
+    match handle.chunks_exact(WORDS).nth(parent.into())? {
         &[low, high, 0] => Some(u64::from(low) | u64::from(high) << 32),
         _ => None,
     }
@@ -107,7 +106,7 @@ unsafe extern "C" fn to_dentry<F: FileSystem>(
 ) -> *mut sys::dentry {
     // SAFETY: The VFS gives a super block of ours, and a handle of that size.
     unsafe {
-        match decode(fid, words, kind, 0) {
+        match decode(fid, words, kind, false) {
             Some(nid) => dentry::<F>(sb, nid),
             None => ESTALE.to_ptr(),
         }
@@ -122,7 +121,7 @@ unsafe extern "C" fn to_parent<F: FileSystem>(
 ) -> *mut sys::dentry {
     // SAFETY: The VFS gives a super block of ours, and a handle of that size.
     unsafe {
-        match decode(fid, words, kind, 1) {
+        match decode(fid, words, kind, true) {
             Some(nid) => dentry::<F>(sb, nid),
             None => ESTALE.to_ptr(),
         }

@@ -164,7 +164,7 @@ unsafe fn read_extent<F: FileSystem>(
                     let read = unsafe { file.read_iter(iter, address, direct) };
                     if let Ok(read) = read {
                         // SAFETY: By the caller.
-                        unsafe { (*kiocb).ki_pos = (position + read as u64).cast_signed() };
+                        unsafe { (*kiocb).ki_pos = position.wrapping_add(read as u64).cast_signed() };
                     }
                     // Blob too short: nothing read where there should be.
                     read.and_then(|read| if read == 0 { Err(EIO) } else { Ok(read) })

@@ -109,10 +109,15 @@ impl<F: FileSystem> INode<F> {
         unsafe { (*self.as_raw()).i_size }.cast_unsigned()
     }
 
+    /// The file type bits of the mode.
+    fn kind(&self) -> u32 {
+        // SAFETY: Valid by the type invariants; the mode is constant.
+        u32::from(unsafe { (*self.as_raw()).i_mode }) & sys::S_IFMT
+    }
+
     /// Whether it is a directory.
     pub(crate) fn is_dir(&self) -> bool {
-        // SAFETY: Valid by the type invariants; the mode is constant.
-        u32::from(unsafe { (*self.as_raw()).i_mode }) & sys::S_IFMT == sys::S_IFDIR
+        self.kind() == sys::S_IFDIR
     }
 
     /// The super block.
@@ -125,10 +130,13 @@ impl<F: FileSystem> INode<F> {
     ///
     /// # Errors
     ///
-    /// What mapping and reading give.
+    /// EUCLEAN if this is no regular file; what mapping and reading give.
     pub(crate) fn cached_bytes(&self, offset: u64, len: usize) -> Result<super::MetaSlice> {
-        // SAFETY: The mapping is the inode's own; no file is needed, since
-        // `aops` does not look at it.
+        if self.kind() != sys::S_IFREG {
+            return Err(EUCLEAN);
+        }
+        // SAFETY: The mapping is a regular file's own, and reads by itself; no
+        // file is needed, since `aops` does not look at it.
         let folio = unsafe {
             let mapping = (*self.as_raw()).i_mapping;
             let index = (offset >> sys::PAGE_SHIFT) as usize;

@@ -5,7 +5,7 @@
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
 //! [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
-use super::{context, inode::Container, super_block, sysfs, FileSystem};
+use super::{batch, context, inode::Container, super_block, sysfs, FileSystem};
 use crate::sys;
 use core::{marker::PhantomData, mem::offset_of};
 use kernel::{error::to_result, prelude::*, types::Opaque};
@@ -21,6 +21,7 @@ use kernel::{error::to_result, prelude::*, types::Opaque};
 pub(crate) struct Registration<F: FileSystem> {
     cache: InodeCache<F>,
     directory: sysfs::Directory,
+    completions: batch::Completions,
     #[pin]
     fs_type: Opaque<sys::file_system_type>,
 }
@@ -41,6 +42,7 @@ impl<F: FileSystem> Registration<F> {
         try_pin_init!(Self {
             cache: InodeCache::new()?,
             directory: sysfs::Directory::new()?,
+            completions: batch::Completions::new()?,
             fs_type <- Opaque::try_ffi_init(move |slot: *mut sys::file_system_type| {
                 // SAFETY: `slot` is valid for writes, and all zeroes is an
                 // empty, unregistered type.
