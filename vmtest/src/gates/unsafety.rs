@@ -186,7 +186,7 @@ impl<'ast> Visit<'ast> for Seen {
 }
 
 /// Whether a SAFETY comment stands above `line`, or on it: over the statement that the block is a
-/// part of, with only comments, attributes and the statement's own lines in between.
+/// part of, with only comments, attributes, the statement's own lines and a match arm in between.
 fn argued(lines: &[&str], line: usize) -> bool {
     let comment = |text: &str| text.trim_start().starts_with("//");
     let at = line - 1;
@@ -206,7 +206,8 @@ fn argued(lines: &[&str], line: usize) -> bool {
             inside_comment = true;
         } else if inside_comment {
             return false;
-        } else if text.is_empty() || text.ends_with([';', '{', '}', ',']) && !text.starts_with("#[")
+        } else if !(text.starts_with("#[") || text.ends_with("=> {"))
+            && (text.is_empty() || text.ends_with([';', '{', '}', ',']))
         {
             return false;
         }
@@ -265,6 +266,12 @@ mod tests {
         let other =
             "fn f() {\n    // SAFETY: x\n\n    // Something else.\n    unsafe { h() };\n}\n";
         assert_eq!(faults("src/sys/a.rs", other).len(), 1);
+    }
+
+    #[test]
+    fn a_remark_over_a_match_arm_counts() {
+        let text = "fn f() {\n    match x {\n        // SAFETY: fine.\n        A => {\n            B(unsafe { g() })\n        }\n        C => unsafe { g() },\n    }\n}\n";
+        assert_eq!(faults("src/vfs/a.rs", text).len(), 1);
     }
 
     #[test]

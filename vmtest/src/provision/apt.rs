@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 use xshell::{cmd, Shell};
@@ -21,13 +22,13 @@ const SUITES: &[&str] = &[
     "bookworm-backports",
 ];
 
-/// A version of a package, as the archive offers it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// The package's version, with Debian's epoch and revision.
-    pub version: String,
-    /// Source or binary package.
-    pub source: bool,
+/// What a version is a version of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A package to install.
+    Binary,
+    /// A source package.
+    Source,
 }
 
 /// A private apt with its lists read.
@@ -42,7 +43,7 @@ impl Apt {
     pub fn open(cache: &Cache, step: &Step) -> Result<Self> {
         let dir = cache.dir("apt")?;
         let _lock = cache.lock("apt")?;
-        for part in ["lists/partial", "archives/partial"] {
+        for part in ["lists/partial", "archives/partial", "none"] {
             fs::create_dir_all(dir.join(part))?;
         }
         fs::write(dir.join("status"), "")?;
@@ -52,15 +53,18 @@ impl Apt {
         fs::write(&config, configuration(&dir))?;
         let shell = Shell::new()?;
         shell.set_var("APT_CONFIG", &config);
-        step.run(cmd!(shell, "apt-get update"))?;
+        let marker = dir.join("updated");
+        if !is_recent(&marker) {
+            step.run(cmd!(shell, "apt-get update"))?;
+            fs::write(&marker, "")?;
+        }
         Ok(Self { config, shell })
     }
 
-    /// Every version of `package` in the private suites.
-    pub fn offers(&self, step: &Step, package: &str) -> Result<Vec<Offer>> {
-        Ok(offers(
-            &step.read(cmd!(self.shell, "apt-cache madison {package}"))?,
-        ))
+    /// The versions of `package` in the private suites, of its source or of its binary package.
+    pub fn offers(&self, step: &Step, package: &str, kind: Kind) -> Result<Vec<String>> {
+        let listing = step.read(cmd!(self.shell, "apt-cache madison {package}"))?;
+        Ok(offers(&listing, kind))
     }
 
     /// Downloads `package` at `version` into `dir`; the file's path.
@@ -102,6 +106,15 @@ impl Apt {
     }
 }
 
+/// Lists that one step has read an hour ago or less serve the next one too.
+fn is_recent(marker: &Path) -> bool {
+    fs::metadata(marker)
+        .and_then(|data| data.modified())
+        .ok()
+        .and_then(|time| time.elapsed().ok())
+        .is_some_and(|age| age < Duration::from_secs(3600))
+}
+
 fn ending(dir: &Path, end: &str) -> Result<PathBuf> {
     fs::read_dir(dir)?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -115,9 +128,9 @@ fn configuration(dir: &Path) -> String {
     let at = |name: &str| dir.join(name).display().to_string();
     format!(
         "Dir::Etc::sourcelist \"{}\";\n\
-         Dir::Etc::sourceparts \"-\";\n\
-         Dir::Etc::main \"-\";\n\
-         Dir::Etc::parts \"-\";\n\
+         Dir::Etc::sourceparts \"{none}\";\n\
+         Dir::Etc::main \"/dev/null\";\n\
+         Dir::Etc::parts \"{none}\";\n\
          Dir::State::lists \"{}\";\n\
          Dir::State::status \"{}\";\n\
          Dir::Cache \"{}\";\n\
@@ -131,6 +144,7 @@ fn configuration(dir: &Path) -> String {
         at("status"),
         at(""),
         at("archives"),
+        none = at("none"),
     )
 }
 
@@ -250,16 +264,15 @@ fn from_lines(text: &str, codename: &str) -> Option<Mirror> {
     })
 }
 
-/// The lines of `apt-cache madison`: `package | version | where Packages|Sources`.
-fn offers(text: &str) -> Vec<Offer> {
+/// The versions of one kind in the lines of `apt-cache madison`: `package | version | where
+/// Packages|Sources`. It lists a source package under the names of its binary packages too.
+fn offers(text: &str, kind: Kind) -> Vec<String> {
     text.lines()
         .filter_map(|line| {
             let mut fields = line.split('|').map(str::trim);
             let (_, version, place) = (fields.next()?, fields.next()?, fields.next()?);
-            Some(Offer {
-                version: version.to_owned(),
-                source: place.ends_with("Sources"),
-            })
+            let source = place.ends_with("Sources");
+            (source == (kind == Kind::Source)).then(|| version.to_owned())
         })
         .collect()
 }
@@ -334,8 +347,8 @@ mod tests {
     fn the_private_configuration_reads_nothing_of_the_machines() {
         let text = configuration(Path::new("/c"));
         for line in [
-            "Dir::Etc::parts \"-\";",
-            "Dir::Etc::main \"-\";",
+            "Dir::Etc::parts \"/c/none\";",
+            "Dir::Etc::main \"/dev/null\";",
             "Dir::State::status \"/c/status\";",
         ] {
             assert!(text.contains(line), "{line}");
@@ -352,15 +365,8 @@ mod tests {
         let text =
             " rust-src | 1.95.0+dfsg1-2~bpo13+1 | http://m.invalid sid/main amd64 Packages\n\
                     erofs-utils | 1.9.4-1 | http://m.invalid sid/main Sources\n";
-        let found = offers(text);
-        assert_eq!(
-            found[0],
-            Offer {
-                version: "1.95.0+dfsg1-2~bpo13+1".to_owned(),
-                source: false
-            }
-        );
-        assert!(found[1].source);
+        assert_eq!(offers(text, Kind::Binary), ["1.95.0+dfsg1-2~bpo13+1"]);
+        assert_eq!(offers(text, Kind::Source), ["1.9.4-1"]);
     }
 
     #[test]

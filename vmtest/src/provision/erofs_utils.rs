@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use xshell::{cmd, Shell};
 
-use super::apt::{compare, Apt};
+use super::apt::{compare, Apt, Kind};
 use super::{Cache, Key, Step};
 
 /// The programs.
@@ -28,11 +28,8 @@ pub fn ensure(cache: &Cache) -> Result<ErofsUtils> {
     let version = cache.choice("erofs-utils", || {
         let step = Step::begin(cache, "erofs-utils", "looking for a current erofs-utils")?;
         let apt = Apt::open(cache, &step)?;
-        let offers = apt.offers(&step, "erofs-utils")?;
-        offers
+        apt.offers(&step, "erofs-utils", Kind::Source)?
             .into_iter()
-            .filter(|offer| offer.source)
-            .map(|offer| offer.version)
             .max_by(|a, b| compare(a, b))
             .context("no Debian suite has the source of erofs-utils")
     })?;

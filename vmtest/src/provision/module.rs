@@ -38,13 +38,6 @@ pub fn build(setup: &Setup, kernel: &Kernel) -> Result<PathBuf> {
     }
     let _ = fs::remove_file(&stamp);
 
-    let faults = gates::unsafety::check(&kmod)?;
-    if !faults.is_empty() {
-        bail!(
-            "the unsafe check of kmod/ found\n{}",
-            gates::listing(&faults)
-        );
-    }
     let tools = Tools::ensure(cache)?;
     let shell = tools.shell()?;
     let step = Step::begin(
@@ -76,16 +69,31 @@ pub fn build(setup: &Setup, kernel: &Kernel) -> Result<PathBuf> {
         shell,
         "llvm-nm-19 --undefined-only --format=posix {module}"
     ))?;
-    let faults = gates::symbols::panics(&listing);
-    if !faults.is_empty() {
-        bail!(
-            "ondine.ko can panic: it calls\n{}build it with the checked form instead \
-             (get, checked_*, try_from)",
-            gates::listing(&faults)
-        );
-    }
+    drop(step);
+    gate(&kmod, &listing)?;
     fs::write(&stamp, &state)?;
     Ok(module)
+}
+
+/// What no build gets past, all of it at once.
+fn gate(kmod: &Path, undefined: &str) -> Result<()> {
+    let mut text = String::new();
+    let panics = gates::symbols::panics(undefined);
+    if !panics.is_empty() {
+        text.push_str(
+            "ondine.ko can panic (use the checked form: get, checked_*, try_from); it calls\n",
+        );
+        text.push_str(&gates::listing(&panics));
+    }
+    let faults = gates::unsafety::check(kmod)?;
+    if !faults.is_empty() {
+        text.push_str("the unsafe check of kmod/ found\n");
+        text.push_str(&gates::listing(&faults));
+    }
+    if !text.is_empty() {
+        bail!("{}", text.trim_end());
+    }
+    Ok(())
 }
 
 /// A hash of everything the module is built from, but for the compilers, which the kernel fixes.

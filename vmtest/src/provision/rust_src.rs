@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use xshell::{cmd, Shell};
 
-use super::apt::{compare, Apt, Offer};
+use super::apt::{compare, Apt, Kind};
 use super::{Cache, Key, Step};
 
 /// The `library` directory of the very release that `rustc` is.
@@ -30,12 +30,13 @@ pub fn ensure(cache: &Cache) -> Result<PathBuf> {
             format!("fetching the source of Rust {release}"),
         )?;
         let apt = Apt::open(cache, &step)?;
-        let version = matching(&apt.offers(&step, "rust-src")?, &release).with_context(|| {
-            format!(
-                "no Debian suite has rust-src {release}, the release of this machine's rustc; \
+        let version = matching(&apt.offers(&step, "rust-src", Kind::Binary)?, &release)
+            .with_context(|| {
+                format!(
+                    "no Debian suite has rust-src {release}, the release of this machine's rustc; \
                  `rustup component add rust-src` brings it"
-            )
-        })?;
+                )
+            })?;
         let fetched = tempfile::tempdir_in(dir)?;
         let package = apt.download(&step, "rust-src", &version, fetched.path())?;
         let inside = fetched.path().join("x");
@@ -55,10 +56,9 @@ fn release(rustc: &str) -> Option<String> {
     Some(word.split('-').next()?.to_owned())
 }
 
-fn matching(offers: &[Offer], release: &str) -> Option<String> {
+fn matching(offers: &[String], release: &str) -> Option<String> {
     offers
         .iter()
-        .map(|offer| &offer.version)
         .filter(|version| version.split(['+', '-', '~']).next() == Some(release))
         .max_by(|a, b| compare(a, b))
         .cloned()
@@ -71,10 +71,7 @@ mod tests {
     #[test]
     fn the_release_of_this_compiler_is_chosen() {
         let release = release("rustc 1.95.0 (59807616e 2026-04-14)").unwrap();
-        let offer = |version: &str| Offer {
-            version: version.to_owned(),
-            source: false,
-        };
+        let offer = |version: &str| version.to_owned();
         let offers = [
             offer("1.97.1+dfsg1-1"),
             offer("1.95.0+dfsg1-2~bpo13+1"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use xshell::{cmd, Shell};
 
-use super::apt::{compare, Apt, Offer};
+use super::apt::{compare, Apt, Kind};
 use super::{Cache, Key, Step};
 
 const PACKAGE: &str = "linux-source-7.3";
@@ -17,7 +17,7 @@ pub fn ensure(cache: &Cache) -> Result<(PathBuf, String)> {
     let version = cache.choice(PACKAGE, || {
         let step = Step::begin(cache, "source", "looking for the newest Linux 7.3")?;
         let apt = Apt::open(cache, &step)?;
-        newest(&apt.offers(&step, PACKAGE)?)
+        newest(&apt.offers(&step, PACKAGE, Kind::Binary)?)
             .context("no Debian suite has a release of linux-source-7.3; use --kernel-src DIR")
     })?;
     let key = Key::new().add(PACKAGE).add(&version);
@@ -45,10 +45,9 @@ fn unpack(apt: &Apt, step: &Step, version: &str, dir: &Path) -> Result<()> {
 }
 
 /// The newest release; a release candidate is none.
-fn newest(offers: &[Offer]) -> Option<String> {
+fn newest(offers: &[String]) -> Option<String> {
     offers
         .iter()
-        .map(|offer| &offer.version)
         .filter(|version| !version.contains("~rc"))
         .max_by(|a, b| compare(a, b))
         .cloned()
@@ -60,10 +59,7 @@ mod tests {
 
     #[test]
     fn the_newest_release_is_taken_and_no_candidate() {
-        let offer = |version: &str| Offer {
-            version: version.to_owned(),
-            source: false,
-        };
+        let offer = |version: &str| version.to_owned();
         let offers = [
             offer("7.3.4-1~bpo13+1"),
             offer("7.3.12-1"),

@@ -219,7 +219,7 @@ fn command(job: &Job) -> Result<i32> {
     };
     if let Some(mut to) = child.stdin.take() {
         let mut from = open_port(port::STDIN, false)?;
-        thread::spawn(move || std::io::copy(&mut from, &mut to));
+        thread::spawn(move || unframe(&mut from, &mut to));
     }
     let copiers = [
         child.stdout.take().map(|from| copier(from, stdout)),
@@ -234,6 +234,22 @@ fn command(job: &Job) -> Result<i32> {
         }
     }
     Ok(code_of(status))
+}
+
+/// The other end of the frames that the host sends; the end of the input closes `to`.
+fn unframe(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<()> {
+    let mut buffer = Vec::new();
+    loop {
+        let mut length = [0; 4];
+        from.read_exact(&mut length)?;
+        let length = u32::from_le_bytes(length) as usize;
+        if length == 0 {
+            return Ok(());
+        }
+        buffer.resize(length, 0);
+        from.read_exact(&mut buffer)?;
+        to.write_all(&buffer)?;
+    }
 }
 
 fn copier<R: Read + Send + 'static>(mut from: R, mut to: File) -> thread::JoinHandle<()> {
@@ -284,4 +300,30 @@ fn power_off_after(limit: Duration) {
         kernel_log("past its time limit: powering off");
         let _ = rustix::system::reboot(RebootCommand::PowerOff);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_carry_the_input_and_its_end() {
+        let sent = [
+            b"\x03\0\0\0abc".as_slice(),
+            b"\x01\0\0\0d",
+            b"\0\0\0\0",
+            b"after",
+        ]
+        .concat();
+        let mut got = Vec::new();
+        unframe(&mut sent.as_slice(), &mut got).unwrap();
+        assert_eq!(got, b"abcd");
+        assert!(unframe(&mut b"\x09\0\0\0ab".as_slice(), &mut got).is_err());
+    }
+
+    #[test]
+    fn a_signal_has_the_shells_code() {
+        assert_eq!(code_of(ExitStatus::from_raw(3 << 8)), 3);
+        assert_eq!(code_of(ExitStatus::from_raw(9)), 137);
+    }
 }

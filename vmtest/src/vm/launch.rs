@@ -253,14 +253,27 @@ fn serve<W: Write + Send + 'static>(listener: UnixListener, pass: Option<W>) -> 
     })
 }
 
-/// Takes one connection and sends it our standard input, or nothing. The end of the input closes
-/// the connection, which the guest reads as an end of file. Not joined: it may sit in a read of a
-/// terminal that never comes.
+/// Takes one connection and sends it our standard input, or nothing, in frames: a length and as
+/// many bytes; length 0 is the end. (Closing the connection would say so too, and lose what the
+/// guest has not read yet.) Not joined: it may sit in a read of a terminal that never comes.
 fn feed(listener: UnixListener, input: bool) {
     thread::spawn(move || {
-        if let (Ok((mut stream, _)), true) = (listener.accept(), input) {
-            let _ = std::io::copy(&mut std::io::stdin(), &mut stream);
+        let (Ok((mut stream, _)), true) = (listener.accept(), input) else {
+            return;
+        };
+        let mut buffer = [0; 8192];
+        loop {
+            let count = std::io::stdin().read(&mut buffer).unwrap_or(0);
+            let length = u32::try_from(count).unwrap_or(0).to_le_bytes();
+            let sent = stream
+                .write_all(&length)
+                .and_then(|()| stream.write_all(&buffer[..count]));
+            if count == 0 || sent.is_err() {
+                break;
+            }
         }
+        // Open until the machine closes its end.
+        let _ = stream.read(&mut buffer);
     });
 }
 
