@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::setup::{Options, Setup};
-use crate::{doctor, exec};
+use crate::{check, compare, doctor, exec, guest};
 
 /// What was asked held.
 pub const HOLDS: i32 = 0;
@@ -33,6 +33,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The main job: mount images with every driver and compare what they show with the model
+    Run(compare::RunArgs),
+    /// Compare every observer on one image
+    Diff(compare::DiffArgs),
+    /// Everything that must hold: unit, property and VM tests
+    Check(check::CheckArgs),
     /// Make everything the other commands need (they do so themselves)
     Setup {
         /// Look for a newer Linux 7.3 and erofs-utils
@@ -45,6 +51,16 @@ enum Command {
     Exec(ExecArgs),
     /// The same, interactive
     Shell(GuestArgs),
+    /// What the other commands run inside the guest
+    #[command(hide = true)]
+    Guest {
+        /// The program
+        what: String,
+        /// Its orders
+        job: PathBuf,
+        /// Where its answer goes
+        answer: PathBuf,
+    },
 }
 
 /// What a guest is given.
@@ -112,8 +128,17 @@ fn exit(code: i32) -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<i32> {
+    if let Command::Guest { what, job, answer } = &cli.command {
+        guest::run(what, job, answer)?;
+        return Ok(HOLDS);
+    }
     let setup = Setup::new(cli.options)?;
+    let holds = |yes: bool| if yes { HOLDS } else { DOES_NOT_HOLD };
     match cli.command {
+        Command::Run(args) => Ok(holds(compare::run(&setup, &args)?)),
+        Command::Diff(args) => Ok(holds(compare::diff(&setup, &args)?)),
+        Command::Check(args) => check::main(args, &setup),
+        Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {
             setup.everything(refresh)?;
             println!("everything is there: {}", setup.cache().root().display());

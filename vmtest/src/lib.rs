@@ -4,10 +4,14 @@
 //!
 //! [`Setup`] makes and finds what a run needs, [`vm::Boot`] runs one command in a fresh guest.
 
+pub mod check;
 pub mod cli;
+pub mod compare;
 pub mod doctor;
 pub mod exec;
 pub mod gates;
+pub mod guest;
+pub mod images;
 pub mod provision;
 pub mod setup;
 pub mod vm;
