@@ -4,6 +4,7 @@
 //!
 //! Nothing here is shared with `kmod`, not even a constant: a bug must be made twice, differently, to hide.
 
+pub mod check;
 pub mod generate;
 pub mod observation;
 pub mod observe;

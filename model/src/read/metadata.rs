@@ -107,15 +107,29 @@ impl Image {
         Ok(out)
     }
 
+    /// Whether the blocks of an extent are there: a length is rounded up to whole blocks.
+    ///
+    /// # Errors
+    /// [`Defect::DataBeyondDevice`].
+    pub fn present(&self, device: u16, at: u64, len: u64) -> Result<()> {
+        let whole = len.next_multiple_of(self.sb.block_size());
+        self.bounded(device, at, whole)
+    }
+
+    fn bounded(&self, device: u16, at: u64, len: u64) -> Result<()> {
+        let store = self.devices.store(device);
+        if holds(store, at, len) {
+            return Ok(());
+        }
+        let size = store.len();
+        let why = format!("{len} bytes at {at:#x} of device {device} end after its {size} bytes");
+        Err(Defect::DataBeyondDevice.fault(why))
+    }
+
     /// Bytes of a device, which must all be there.
     pub(super) fn fill(&self, device: u16, at: u64, out: &mut [u8]) -> Result<()> {
+        self.bounded(device, at, out.len() as u64)?;
         let store = self.devices.store(device);
-        if !holds(store, at, out.len() as u64) {
-            let (size, len) = (store.len(), out.len());
-            let why =
-                format!("{len} bytes at {at:#x} of device {device} end after its {size} bytes");
-            return Err(Defect::DataBeyondDevice.fault(why));
-        }
         let failed =
             |errno| Fault::other(errno, format!("device {device} cannot be read at {at:#x}"));
         store.read_at(at, out).map_err(failed)

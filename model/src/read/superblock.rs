@@ -22,14 +22,14 @@ pub(super) mod compat {
 }
 
 /// feature_incompat bits (2.2).
-pub(crate) mod incompat {
-    pub(crate) const CHUNKED_FILE: u32 = 0x04;
-    pub(crate) const DEVICE_TABLE: u32 = 0x08;
-    pub(crate) const FRAGMENTS: u32 = 0x20;
-    pub(crate) const XATTR_PREFIXES: u32 = 0x40;
-    pub(crate) const LARGE: u32 = 0x80;
-    pub(crate) const METABOX: u32 = 0x100;
-    pub(crate) const KNOWN: u32 = 0x1ff;
+pub(super) mod incompat {
+    pub(in crate::read) const CHUNKED_FILE: u32 = 0x04;
+    pub(in crate::read) const DEVICE_TABLE: u32 = 0x08;
+    pub(in crate::read) const FRAGMENTS: u32 = 0x20;
+    pub(in crate::read) const XATTR_PREFIXES: u32 = 0x40;
+    pub(in crate::read) const LARGE: u32 = 0x80;
+    pub(in crate::read) const METABOX: u32 = 0x100;
+    pub(in crate::read) const KNOWN: u32 = 0x1ff;
 }
 
 /// The superblock's values, 48-bit halves joined and absent features resolved.
@@ -182,7 +182,17 @@ impl Superblock {
         1 << self.block_bits
     }
 
-    pub(crate) fn has(&self, incompat: u32) -> bool {
+    /// The feature bit of chunk-based files, which no reader needs.
+    pub fn has_chunks(&self) -> bool {
+        self.has(incompat::CHUNKED_FILE)
+    }
+
+    /// The feature bit of long prefixes, which no reader needs.
+    pub fn has_long_prefixes(&self) -> bool {
+        self.has(incompat::XATTR_PREFIXES)
+    }
+
+    pub(super) fn has(&self, incompat: u32) -> bool {
         self.feature_incompat & incompat != 0
     }
 }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Section 9: extended attributes.
+
+use ondine_model::observation::{Errno, Text};
+use ondine_model::read::Result;
+use ondine_model::strictness::Defect;
+
+use crate::bytes::{row, Bytes, BLOCK, SUPERBLOCK};
+
+const FILE: u16 = 0o100_644;
+/// Header of the attribute area of inode 8.
+const AREA: usize = BLOCK + 8 * 32 + 32;
+/// The shared area, in block 3.
+const SHARED: usize = 3 * BLOCK;
+
+fn entry(index: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![name.len() as u8, index];
+    bytes.extend((value.len() as u16).to_le_bytes());
+    bytes.extend(name);
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// Inode 8 with inline entries.
+fn with(entries: &[Vec<u8>]) -> Bytes {
+    let mut image = Bytes::new(4);
+    let area = entries.concat();
+    image.u32(SUPERBLOCK + 44, 3);
+    image
+        .compact(8, 0, FILE, 0, 0)
+        .u16(Bytes::slot(8) + 2, (area.len() / 4 + 1) as u16)
+        .put(AREA + 12, &area);
+    image
+}
+
+fn list(image: &Bytes) -> Result<Vec<String>> {
+    let (opened, inode) = image.inode(8);
+    let names = opened.listxattr(&inode.expect("it loads"))?;
+    Ok(names.iter().map(Text::to_string).collect())
+}
+
+fn get(image: &Bytes, name: &str) -> std::result::Result<Vec<u8>, Errno> {
+    let (opened, inode) = image.inode(8);
+    opened
+        .getxattr(&inode.expect("it loads"), name.as_bytes())
+        .map_err(|fault| fault.errno)
+}
+
+#[test]
+fn every_namespace_has_its_index() {
+    let acl = b"\x02\0\0\0\x01\0\x07\0\xff\xff\xff\xff";
+    let image = with(&[
+        entry(1, b"a", b"1"),
+        entry(2, b"", acl),
+        entry(4, b"b", b""),
+        entry(5, b"lov", b"never"),
+        entry(6, b"c", b"three"),
+        entry(9, b"d", b"skipped"),
+        entry(0x80, b"e", b"no such prefix"),
+    ]);
+    assert_eq!(
+        list(&image).expect("sound"),
+        [
+            "user.a",
+            "system.posix_acl_access",
+            "trusted.b",
+            "security.c"
+        ]
+    );
+    assert_eq!(get(&image, "user.a"), Ok(b"1".to_vec()));
+    assert_eq!(get(&image, "system.posix_acl_access"), Ok(acl.to_vec()));
+    assert_eq!(get(&image, "trusted.b"), Ok(Vec::new()));
+    assert_eq!(get(&image, "security.c"), Ok(b"three".to_vec()));
+    assert_eq!(get(&image, "system.posix_acl_default"), Err(Errno::ENODATA));
+    assert_eq!(get(&image, "user.d"), Err(Errno::ENODATA));
+    assert_eq!(get(&image, "user."), Err(Errno::EINVAL));
+    assert_eq!(get(&image, "lustre.lov"), Err(Errno::EOPNOTSUPP));
+    assert_eq!(
+        get(&image, &format!("user.{}", "x".repeat(256))),
+        Err(Errno::ERANGE)
+    );
+}
+
+#[test]
+fn the_area_is_checked_at_the_first_access() {
+    let mut image = with(&[]);
+    image.u16(Bytes::slot(8) + 2, 0);
+    assert_eq!(list(&image).expect("none"), Vec::<String>::new());
+    image.u16(Bytes::slot(8) + 2, 1);
+    assert_eq!(row(list(&image)), Defect::XattrCountOne);
+    image.u16(Bytes::slot(8) + 2, 2).put(AREA + 4, &[2]);
+    assert_eq!(row(list(&image)), Defect::XattrSharedCount);
+    image.u16(Bytes::slot(8) + 2, u16::MAX);
+    assert_eq!(row(list(&image)), Defect::MetadataBeyondImage);
+    let mut image = with(&[entry(1, b"a", b"12345678")]);
+    image.u16(Bytes::slot(8) + 2, 4);
+    assert_eq!(row(list(&image)), Defect::XattrEntry);
+}
+
+#[test]
+fn inline_comes_before_shared() {
+    // The id of a shared attribute, then an inline one of the same name.
+    let mut image = with(&[2u32.to_le_bytes().to_vec(), entry(1, b"a", b"inline")]);
+    image
+        .put(AREA + 4, &[1])
+        .put(SHARED + 8, &entry(1, b"a", b"shared"));
+    assert_eq!(list(&image).expect("sound"), ["user.a", "user.a"]);
+    assert_eq!(get(&image, "user.a"), Ok(b"inline".to_vec()));
+}
+
+#[test]
+fn a_shared_attribute_is_where_its_id_says() {
+    let mut image = with(&[]);
+    image
+        .u16(Bytes::slot(8) + 2, 3)
+        .put(AREA + 4, &[2])
+        .u32(AREA + 12, 2)
+        .u32(AREA + 16, 10);
+    image
+        .put(SHARED + 8, &entry(1, b"a", b"first"))
+        .put(SHARED + 40, &entry(1, b"a", b"second"));
+    assert_eq!(list(&image).expect("sound"), ["user.a", "user.a"]);
+    assert_eq!(get(&image, "user.a"), Ok(b"first".to_vec()));
+    image.u32(AREA + 12, 1 << 20);
+    assert_eq!(row(list(&image)), Defect::XattrBeyondImage);
+    image.0[SUPERBLOCK + 8] = 8;
+    assert_eq!(row(list(&image)), Defect::XattrNeedsMetabox);
+}
+
+#[test]
+fn the_filter_hides_from_get_and_not_from_list() {
+    let mut image = with(&[entry(1, b"a", b"1")]);
+    image.u32(AREA, u32::MAX);
+    assert_eq!(
+        get(&image, "user.a"),
+        Ok(b"1".to_vec()),
+        "without its feature bit it is ignored"
+    );
+    image.0[SUPERBLOCK + 8] = 4;
+    assert_eq!(get(&image, "user.a"), Err(Errno::ENODATA));
+    assert_eq!(list(&image).expect("sound"), ["user.a"]);
+    image.0[SUPERBLOCK + 104] = 1;
+    assert_eq!(
+        get(&image, "user.a"),
+        Ok(b"1".to_vec()),
+        "a reserved byte turns it off"
+    );
+}
+
+#[test]
+fn a_long_prefix_is_part_of_the_name() {
+    let mut image = with(&[entry(0x80, b"opaque", b"y"), entry(0x81, b"z", b"")]);
+    image.0[SUPERBLOCK + 91] = 2;
+    image.u32(SUPERBLOCK + 92, (SHARED / 4) as u32);
+    image
+        .u16(SHARED, 9)
+        .put(SHARED + 2, b"\x04overlay.")
+        .u16(SHARED + 12, 1)
+        .put(SHARED + 14, b"\x63");
+    assert_eq!(list(&image).expect("sound"), ["trusted.overlay.opaque"]);
+    assert_eq!(get(&image, "trusted.overlay.opaque"), Ok(b"y".to_vec()));
+}
+
+#[test]
+fn the_vfs_has_its_say_about_links() {
+    let mut image = with(&[
+        entry(1, b"a", b"1"),
+        entry(4, b"b", b"2"),
+        entry(2, b"", b"acl"),
+    ]);
+    image.u16(Bytes::slot(8) + 4, 0o120_777);
+    assert_eq!(list(&image).expect("sound").len(), 3);
+    assert_eq!(get(&image, "user.a"), Err(Errno::ENODATA));
+    assert_eq!(get(&image, "trusted.b"), Ok(b"2".to_vec()));
+    assert_eq!(
+        get(&image, "system.posix_acl_access"),
+        Err(Errno::EOPNOTSUPP)
+    );
+}
