@@ -137,7 +137,7 @@ fn run(cli: Cli) -> Result<i32> {
     match cli.command {
         Command::Run(args) => Ok(holds(compare::run(&setup, &args)?)),
         Command::Diff(args) => Ok(holds(compare::diff(&setup, &args)?)),
-        Command::Check(args) => check::main(args, &setup),
+        Command::Check(args) => check::main(&args, &setup),
         Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {
             setup.everything(refresh)?;

@@ -22,30 +22,37 @@ pub fn model(spec: &ImageSpec, options: &Options) -> Result<Outcome> {
     Ok(Image::observe_files(&spec.primary, &spec.devices, options))
 }
 
+/// What the pure crate, the one that the module is made of, makes of the image's bytes.
+pub fn pure(spec: &ImageSpec, options: &Options) -> Outcome {
+    crate::observe::pure::observe_files(&spec.primary, &spec.devices, options)
+}
+
 /// What lies in the tree that the image was made from, on the image's terms.
 pub fn source(spec: &ImageSpec, options: &Options) -> Option<Observation> {
     let root = spec.source.as_ref()?;
     let mut seen = ondine_model::observe::directory(root, options);
-    seen.entries.retain(|path, _| !leaves_out(&spec.terms, path));
+    seen.entries
+        .retain(|path, _| !leaves_out(&spec.terms, path));
     for entry in seen.entries.values_mut() {
         if let Some(listing) = &mut entry.listing {
             listing.names.sort();
-        }
-        if let (true, Ok(stat)) = (spec.terms.whole_seconds, &mut entry.stat) {
-            stat.mtime.1 = 0;
         }
     }
     Some(seen)
 }
 
 fn leaves_out(terms: &Terms, path: &Text) -> bool {
-    terms.left_out.iter().any(|out| path.as_bytes() == out.as_bytes())
+    terms
+        .left_out
+        .iter()
+        .any(|out| path.as_bytes() == out.as_bytes())
 }
 
 /// On what a source tree and an image of it must agree.
 pub fn source_scope(spec: &ImageSpec, reader: &str) -> Scope {
     Scope {
-        root_mtime: !spec.terms.free_root,
+        root_mtime: !(spec.terms.free_root || spec.terms.cut_times),
+        mtime: !spec.terms.cut_times,
         ..Scope::source("the source", reader)
     }
 }

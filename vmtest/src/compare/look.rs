@@ -51,7 +51,10 @@ impl Desk {
         what: &str,
         job: &J,
     ) -> Result<(Option<A>, GuestRun)> {
-        let (ask, answer) = (self.path().join("job.json"), self.path().join("answer.json"));
+        let (ask, answer) = (
+            self.path().join("job.json"),
+            self.path().join("answer.json"),
+        );
         std::fs::write(&ask, serde_json::to_vec(job)?)?;
         let this = std::env::current_exe()?;
         let words: [PathBuf; 5] = [this, "guest".into(), what.into(), ask, answer.clone()];

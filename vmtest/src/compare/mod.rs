@@ -3,6 +3,7 @@
 //! Comparing every observer's account of every image: the commands `run` and `diff`.
 
 pub mod accounts;
+pub mod behaviours;
 pub mod look;
 pub mod table;
 pub mod verdict;
@@ -30,6 +31,10 @@ pub struct RunArgs {
     /// Blobs of an image, in slot order
     #[arg(long, value_name = "BLOB")]
     pub device: Vec<PathBuf>,
+
+    /// Only this driver (ondine or erofs)
+    #[arg(long, value_name = "FSTYPE")]
+    pub driver: Option<String>,
 }
 
 /// Arguments of `diff`.
@@ -59,7 +64,7 @@ struct Report<'a> {
 /// When it could not be tried.
 pub fn run(setup: &Setup, args: &RunArgs) -> Result<bool> {
     let specs = specs(setup, args)?;
-    let verdicts = verdicts(setup, &specs)?;
+    let verdicts = verdicts(setup, &specs, args.driver.as_deref())?;
     print!("{}", table::render(&verdicts));
     report(setup, &verdicts)
 }
@@ -69,7 +74,7 @@ pub fn run(setup: &Setup, args: &RunArgs) -> Result<bool> {
 /// # Errors
 /// When it could not be tried.
 pub fn diff(setup: &Setup, args: &DiffArgs) -> Result<bool> {
-    let verdicts = verdicts(setup, &[given(&args.image, &args.device)?])?;
+    let verdicts = verdicts(setup, &[given(&args.image, &args.device)?], None)?;
     for verdict in &verdicts {
         print!("{}", table::differences(verdict, args.first));
         println!(
@@ -93,14 +98,20 @@ fn report(setup: &Setup, verdicts: &[Verdict]) -> Result<bool> {
     Ok(holds)
 }
 
-/// Has every observer look at `specs` and compares the accounts.
+/// Has every observer (or those of one driver) look at `specs` and compares the accounts.
 ///
 /// # Errors
 /// When it could not be tried.
-pub fn verdicts(setup: &Setup, specs: &[ImageSpec]) -> Result<Vec<Verdict>> {
+pub fn verdicts(setup: &Setup, specs: &[ImageSpec], driver: Option<&str>) -> Result<Vec<Verdict>> {
     let limits = Limits::default();
-    let seen = look::in_guest(setup.cache(), setup.boot()?, specs, limits, |spec| {
-        accounts::observers(spec).0
+    let boot = match driver {
+        Some("erofs") => setup.boot_without_module()?,
+        _ => setup.boot()?,
+    };
+    let seen = look::in_guest(setup.cache(), boot, specs, limits, |spec| {
+        let mut observers = accounts::observers(spec).0;
+        observers.retain(|o| driver.is_none_or(|only| o.fs == only));
+        observers
     })?;
     let judge = |(n, spec): (usize, &ImageSpec)| {
         let of_it: Vec<_> = seen.iter().filter(|s| s.image == n).collect();

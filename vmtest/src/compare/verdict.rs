@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use ondine_model::observation::{diff_outcomes, Difference};
+use ondine_model::observation::{diff_outcomes, Difference, Scope};
 use ondine_model::observe::Options;
 use serde::Serialize;
 
@@ -60,6 +60,11 @@ pub fn on(spec: &ImageSpec, seen: &[&Seen], options: &Options) -> Result<Verdict
         seconds: 0.0,
     };
     verdict.hears_source(spec, &model, options);
+    let scope = Scope::all("the model", "the pure crate");
+    verdict.hears(
+        "pure crate",
+        diff_outcomes(&model, &accounts::pure(spec, options), &scope),
+    );
     for one in seen {
         let name = one.observer.to_string();
         let scope = accounts::driver_scope(&one.observer);
@@ -84,10 +89,11 @@ impl Verdict {
 
     fn hears(&mut self, observer: &str, differences: Vec<Difference>) {
         self.observers.push(observer.to_owned());
-        self.differences.extend(differences.into_iter().map(|difference| Finding {
-            observer: observer.to_owned(),
-            difference,
-        }));
+        self.differences
+            .extend(differences.into_iter().map(|difference| Finding {
+                observer: observer.to_owned(),
+                difference,
+            }));
     }
 
     fn hears_source(&mut self, spec: &ImageSpec, model: &Outcome, options: &Options) {

@@ -5,6 +5,7 @@
 //! JOB is a JSON file that the host wrote; OUT is the JSON file that answers it. Both lie in a
 //! directory that host and guest share.
 
+pub mod behave;
 pub mod job;
 pub mod mounts;
 mod observe;
@@ -27,6 +28,7 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
             let dir = out.parent().context("OUT has no directory")?;
             answer(out, &observe::run(&read(job)?, dir)?)
         }
+        "behave" => answer(out, &behave::run(&read(job)?)?),
         _ => bail!("no guest program is called {what:?}"),
     }
 }

@@ -26,8 +26,8 @@ pub enum Blobs {
 /// driver is known to do, so that every other difference counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// Time stamps lost their nanoseconds (compact inodes).
-    pub whole_seconds: bool,
+    /// Time stamps lost nanoseconds and what exceeds 32 bits of seconds (compact inodes).
+    pub cut_times: bool,
     /// The root directory's attributes are made up (a merged image has no root of its own).
     pub free_root: bool,
     /// Paths that were left out.
@@ -52,15 +52,15 @@ pub struct Recipe {
 }
 
 const EXACT: Terms = Terms {
-    whole_seconds: false,
+    cut_times: false,
     free_root: false,
     left_out: &[],
     not_c_from_file: None,
 };
 
 /// mkfs.erofs 1.9.4 makes 48-bit images of compact inodes alone.
-const SECONDS: Terms = Terms {
-    whole_seconds: true,
+const CUT_TIMES: Terms = Terms {
+    cut_times: true,
     ..EXACT
 };
 
@@ -116,7 +116,7 @@ pub const RECIPES: &[Recipe] = &[
             "--xattr-prefix=user.number.",
         ],
     ),
-    on(SECONDS, whole("48bit", Inside, &["-E48bit"])),
+    on(CUT_TIMES, whole("48bit", Inside, &["-E48bit"])),
     small("plain-4k", Inside, &["-E^inline_data"]),
     small("block-512", Inside, &["-b512", "--fsalignblks=8"]),
     on(PARTIAL_PAGE, small("unpadded-512", Inside, &["-b512"])),
@@ -141,11 +141,11 @@ pub const RECIPES: &[Recipe] = &[
         &["--chunksize=16384", "-Eforce-chunk-indexes"],
     ),
     on(
-        SECONDS,
+        CUT_TIMES,
         small("48bit-chunk", One, &["-E48bit", "--chunksize=65536"]),
     ),
     on(
-        SECONDS,
+        CUT_TIMES,
         small("dot-omitted", Inside, &["-E48bit,dot-omitted"]),
     ),
     small("extended", Inside, &["-Eforce-inode-extended"]),

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! What is checked inside virtual machines.
+
+use std::path::Path;
+
+use anyhow::{ensure, Result};
+
+use super::{CheckArgs, Item};
+use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
+use crate::guest::behave::Checked;
+use crate::images::minbase;
+use crate::vm::Boot;
+use crate::Setup;
+
+/// A guest with the module, unless only the C driver is asked for.
+fn boot(setup: &Setup, args: &CheckArgs) -> Result<Boot> {
+    if args.wants("ondine") {
+        setup.boot()
+    } else {
+        setup.boot_without_module()
+    }
+}
+
+/// What a run reports must be what happened, or nothing else here means anything.
+pub(super) fn truth(setup: &Setup) -> Result<Vec<Item>> {
+    let boot = setup.boot_without_module()?;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("written-by-a-guest");
+    let script = format!(
+        "echo out; echo err >&2; touch '{}' 2>/dev/null && exit 1; touch /tmp/x $SCRATCH/y && exit 7",
+        here.display()
+    );
+    let run = boot.run(["sh", "-c", &script])?;
+    let told = || -> Result<()> {
+        let code = run.exit_code;
+        ensure!(code == Some(7), "the exit code was 7, reported {code:?}");
+        let (out, err) = (&run.stdout, &run.stderr);
+        ensure!(
+            out == "out\n",
+            "standard output was `out`, reported {out:?}"
+        );
+        ensure!(err == "err\n", "standard error was `err`, reported {err:?}");
+        ensure!(
+            run.problems.is_empty(),
+            "an idle guest complained:\n{}",
+            run.complaint()
+        );
+        ensure!(!here.exists(), "the guest wrote to the host");
+        Ok(())
+    };
+    let crash = boot.run(["sh", "-c", "echo c > /proc/sysrq-trigger; sleep 9"])?;
+    let unnoticed = crash.passed() || crash.problems.is_empty();
+    Ok(vec![
+        Item::new(
+            "a guest reports what happened",
+            told().err().map(|e| format!("{e:#}")),
+        ),
+        Item::new(
+            "a guest's panic is noticed",
+            unnoticed.then(|| "the run counts as passed".to_owned()),
+        ),
+    ])
+}
+
+/// The module alone, loaded and unloaded fifty times.
+pub(super) fn reload(setup: &Setup) -> Result<Vec<Item>> {
+    let module = setup.module()?.display().to_string();
+    let script = format!(
+        "set -e; for i in $(seq 50); do rmmod ondine; insmod '{module}'; done; rmmod ondine; ! grep ondine /proc/filesystems"
+    );
+    let run = setup.boot()?.run(["sh", "-c", &script])?;
+    let failed = (!run.passed()).then(|| run.complaint());
+    Ok(vec![Item::new(
+        "the module comes and goes fifty times",
+        failed,
+    )])
+}
+
+fn judged(what: &str, verdicts: &[Verdict]) -> Vec<Item> {
+    let item = |v: &Verdict| {
+        let name = format!(
+            "{what}: {} ({} accounts of {} paths equal the model's)",
+            v.image,
+            v.observers.len(),
+            v.paths
+        );
+        Item::new(name, (!v.holds()).then(|| table::differences(v, 3)))
+    };
+    verdicts.iter().map(item).collect()
+}
+
+/// The matrix of `run`, each image an item.
+pub(super) fn matrix(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
+    let specs = compare::matrix(setup, &minbase::tree(setup.cache())?, None)?;
+    let verdicts = compare::verdicts(setup, &specs, args.driver.as_deref())?;
+    Ok(judged("image", &verdicts))
+}
+
+/// The behaviours, each with each observer an item.
+pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
+    let checked = behave::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
+    let item = |c: Checked| Item::new(format!("{} [{}]", c.name, c.on), c.failed);
+    Ok(checked.into_iter().map(item).collect())
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The ways to a file's bytes.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+
+use anyhow::{ensure, Context, Result};
+use rustix::fs::{fadvise, sendfile, Advice};
+
+use super::{gives, same, Check, Site, STORE};
+use crate::guest::{mounts, sys};
+
+pub(super) const CHECKS: &[Check] = &[
+    ("a private mapping shows the file, then zeros", mapping),
+    ("a private mapping can be written and the file stays", poke),
+    ("a page past the end of the file is EFAULT", past_the_end),
+    ("a shared writable mapping is refused", shared_writable),
+    ("sendfile copies a file", send),
+    ("splice copies a file", splice),
+    ("O_DIRECT reads, aligned and at the tail", direct),
+    ("reads at odd offsets and lengths", odd_reads),
+    ("reads at and past the end give nothing", at_the_end),
+    ("fadvise and readahead change nothing", advice),
+    ("eight readers of cold files agree", concurrent),
+    ("SEEK_DATA and SEEK_HOLE at the edges", seeking),
+];
+
+const SIZES: &[usize] = &[511, 512, 1025, 4095, 4096, 4097, 65537, 1_048_577];
+
+/// Copies the mapping through a file, since a bad page is then an error and not a signal.
+fn mapped(map: &sys::Map, len: usize) -> Result<Vec<u8>> {
+    let path = format!("{STORE}/mapped");
+    let to = File::create(&path)?;
+    let mut at = 0;
+    while at < len {
+        at += map
+            .copy_through(&to, at, len - at)
+            .context("reading the mapping")?;
+    }
+    Ok(std::fs::read(path)?)
+}
+
+fn mapping(site: &Site<'_>) -> Result<()> {
+    for size in SIZES {
+        let (name, mut wanted) = Site::sized(*size);
+        let len = size.next_multiple_of(4096);
+        wanted.resize(len, 0);
+        let file = site.open(&name)?;
+        for map in [
+            sys::Map::private(&file, len)?,
+            sys::Map::shared(&file, len)?,
+        ] {
+            same(&name, &mapped(&map, len)?, &wanted)?;
+        }
+    }
+    Ok(())
+}
+
+fn poke(site: &Site<'_>) -> Result<()> {
+    let (name, mut wanted) = Site::sized(4097);
+    let file = site.open(&name)?;
+    let map = sys::Map::private(&file, 8192)?;
+    map.poke(100, 0xee);
+    same("the file", &std::fs::read(site.path(&name))?, &wanted)?;
+    wanted[100] = 0xee;
+    same("the mapping", &mapped(&map, 4097)?, &wanted)
+}
+
+fn past_the_end(site: &Site<'_>) -> Result<()> {
+    let file = site.open("sizes/4096")?;
+    let map = sys::Map::shared(&file, 8192)?;
+    let to = File::create(format!("{STORE}/past"))?;
+    gives(
+        "the page past the end",
+        libc::EFAULT,
+        map.copy_through(&to, 4096, 1),
+    )
+}
+
+fn shared_writable(site: &Site<'_>) -> Result<()> {
+    let file = site.open("sizes/4096")?;
+    gives("mmap", libc::EACCES, sys::Map::shared_writable(&file, 4096))
+}
+
+fn send(site: &Site<'_>) -> Result<()> {
+    for size in SIZES {
+        let (name, wanted) = Site::sized(*size);
+        let from = site.open(&name)?;
+        let path = format!("{STORE}/sent");
+        let to = File::create(&path)?;
+        let mut done = 0;
+        while done < *size {
+            let count = sendfile(&to, &from, None, size - done)?;
+            ensure!(count > 0, "{name}: sendfile ends after {done} bytes");
+            done += count;
+        }
+        same(&name, &std::fs::read(&path)?, &wanted)?;
+    }
+    Ok(())
+}
+
+fn splice(site: &Site<'_>) -> Result<()> {
+    let (name, wanted) = Site::sized(1_048_577);
+    let from = site.open(&name)?;
+    let (reader, writer) = rustix::pipe::pipe()?;
+    let mut reader = File::from(reader);
+    let mut seen = Vec::new();
+    while seen.len() < wanted.len() {
+        let flags = rustix::pipe::SpliceFlags::empty();
+        let count = rustix::pipe::splice(&from, None, &writer, None, 60_000, flags)?;
+        ensure!(count > 0, "splice ends after {} bytes", seen.len());
+        let begin = seen.len();
+        seen.resize(begin + count, 0);
+        reader.read_exact(&mut seen[begin..])?;
+    }
+    same(&name, &seen, &wanted)
+}
+
+/// `len` bytes at an address that direct I/O accepts.
+fn aligned(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    buffer.resize(len + 4096, 0);
+    let skip = buffer.as_ptr().align_offset(4096);
+    &mut buffer[skip..skip + len]
+}
+
+fn direct(site: &Site<'_>) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_DIRECT);
+    let mut memory = Vec::new();
+    for size in [4096, 65536, 65537, 1_048_575, 1_048_577] {
+        let (name, wanted) = Site::sized(size);
+        let file = match options.open(site.path(&name)) {
+            Ok(file) => file,
+            // A driver may leave direct I/O out, and says so at open.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(()),
+            Err(error) => return Err(error).context("open"),
+        };
+        let mut seen = Vec::new();
+        loop {
+            let buffer = aligned(&mut memory, 65536);
+            match file.read_at(buffer, seen.len() as u64)? {
+                0 => break,
+                count => seen.extend_from_slice(&buffer[..count]),
+            }
+            if seen.len() % 4096 != 0 {
+                break;
+            }
+        }
+        same(&name, &seen, &wanted)?;
+    }
+    Ok(())
+}
+
+fn odd_reads(site: &Site<'_>) -> Result<()> {
+    for size in [65537, 1_048_577] {
+        let (name, wanted) = Site::sized(size);
+        let file = site.open(&name)?;
+        let mut at = 1;
+        for len in [1, 2, 511, 513, 4095, 4097, 8191, 65_536, 100_003] {
+            at = (at * 7919 + 13) % size;
+            let mut buffer = vec![0; len];
+            let count = file.read_at(&mut buffer, at as u64)?;
+            let end = (at + len).min(size);
+            same(
+                &format!("{name} {at}+{len}"),
+                &buffer[..count],
+                &wanted[at..end],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn at_the_end(site: &Site<'_>) -> Result<()> {
+    let mut buffer = [7; 100];
+    for (name, size) in [
+        ("sizes/4097", 4097),
+        ("empty", 0),
+        ("all-hole", (2 << 20) + 5),
+    ] {
+        let file = site.open(name)?;
+        for at in [size, size + 1, size + 4096, 1 << 40] {
+            let count = file.read_at(&mut buffer, at)?;
+            ensure!(count == 0, "{name} at {at}: {count} bytes past the end");
+        }
+    }
+    Ok(())
+}
+
+fn advice(site: &Site<'_>) -> Result<()> {
+    let (name, wanted) = Site::sized(1_048_577);
+    let file = site.open(&name)?;
+    for advice in [
+        Advice::WillNeed,
+        Advice::Random,
+        Advice::Sequential,
+        Advice::DontNeed,
+    ] {
+        fadvise(&file, 0, None, advice)?;
+        same(&name, &std::fs::read(site.path(&name))?, &wanted)?;
+    }
+    Ok(())
+}
+
+fn concurrent(site: &Site<'_>) -> Result<()> {
+    for _ in 0..3 {
+        mounts::drop_caches()?;
+        std::thread::scope(|scope| -> Result<()> {
+            let read = |start: usize| {
+                let order = SIZES.iter().cycle().skip(start).take(SIZES.len());
+                order
+                    .map(|size| {
+                        let (name, wanted) = Site::sized(*size);
+                        same(&name, &std::fs::read(site.path(&name))?, &wanted)
+                    })
+                    .collect::<Result<()>>()
+            };
+            let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || read(n))).collect();
+            for thread in threads {
+                thread
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("a reader panicked"))??;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn seeking(site: &Site<'_>) -> Result<()> {
+    let mut file = site.open("sizes/4097")?;
+    ensure!(file.seek(SeekFrom::End(-1))? == 4096, "SEEK_END");
+    let seek = |file: &File, from| rustix::fs::seek(file, from).map_err(std::io::Error::from);
+    use rustix::fs::SeekFrom::{Data, Hole};
+    ensure!(seek(&file, Hole(0))? == 4097, "the end of a file is a hole");
+    ensure!(seek(&file, Data(5))? == 5, "data where there is data");
+    for at in [4097, 4098, 1 << 40] {
+        gives("SEEK_DATA past the end", libc::ENXIO, seek(&file, Data(at)))?;
+        gives("SEEK_HOLE past the end", libc::ENXIO, seek(&file, Hole(at)))?;
+    }
+    let empty = site.open("empty")?;
+    gives(
+        "SEEK_DATA of an empty file",
+        libc::ENXIO,
+        seek(&empty, Data(0)),
+    )
+}
