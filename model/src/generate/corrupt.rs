@@ -118,9 +118,7 @@ pub fn boundaries(field: &str, block: u64) -> Vec<u64> {
         "inode.mode" => &[
             0, 0o040_755, 0o100_644, 0o120_777, 0o010_644, 0o020_644, 0o160_000, 0o170_000,
         ],
-        "inode.mtime_nsec" | "superblock.fixed_nsec" => {
-            &[999_999_999, 1_000_000_000, 0xffff_ffff]
-        }
+        "inode.mtime_nsec" | "superblock.fixed_nsec" => &[999_999_999, 1_000_000_000, 0xffff_ffff],
         "chunk.device" => &[0, 1, 2, 3, 4, 5, 7, 8, 255, 256, 65_535],
         "chunk.block" | "chunk.block_lo" => {
             &[0, 1, 2, 1 << 20, 0x7fff_ffff, 0xffff_fffe, 0xffff_ffff]
