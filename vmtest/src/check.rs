@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use crate::cli::{COULD_NOT_BE_TRIED, DOES_NOT_HOLD, HOLDS};
 use crate::setup::Setup;
-use crate::vm::HOST_VIEW;
 
 /// What `check` takes.
 #[derive(Clone, Debug, Default, clap::Args)]
