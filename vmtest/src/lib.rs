@@ -12,6 +12,7 @@ pub mod exec;
 pub mod gates;
 pub mod guest;
 pub mod images;
+pub mod observe;
 pub mod provision;
 pub mod setup;
 pub mod vm;
