@@ -80,6 +80,12 @@ impl Image {
         }
     }
 
+    /// Length in bytes of the longest device: sparse stores can be longer than any host file system allows.
+    pub fn longest_device(&self) -> u64 {
+        let all = self.blobs.iter().chain([&self.primary]);
+        all.map(Store::len).max().unwrap_or(0)
+    }
+
     /// Computes the superblock checksum anew, if there is one.
     pub fn reseal(&mut self) {
         if self.checksum {

@@ -82,6 +82,10 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 filter: true,
                 ..with(12, Layout::plain())
             },
+        )
+        .seen_otherwise_by_c(
+            "Linux 6.18 loses shared attributes of an inode in the metabox when both are in pages of one number: it \
+             goes on with the metabox's page",
         ),
         exhibit(
             "metabox-prefix",

@@ -27,6 +27,8 @@ pub struct Exhibit {
     pub tree: Tree,
     /// How it is made.
     pub options: ImageOptions,
+    /// Set when the C driver is known to see something else, with the reason; the exhibit follows the format.
+    pub c_differs: Option<&'static str>,
 }
 
 impl Exhibit {
@@ -61,6 +63,15 @@ fn exhibit(
         feature,
         tree,
         options,
+        c_differs: None,
+    }
+}
+
+impl Exhibit {
+    /// Marks the exhibit as one that the C driver sees otherwise.
+    fn seen_otherwise_by_c(mut self, reason: &'static str) -> Self {
+        self.c_differs = Some(reason);
+        self
     }
 }
 
