@@ -14,7 +14,7 @@
 //! | [`inode`] | what does this nid say about itself? |
 //! | [`extent`] | where are the bytes of a file at this position? |
 //! | [`dir`] | which names does a directory block hold? |
-//! | [`lookup`] | which inode has this name in a directory? |
+//! | [`mod@lookup`] | which inode has this name in a directory? |
 //! | [`xattr`] | which extended attributes has an inode? |
 //! | [`prefix`] | which long prefixes do attribute names share? |
 //! | [`source`] | how are image bytes fetched? |
