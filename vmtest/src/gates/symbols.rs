@@ -8,6 +8,8 @@
 
 use std::fmt;
 
+use crate::provision::kconfig;
+
 /// A reference to a function that panics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Panic {
@@ -47,21 +49,46 @@ const PLACES: &[&str] = &[
 /// Entry points that are called by their own name.
 const NAMES: &[&str] = &["rust_begin_unwind", "rust_panic", "__rust_start_panic"];
 
-/// What a kernel with RUST_DEBUG_ASSERTIONS links into every module: core's own checks of the
-/// preconditions of unsafe functions. They guard `unsafe` code, they are not ours to remove.
-const ALLOWED: &[&str] = &[
-    "core::panicking::panic_nounwind",
-    "core::panicking::panic_nounwind_fmt",
-    "core::panicking::panic_nounwind_nobacktrace",
+/// What a test kernel adds to every module by asking for checks: the option, and what its checks
+/// call. A kernel without the option has none of these, and there they are faults like any other.
+const CHECKS: &[(&str, &[&str])] = &[
+    // Arithmetic that would wrap, in core's and the kernel crate's generics too.
+    (
+        "CONFIG_RUST_OVERFLOW_CHECKS",
+        &["core::panicking::panic_const::"],
+    ),
+    // `debug_assert!`, and core's checks of the preconditions of its unsafe functions.
+    (
+        "CONFIG_RUST_DEBUG_ASSERTIONS",
+        &[
+            "core::panicking::panic",
+            "core::panicking::panic_fmt",
+            "core::panicking::panic_nounwind",
+            "core::panicking::panic_nounwind_fmt",
+            "core::panicking::panic_null_pointer_dereference",
+            "core::panicking::panic_misaligned_pointer_dereference",
+        ],
+    ),
 ];
 
-/// The panicking functions among the undefined symbols that `nm --format=posix` lists.
-pub fn panics(listing: &str) -> Vec<Panic> {
+/// The panicking functions among the undefined symbols that `nm --format=posix` lists, but for
+/// those that the kernel's configuration `config` asked for.
+pub fn panics(listing: &str, config: &str) -> Vec<Panic> {
+    let options = kconfig::parse(config);
+    let asked_for = |name: &str| {
+        CHECKS.iter().any(|(option, calls)| {
+            options.get(*option).is_some_and(|value| value == "y")
+                && calls.iter().any(|call| match call.ends_with("::") {
+                    true => name.starts_with(call),
+                    false => name == *call,
+                })
+        })
+    };
     let mut found: Vec<Panic> = listing
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .map(|symbol| format!("{:#}", rustc_demangle::demangle(symbol)))
-        .filter(|name| is_panic(name))
+        .filter(|name| is_panic(name) && !asked_for(name))
         .map(|function| Panic { function })
         .collect();
     found.sort_by(|a, b| a.function.cmp(&b.function));
@@ -70,9 +97,6 @@ pub fn panics(listing: &str) -> Vec<Panic> {
 }
 
 fn is_panic(name: &str) -> bool {
-    if ALLOWED.contains(&name) {
-        return false;
-    }
     // `<core::x::Y>::unwrap_failed` and `core::x::unwrap_failed` alike.
     let plain = name.trim_start_matches(['<', '&']);
     MODULES.iter().any(|module| plain.starts_with(module))
@@ -88,7 +112,7 @@ mod tests {
     #[test]
     fn kernel_functions_are_no_panics() {
         let listing = "iput U         \nkfree U\n_RNvNtCs1234_4core3fmt5write U\nfilemap_fail U\n";
-        assert_eq!(panics(listing), []);
+        assert_eq!(panics(listing, ""), []);
     }
 
     #[test]
@@ -100,7 +124,7 @@ mod tests {
                        _ZN4core5slice5index26slice_start_index_len_fail17h0123456789abcdefE U\n\
                        _ZN4core3str16slice_error_fail17h0123456789abcdefE U\n\
                        rust_begin_unwind U\n";
-        let names: Vec<String> = panics(listing)
+        let names: Vec<String> = panics(listing, "")
             .into_iter()
             .map(|one| one.function)
             .collect();
@@ -120,11 +144,21 @@ mod tests {
     #[test]
     fn the_v0_mangling_is_read_too() {
         let listing = "_RNvNtCsabc_4core9panicking5panic U\n_RNvNtNtCsabc_4core5slice5index16slice_index_fail U\n";
-        assert_eq!(panics(listing).len(), 2, "{:?}", panics(listing));
+        assert_eq!(panics(listing, "").len(), 2, "{:?}", panics(listing, ""));
     }
 
     #[test]
-    fn cores_own_checks_are_allowed() {
-        assert!(panics("_ZN4core9panicking14panic_nounwind17h0123456789abcdefE U\n").is_empty());
+    fn what_a_test_kernel_asked_for_is_allowed_there_alone() {
+        let listing = "_ZN4core9panicking14panic_nounwind17h0123456789abcdefE U\n\
+                       _ZN4core9panicking11panic_const24panic_const_add_overflow17h0123456789abcdefE U\n\
+                       _ZN4core9panicking18panic_bounds_check17h0123456789abcdefE U\n";
+        assert_eq!(panics(listing, "").len(), 3);
+        assert_eq!(panics(listing, "CONFIG_RUST_OVERFLOW_CHECKS=y\n").len(), 2);
+        let both = "CONFIG_RUST_OVERFLOW_CHECKS=y\nCONFIG_RUST_DEBUG_ASSERTIONS=y\n";
+        assert_eq!(
+            panics(listing, both)[0].function,
+            "core::panicking::panic_bounds_check"
+        );
+        assert_eq!(panics(listing, both).len(), 1);
     }
 }

@@ -70,15 +70,16 @@ pub fn build(setup: &Setup, kernel: &Kernel) -> Result<PathBuf> {
         "llvm-nm-19 --undefined-only --format=posix {module}"
     ))?;
     drop(step);
-    gate(&kmod, &listing)?;
+    let config = fs::read_to_string(kernel.build.join(".config"))?;
+    gate(&kmod, &listing, &config)?;
     fs::write(&stamp, &state)?;
     Ok(module)
 }
 
 /// What no build gets past, all of it at once.
-fn gate(kmod: &Path, undefined: &str) -> Result<()> {
+fn gate(kmod: &Path, undefined: &str, config: &str) -> Result<()> {
     let mut text = String::new();
-    let panics = gates::symbols::panics(undefined);
+    let panics = gates::symbols::panics(undefined, config);
     if !panics.is_empty() {
         text.push_str(
             "ondine.ko can panic (use the checked form: get, checked_*, try_from); it calls\n",
