@@ -204,12 +204,13 @@ fn argued(lines: &[&str], line: usize) -> bool {
                 return true;
             }
             inside_comment = true;
-        } else if inside_comment {
-            return false;
-        } else if !(text.starts_with("#[") || text.ends_with("=> {"))
-            && (text.is_empty() || text.ends_with([';', '{', '}', ',']))
-        {
-            return false;
+        } else {
+            // Attributes and the head of a match arm belong to what stands below them.
+            let head = text.starts_with("#[") || text.ends_with("=> {");
+            let another = text.is_empty() || text.ends_with([';', '{', '}', ',']);
+            if inside_comment || (another && !head) {
+                return false;
+            }
         }
     }
     false

@@ -95,7 +95,7 @@ impl Apt {
         ))?;
         let archives = fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path()));
         archives
-            .filter(|path| !path.extension().is_some_and(|end| end == "asc"))
+            .filter(|path| path.extension().is_none_or(|end| end != "asc"))
             .find(|path| path.to_string_lossy().contains(".orig.tar."))
             .with_context(|| format!("{package} {version} came without an upstream archive"))
     }

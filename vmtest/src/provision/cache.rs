@@ -21,6 +21,7 @@ impl Key {
     }
 
     /// Adds one input; where one ends and the next begins is part of the key.
+    #[allow(clippy::should_implement_trait, reason = "a key is no number")]
     pub fn add(mut self, input: impl AsRef<[u8]>) -> Self {
         let input = input.as_ref();
         self.0.update((input.len() as u64).to_le_bytes());
@@ -62,7 +63,8 @@ impl Cache {
     pub fn open() -> Result<Self> {
         let base = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
             Some(dir) => PathBuf::from(dir),
-            None => std::env::home_dir()
+            None => std::env::var_os("HOME")
+                .map(PathBuf::from)
                 .context("neither XDG_CACHE_HOME nor HOME says where the cache is")?
                 .join(".cache"),
         };

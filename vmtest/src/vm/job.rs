@@ -8,29 +8,29 @@ use serde::{Deserialize, Serialize};
 
 /// The order that a guest is booted for. The host writes it to a file; the guest reads it over 9p.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
+pub(super) struct Job {
     /// The command and its arguments; empty for an interactive shell.
-    pub argv: Vec<String>,
+    pub(super) argv: Vec<String>,
     /// Environment of the command, over the one that the guest gives.
-    pub env: Vec<(String, String)>,
+    pub(super) env: Vec<(String, String)>,
     /// Working directory.
-    pub cwd: PathBuf,
+    pub(super) cwd: PathBuf,
     /// Module to load before the command.
-    pub module: Option<PathBuf>,
+    pub(super) module: Option<PathBuf>,
     /// Its parameters, `name=value`.
-    pub module_params: Vec<String>,
+    pub(super) module_params: Vec<String>,
     /// Host directories that the guest may write: 9p tag and path.
-    pub rw: Vec<(String, PathBuf)>,
+    pub(super) rw: Vec<(String, PathBuf)>,
     /// Whether the host sends standard input.
-    pub stdin: bool,
+    pub(super) stdin: bool,
     /// Seconds after which the guest powers off by itself, should the host have died.
-    pub limit_seconds: u64,
+    pub(super) limit_seconds: u64,
 }
 
 /// How the guest's first process reports the end of its job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Report {
+pub(super) enum Report {
     /// Everything is set up; the command starts now.
     Started,
     /// The command ended with this code (128 + signal when a signal ended it).
