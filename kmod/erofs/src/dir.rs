@@ -2,7 +2,12 @@
 
 //! Directory blocks: which names one holds (section 6).
 
-use crate::Defect;
+use core::mem::size_of_val;
+use core::slice;
+
+use zerocopy::FromBytes;
+
+use crate::{raw, Defect};
 
 /// Bytes of an entry, without its name.
 pub const DIRENT_SIZE: u32 = 12;
@@ -10,56 +15,52 @@ pub const DIRENT_SIZE: u32 = 12;
 pub const NAME_MAX: usize = 255;
 
 /// The type that a directory entry claims for its inode; never compared with
-/// the inode's own.
+/// the inode's own. Its number is that of `getdents(2)`, a `DT_*`.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileType {
     /// Not told, or a number that means nothing.
-    Unknown,
+    Unknown = 0,
     /// Regular file.
-    Regular,
+    Regular = 8,
     /// Directory.
-    Directory,
+    Directory = 4,
     /// Character device.
-    CharDevice,
+    CharDevice = 2,
     /// Block device.
-    BlockDevice,
+    BlockDevice = 6,
     /// Named pipe.
-    Fifo,
+    Fifo = 1,
     /// Socket.
-    Socket,
+    Socket = 12,
     /// Symbolic link.
-    Symlink,
+    Symlink = 10,
 }
 
 impl FileType {
+    /// Every type, at the place of its byte on disk.
+    const BY_BYTE: [Self; 8] = [
+        Self::Unknown,
+        Self::Regular,
+        Self::Directory,
+        Self::CharDevice,
+        Self::BlockDevice,
+        Self::Fifo,
+        Self::Socket,
+        Self::Symlink,
+    ];
+
     /// From the byte on disk.
     #[inline]
-    pub const fn from_disk(byte: u8) -> Self {
-        match byte {
-            1 => Self::Regular,
-            2 => Self::Directory,
-            3 => Self::CharDevice,
-            4 => Self::BlockDevice,
-            5 => Self::Fifo,
-            6 => Self::Socket,
-            7 => Self::Symlink,
-            _ => Self::Unknown,
-        }
+    pub fn from_disk(byte: u8) -> Self {
+        let known = Self::BY_BYTE.get(usize::from(byte)).copied();
+        known.unwrap_or(Self::Unknown)
     }
 
     /// The `d_type` of `getdents(2)`: a `DT_*` number.
     #[inline]
     pub const fn dtype(self) -> u8 {
-        match self {
-            Self::Unknown => 0,
-            Self::Fifo => 1,
-            Self::CharDevice => 2,
-            Self::Directory => 4,
-            Self::BlockDevice => 6,
-            Self::Regular => 8,
-            Self::Symlink => 10,
-            Self::Socket => 12,
-        }
+        self as u8
     }
 }
 
@@ -76,21 +77,12 @@ pub struct Dirent<'a> {
     pub offset: u32,
 }
 
-/// The bytes of an entry.
-#[derive(Clone, Copy)]
-struct Head {
-    nid: u64,
-    nameoff: u16,
-    file_type: u8,
-}
-
 /// A directory block with a possible number of entries.
 #[derive(Clone, Copy, Debug)]
 pub struct DirBlock<'a> {
     bytes: &'a [u8],
-    /// Bytes of all entries, a multiple of 12 and not 0: also the first offset
-    /// that a name can have.
-    names: u32,
+    /// One entry or more.
+    heads: &'a [raw::Dirent],
 }
 
 impl<'a> DirBlock<'a> {
@@ -102,22 +94,26 @@ impl<'a> DirBlock<'a> {
     /// [`Defect::DirBlockShort`], [`Defect::DirentCount`].
     #[inline]
     pub fn new(block: &'a [u8]) -> Result<Self, Defect> {
-        let head = head_at(block, 0).ok_or(Defect::DirBlockShort)?;
-        let names = u32::from(head.nameoff);
-        if names == 0 || names % DIRENT_SIZE != 0 || names as usize >= block.len() {
-            return Err(Defect::DirentCount);
+        let (first, _) =
+            raw::Dirent::ref_from_prefix(block).map_err(|_| Defect::DirBlockShort)?;
+        // The first name begins where the entries end.
+        let names = usize::from(first.nameoff.get());
+        let heads = block.get(..names).filter(|_| names < block.len());
+        let heads = heads.and_then(|heads| <[raw::Dirent]>::ref_from_bytes(heads).ok());
+        match heads {
+            Some(heads) if !heads.is_empty() => Ok(Self {
+                bytes: block,
+                heads,
+            }),
+            _ => Err(Defect::DirentCount),
         }
-        Ok(Self {
-            bytes: block,
-            names,
-        })
     }
 
     /// Number of entries, 1 or more.
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u32 {
-        self.names / DIRENT_SIZE
+        self.heads.len() as u32
     }
 
     /// Entry `index`, counted from 0.
@@ -128,57 +124,43 @@ impl<'a> DirBlock<'a> {
     /// `index` is past the last entry.
     #[inline]
     pub fn entry(&self, index: u32) -> Result<Dirent<'a>, Defect> {
-        let offset = index
-            .checked_mul(DIRENT_SIZE)
-            .filter(|offset| *offset < self.names)
-            .ok_or(Defect::NameOffset)?;
-        let head = head_at(self.bytes, offset).ok_or(Defect::NameOffset)?;
-        self.finish(head, offset, self.head_after(offset))
+        let mut heads = self.heads.get(index as usize..).unwrap_or_default().iter();
+        let head = heads.next().ok_or(Defect::NameOffset)?;
+        self.finish(head, heads.as_slice().first(), index)
     }
 
     /// The entries from `offset` bytes into the block on, `offset` rounded up
     /// to an entry.
     #[inline]
     pub fn entries_from(&self, offset: u32) -> Entries<'a> {
-        let offset = offset.div_ceil(DIRENT_SIZE).saturating_mul(DIRENT_SIZE);
+        let index = offset.div_ceil(DIRENT_SIZE);
         Entries {
             block: *self,
-            offset,
-            head: self.head_in(offset),
+            index,
+            heads: self.heads.get(index as usize..).unwrap_or_default().iter(),
         }
     }
 
-    /// The entry at `offset`, if there is one.
+    /// Finds and checks the name of `head`, the entry `index`, which ends where
+    /// that of `next` begins (section 6.2).
     #[inline]
-    fn head_in(&self, offset: u32) -> Option<Head> {
-        if offset < self.names {
-            head_at(self.bytes, offset)
-        } else {
-            None
-        }
-    }
-
-    /// The entry behind the one at `offset`, if there is one.
-    #[inline]
-    fn head_after(&self, offset: u32) -> Option<Head> {
-        self.head_in(offset.saturating_add(DIRENT_SIZE))
-    }
-
-    /// Finds and checks the name of `head`, which ends where that of `next`
-    /// begins (section 6.2).
-    #[inline]
-    fn finish(&self, head: Head, offset: u32, next: Option<Head>) -> Result<Dirent<'a>, Defect> {
-        let start = u32::from(head.nameoff);
-        if start < self.names {
+    fn finish(
+        &self,
+        head: &raw::Dirent,
+        next: Option<&raw::Dirent>,
+        index: u32,
+    ) -> Result<Dirent<'a>, Defect> {
+        let start = usize::from(head.nameoff.get());
+        if start < size_of_val(self.heads) {
             return Err(Defect::NameOffset);
         }
-        let rest = self.bytes.get(start as usize..).ok_or(Defect::NameOffset)?;
+        let rest = self.bytes.get(start..).ok_or(Defect::NameOffset)?;
         let name = match next {
             Some(next) => {
-                let len = u32::from(next.nameoff)
+                let len = usize::from(next.nameoff.get())
                     .checked_sub(start)
                     .ok_or(Defect::NameLength)?;
-                rest.get(..len as usize).ok_or(Defect::NameOffset)?
+                rest.get(..len).ok_or(Defect::NameOffset)?
             }
             // More than the longest name need not be looked through.
             None => {
@@ -191,10 +173,10 @@ impl<'a> DirBlock<'a> {
             return Err(Defect::NameLength);
         }
         Ok(Dirent {
-            nid: head.nid,
+            nid: head.nid.get(),
             file_type: FileType::from_disk(head.file_type),
             name,
-            offset,
+            offset: index.wrapping_mul(DIRENT_SIZE),
         })
     }
 }
@@ -203,9 +185,9 @@ impl<'a> DirBlock<'a> {
 #[derive(Clone)]
 pub struct Entries<'a> {
     block: DirBlock<'a>,
-    offset: u32,
-    /// The entry at `offset`.
-    head: Option<Head>,
+    /// Of the entry that comes next.
+    index: u32,
+    heads: slice::Iter<'a, raw::Dirent>,
 }
 
 impl<'a> Iterator for Entries<'a> {
@@ -213,23 +195,13 @@ impl<'a> Iterator for Entries<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let head = self.head?;
-        let next = self.block.head_after(self.offset);
-        let dirent = self.block.finish(head, self.offset, next);
-        self.head = if dirent.is_ok() { next } else { None };
-        self.offset = self.offset.saturating_add(DIRENT_SIZE);
+        let head = self.heads.next()?;
+        let next = self.heads.as_slice().first();
+        let dirent = self.block.finish(head, next, self.index);
+        if dirent.is_err() {
+            self.heads = [].iter();
+        }
+        self.index = self.index.wrapping_add(1);
         Some(dirent)
     }
-}
-
-/// The bytes of the entry at `offset`.
-#[inline]
-fn head_at(block: &[u8], offset: u32) -> Option<Head> {
-    let [n0, n1, n2, n3, n4, n5, n6, n7, o0, o1, file_type, _] =
-        *block.get(offset as usize..)?.first_chunk::<12>()?;
-    Some(Head {
-        nid: u64::from_le_bytes([n0, n1, n2, n3, n4, n5, n6, n7]),
-        nameoff: u16::from_le_bytes([o0, o1]),
-        file_type,
-    })
 }

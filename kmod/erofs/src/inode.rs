@@ -113,21 +113,28 @@ impl Inode {
     /// [`Defect::Compressed`] (EOPNOTSUPP) when nothing else is wrong with it.
     pub fn read<S: Source>(src: &S, sb: &SuperBlock, nid: u64) -> Result<Self, Error<S::Error>> {
         let (space, offset) = sb.nid_location(nid)?;
-        let mut head = [0; HALF];
-        src.read(space, offset, &mut head)?;
+        // Mostly one read does. But a compact inode may be the last thing in the
+        // image: then its half is what there is.
+        let mut bytes = [0; 2 * HALF];
+        let whole = src.read(space, offset, &mut bytes);
+        let (head, tail) = bytes.split_at_mut(HALF);
+        if whole.is_err() {
+            src.read(space, offset, head)?;
+        }
+        let (Ok(head), Ok(tail)) = (<&[u8; HALF]>::try_from(&*head), <&[u8; HALF]>::try_from(&*tail))
+        else {
+            return Err(Defect::OutsideImage.into());
+        };
 
-        // A compact inode may be the last thing in the image, so the second half
-        // is read only when the format says that there is one.
-        let [format0, format1, ..] = head;
+        let [format0, format1, ..] = *head;
         let format = u16::from_le_bytes([format0, format1]);
         let layout = OnDisk::of(format)?;
         let fields = if format & format::EXTENDED != 0 {
-            let mut tail = [0; HALF];
-            let offset = offset.checked_add(HALF as u64).ok_or(Defect::NidOverflow)?;
-            src.read(space, offset, &mut tail)?;
-            Fields::extended(&head, &tail)
+            offset.checked_add(HALF as u64).ok_or(Defect::NidOverflow)?;
+            whole?;
+            Fields::extended(head, tail)
         } else {
-            Fields::compact(&head, sb)
+            Fields::compact(head, sb)
         };
         // The sizes are equal and nothing needs aligning: never `None`.
         let fields = fields.ok_or(Defect::OutsideImage)?;

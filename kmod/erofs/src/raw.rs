@@ -150,3 +150,13 @@ pub(crate) struct ExtendedTail {
     pub(crate) nlink: U32,
     pub(crate) reserved: [u8; 16],
 }
+
+/// A directory entry, without its name (section 6).
+#[derive(Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct Dirent {
+    pub(crate) nid: U64,
+    pub(crate) nameoff: U16,
+    pub(crate) file_type: u8,
+    _reserved: u8,
+}

@@ -44,8 +44,7 @@ fn read_link(data: &Data, inode: &Inode) -> Answer<Option<KVec<u8>>> {
         return Ok(None);
     };
     let out_of_memory = |_| Error::Source(ENOMEM);
-    let mut target =
-        KVec::from_elem(0u8, len as usize, GFP_KERNEL).map_err(out_of_memory)?;
+    let mut target = KVec::from_elem(0u8, len as usize, GFP_KERNEL).map_err(out_of_memory)?;
     data.read(space, offset, &mut target)?;
     check_fast_symlink(&target)?;
     target.push(0, GFP_KERNEL).map_err(out_of_memory)?;

@@ -38,8 +38,14 @@ pub(super) fn map(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, 
             let skip = position.saturating_sub(extent.start) & !block_mask;
             let len = extent.len.saturating_sub(skip);
             let devices = data.devices();
-            let place = resolve(&data.image, &devices, device_id, addr.wrapping_add(skip), len)
-                .map_err(ondine_erofs::Error::Defect);
+            let place = resolve(
+                &data.image,
+                &devices,
+                device_id,
+                addr.wrapping_add(skip),
+                len,
+            )
+            .map_err(ondine_erofs::Error::Defect);
             let place = checked(sb, inode.nid(), place)?;
             let blob = data.blobs.get(usize::from(place.device)).ok_or(ENODEV)?;
             Ok(Extent {

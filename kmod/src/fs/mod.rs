@@ -20,8 +20,22 @@ pub(crate) use self::data::Data;
 use crate::{
     cache::Blob,
     vfs::{
-        self, Attribute, Attributes, Backing, Batch, DirSink, Extent, FileSystem, INode,
-        MountOption, NewSuperBlock, Source, StatFs, SuperBlock, SuperParameters, XattrList,
+        self,
+        Attribute,
+        Attributes,
+        Backing,
+        Batch,
+        DirSink,
+        Extent,
+        FileSystem,
+        INode,
+        MountOption,
+        NewSuperBlock,
+        Source,
+        StatFs,
+        SuperBlock,
+        SuperParameters,
+        XattrList,
         XattrNamespace, //
     },
 };

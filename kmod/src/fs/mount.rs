@@ -34,7 +34,8 @@ pub(super) fn fill(
     let primary = Blob::new(open(sb, source)?, options.offset, options.direct_io);
     let image = {
         let page = primary.bytes(0, PAGE_SIZE)?;
-        ondine_erofs::SuperBlock::parse(&page, PAGE_SIZE as u32).map_err(|defect| refuse(sb, defect))?
+        ondine_erofs::SuperBlock::parse(&page, PAGE_SIZE as u32)
+            .map_err(|defect| refuse(sb, defect))?
     };
     if options.offset & u64::from(image.block_size()).wrapping_sub(1) != 0 {
         sb.context()
@@ -116,7 +117,13 @@ pub(super) fn activate(sb: &SuperBlock<Ondine>) -> Result<u64> {
     // In this order: a packed inode that lives in the metabox cannot load, as
     // in the C driver.
     if let Some(nid) = data.image.packed_nid() {
-        data.packed.set(sb.inode(nid)?);
+        match sb.inode(nid) {
+            Ok(inode) => data.packed.set(inode),
+            // Compressed, it holds the tails of compressed files, which cannot
+            // be read either; all other files can.
+            Err(error) if error == EOPNOTSUPP => {}
+            Err(error) => return Err(error),
+        }
     }
     if let Some(nid) = data.image.metabox_nid() {
         data.metabox.set(sb.inode(nid)?);

@@ -71,13 +71,18 @@ pub(super) fn list(inode: &Inode, list: &mut XattrList<'_>) -> Result {
     let data = sb.data();
     let prefixes = prefixes(data)?;
     let mut scratch = [0u8; SCRATCH];
-    let answer = xattr::list(data, &data.image, inode.node(), prefixes, &mut scratch, |name| {
-        match namespace(name.index).filter(|&namespace| is_visible(data, namespace)) {
+    let answer = xattr::list(
+        data,
+        &data.image,
+        inode.node(),
+        prefixes,
+        &mut scratch,
+        |name| match namespace(name.index).filter(|&namespace| is_visible(data, namespace)) {
             Some(namespace) => list
                 .add(namespace, name.infix, name.suffix)
                 .map_err(Error::Source),
             None => Ok(()),
-        }
-    });
+        },
+    );
     checked(sb, inode.nid(), answer)
 }

@@ -197,14 +197,13 @@ void ondine_folio_put(struct folio *folio)
 	folio_put(folio);
 }
 
-const u8 *ondine_folio_address(struct folio *folio)
+/* The bytes from file position pos, which is in the folio, to the folio's end. */
+const u8 *ondine_folio_bytes(struct folio *folio, loff_t pos, size_t *len)
 {
-	return folio_address(folio);
-}
+	size_t offset = offset_in_folio(folio, pos);
 
-size_t ondine_folio_size(struct folio *folio)
-{
-	return folio_size(folio);
+	*len = folio_size(folio) - offset;
+	return folio_address(folio) + offset;
 }
 
 loff_t ondine_folio_pos(struct folio *folio)
@@ -248,12 +247,6 @@ int ondine_iomap_next(const struct iomap_iter *iter, struct iomap *iomap,
 		      iomap_iter_end_fn end)
 {
 	return iomap_iter_next(iter, iomap, srcmap, begin, end);
-}
-
-bool ondine_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
-		     unsigned int type)
-{
-	return dir_emit(ctx, name, len, ino, type);
 }
 
 void ondine_init_work(struct work_struct *work, work_func_t func)

@@ -79,8 +79,7 @@ bool ondine_mapping_can_read(struct address_space *mapping);
 struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
 				struct file *file, struct file_ra_state *ra);
 void ondine_folio_put(struct folio *folio);
-const u8 *ondine_folio_address(struct folio *folio);
-size_t ondine_folio_size(struct folio *folio);
+const u8 *ondine_folio_bytes(struct folio *folio, loff_t pos, size_t *len);
 loff_t ondine_folio_pos(struct folio *folio);
 struct inode *ondine_folio_inode(struct folio *folio);
 void ondine_folio_zero(struct folio *folio, size_t start, size_t len);
@@ -92,8 +91,6 @@ unsigned int ondine_readahead_pages(struct readahead_control *rac);
 int ondine_iomap_next(const struct iomap_iter *iter, struct iomap *iomap,
 		      struct iomap *srcmap, iomap_iter_begin_fn begin,
 		      iomap_iter_end_fn end);
-bool ondine_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
-		     unsigned int type);
 void ondine_init_work(struct work_struct *work, work_func_t func);
 void ondine_queue_work(struct workqueue_struct *queue, struct work_struct *work);
 struct workqueue_struct *ondine_alloc_workqueue(const char *name);

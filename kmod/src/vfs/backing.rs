@@ -9,12 +9,7 @@
 use super::folio::MetaSlice;
 use crate::sys;
 use core::ptr::{self, NonNull};
-use kernel::{
-    error::from_err_ptr,
-    page::PAGE_SIZE,
-    prelude::*,
-    types::Opaque,
-};
+use kernel::{error::from_err_ptr, page::PAGE_SIZE, prelude::*, types::Opaque};
 
 /// EROFS, in the C driver and here: magic number of a super block.
 const EROFS_MAGIC: usize = 0xE0F5_E1E2;
@@ -174,7 +169,8 @@ impl Backing {
     /// Size in bytes, now.
     pub(crate) fn size(&self) -> u64 {
         // SAFETY: The mapping's host is valid as long as the file is.
-        u64::try_from(unsafe { sys::ondine_i_size((*self.mapping()).host) }).unwrap_or(0)
+        let size = unsafe { sys::ondine_i_size((*self.mapping()).host) };
+        u64::try_from(size).unwrap_or(0)
     }
 
     /// Up to `len` bytes of the page cache at `offset`, at least one, read

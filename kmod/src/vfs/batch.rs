@@ -250,9 +250,7 @@ unsafe extern "C" fn complete(kiocb: *mut sys::kiocb, result: isize) {
     // SAFETY: The kiocb is the first user's field, and the completion runs
     // once, as the second user.
     unsafe {
-        let request = kiocb
-            .byte_sub(offset_of!(Request, kiocb))
-            .cast::<Request>();
+        let request = kiocb.byte_sub(offset_of!(Request, kiocb)).cast::<Request>();
         (*request).result = result;
         let whole = u64::try_from(result).is_ok_and(|read| read >= (*request).batch.len);
         if whole {

@@ -90,9 +90,13 @@ impl DirSink<'_> {
         self.skip_to(position);
         // A name is at most a block long.
         let len = name.len() as c_int;
-        // SAFETY: By the type invariants; the name is copied.
+        // SAFETY: By the type invariants; the actor copies the name. It asks
+        // for flags in the type if it wants any, and we have none.
         let taken = unsafe {
-            sys::ondine_dir_emit(self.0, name.as_ptr().cast(), len, ino, file_type.into())
+            (*self.0).actor.is_some_and(|actor| {
+                let (name, position) = (name.as_ptr().cast(), position.cast_signed());
+                actor(self.0, name, len, position, ino, file_type.into())
+            })
         };
         if taken {
             Flow::Continue

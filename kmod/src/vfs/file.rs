@@ -117,8 +117,12 @@ unsafe fn read_through<F: FileSystem>(
     let mut done: isize = 0;
     loop {
         // SAFETY: By the caller, here and below.
-        let (position, wanted) =
-            unsafe { ((*kiocb).ki_pos.cast_unsigned(), sys::ondine_iov_iter_count(iter)) };
+        let (position, wanted) = unsafe {
+            (
+                (*kiocb).ki_pos.cast_unsigned(),
+                sys::ondine_iov_iter_count(iter),
+            )
+        };
         let left = inode.size().saturating_sub(position);
         if wanted == 0 || left == 0 {
             return done;
@@ -164,7 +168,9 @@ unsafe fn read_extent<F: FileSystem>(
                     let read = unsafe { file.read_iter(iter, address, direct) };
                     if let Ok(read) = read {
                         // SAFETY: By the caller.
-                        unsafe { (*kiocb).ki_pos = position.wrapping_add(read as u64).cast_signed() };
+                        unsafe {
+                            (*kiocb).ki_pos = position.wrapping_add(read as u64).cast_signed()
+                        };
                     }
                     // Blob too short: nothing read where there should be.
                     read.and_then(|read| if read == 0 { Err(EIO) } else { Ok(read) })

@@ -27,23 +27,17 @@ impl MetaSlice {
     /// `folio` is valid and up to date, holds `offset`, and the caller gives up
     /// one reference.
     pub(super) unsafe fn new(folio: *mut sys::folio, offset: u64, len: usize) -> Self {
+        let mut available = 0;
         // SAFETY: By the caller; on 64-bit machines every folio has an address.
-        let (address, size, position) = unsafe {
-            (
-                sys::ondine_folio_address(folio),
-                sys::ondine_folio_size(folio),
-                sys::ondine_folio_pos(folio),
-            )
-        };
-        // In range, since the folio holds `offset`.
-        let skip = (offset.wrapping_sub(position.cast_unsigned()) as usize).min(size);
-        // INVARIANT: `skip <= size`, and `len` is cut to what follows.
+        let start =
+            unsafe { sys::ondine_folio_bytes(folio, offset.cast_signed(), &raw mut available) };
+        // INVARIANT: `available` bytes of the folio begin at `start`.
         Self {
             // SAFETY: Neither a folio nor its address is null.
             folio: unsafe { NonNull::new_unchecked(folio) },
-            // SAFETY: As above; `skip` stays in bounds of the folio.
-            start: unsafe { NonNull::new_unchecked(address.add(skip).cast_mut()) },
-            len: len.min(size.wrapping_sub(skip)),
+            // SAFETY: As above.
+            start: unsafe { NonNull::new_unchecked(start.cast_mut()) },
+            len: len.min(available),
         }
     }
 

@@ -31,7 +31,9 @@ impl<F: FileSystem> Container<F> {
     /// Slab constructor: the part of an inode that survives being freed.
     pub(super) unsafe extern "C" fn construct(object: *mut c_void) {
         // SAFETY: The slab cache calls this with an object of its size.
-        unsafe { sys::inode_init_once(Opaque::cast_into(&raw const (*object.cast::<Self>()).inode)) };
+        unsafe {
+            sys::inode_init_once(Opaque::cast_into(&raw const (*object.cast::<Self>()).inode))
+        };
     }
 
     /// # Safety
@@ -130,11 +132,14 @@ impl<F: FileSystem> INode<F> {
     ///
     /// # Errors
     ///
-    /// EUCLEAN if this is no regular file; what mapping and reading give.
+    /// EUCLEAN if this is no regular file, or ends before `offset + 1`; what
+    /// mapping and reading give.
     pub(crate) fn cached_bytes(&self, offset: u64, len: usize) -> Result<super::MetaSlice> {
-        if self.kind() != sys::S_IFREG {
+        let left = self.size().saturating_sub(offset);
+        if self.kind() != sys::S_IFREG || left == 0 {
             return Err(EUCLEAN);
         }
+        let len = left.min(len as u64) as usize;
         // SAFETY: The mapping is a regular file's own, and reads by itself; no
         // file is needed, since `aops` does not look at it.
         let folio = unsafe {

@@ -66,4 +66,3 @@ pub(super) unsafe extern "C" fn show_options<F: FileSystem>(
     }
     0
 }
-

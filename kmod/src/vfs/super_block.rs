@@ -5,12 +5,8 @@
 //! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
 use super::{
-    backing::Backing,
-    context::MountContext,
-    export, inode,
-    stats,
-    sysfs,
-    xattr, FileSystem, INode, InodeRef, Source,
+    backing::Backing, context::MountContext, export, inode, stats, sysfs, xattr, FileSystem, INode,
+    InodeRef, Source,
 };
 use crate::sys;
 use core::{marker::PhantomData, ptr};

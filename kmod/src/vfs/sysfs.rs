@@ -77,9 +77,8 @@ unsafe impl Sync for Directory {}
 impl Directory {
     pub(super) fn new() -> Result<Self> {
         // SAFETY: Name and parent are valid; the name is copied.
-        let kset = unsafe {
-            sys::kset_create_and_add(c"ondine".as_char_ptr(), ptr::null(), sys::fs_kobj)
-        };
+        let kset =
+            unsafe { sys::kset_create_and_add(c"ondine".as_char_ptr(), ptr::null(), sys::fs_kobj) };
         // INVARIANT: Created just now.
         NonNull::new(kset).map(Self).ok_or(ENOMEM)
     }
