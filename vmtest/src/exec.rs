@@ -38,6 +38,10 @@ fn guest(args: &GuestArgs, setup: &Setup) -> Result<Boot> {
         setup.boot()?
     };
     boot = boot.cpus(args.cpus);
+    // The host's programs are all there: the caller's search path finds them.
+    if let Ok(path) = std::env::var("PATH") {
+        boot = boot.env("PATH", path);
+    }
     if let Some(memory) = &args.memory {
         boot = boot.memory(memory);
     }

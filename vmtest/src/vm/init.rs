@@ -178,8 +178,10 @@ fn prepare(command: &mut Command, job: &Job) {
 fn shell(job: &Job) -> Result<i32> {
     let console = || OpenOptions::new().read(true).write(true).open("/dev/ttyS0");
     let mut command = Command::new("setsid");
-    command.args(["--ctty", "--wait", "bash", "-i"]);
+    // The host's start-up files expect a host that can be written.
+    command.args(["--ctty", "--wait", "bash", "--norc", "--noprofile", "-i"]);
     prepare(&mut command, job);
+    command.env("PS1", "ondine:\\w# ");
     let mut child = command
         .stdin(console()?)
         .stdout(console()?)

@@ -146,7 +146,7 @@ fn machine(boot: &Boot, job: &Job, job_file: &Path) -> Command {
     }
     command
         .arg("--qemu-opts")
-        .args(["-no-reboot", "-append", &command_line(boot, job_file)]);
+        .args(["-no-reboot", "-append", &command_line(boot, job, job_file)]);
     for (index, (tag, dir)) in job.rw.iter().enumerate() {
         let path = dir.display().to_string().replace(',', ",,");
         command.arg("-fsdev").arg(format!(
@@ -160,12 +160,19 @@ fn machine(boot: &Boot, job: &Job, job_file: &Path) -> Command {
     command
 }
 
-fn command_line(boot: &Boot, job_file: &Path) -> String {
+fn command_line(boot: &Boot, job: &Job, job_file: &Path) -> String {
     let this = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
     let mut words = vec![
         "console=ttyS0".to_owned(),
-        "earlyprintk=serial,ttyS0,115200".to_owned(),
-        "loglevel=7".to_owned(),
+        // On a shell's terminal, warnings and worse alone.
+        format!(
+            "loglevel={}",
+            if job.argv.is_empty() && !boot.verbose {
+                5
+            } else {
+                7
+            }
+        ),
         "panic=-1".to_owned(),
         "oops=panic".to_owned(),
         "panic_on_warn=1".to_owned(),
@@ -177,6 +184,10 @@ fn command_line(boot: &Boot, job_file: &Path) -> String {
         format!("{JOB_VARIABLE}={}", job_file.display()),
         format!("init={}", this.display()),
     ];
+    if !job.argv.is_empty() {
+        // What goes wrong before there is a console.
+        words.push("earlyprintk=serial,ttyS0,115200".to_owned());
+    }
     words.extend(boot.append.iter().cloned());
     words.join(" ")
 }
