@@ -14,6 +14,7 @@ pub mod packages;
 pub mod rust_src;
 pub mod source;
 mod step;
+mod version;
 pub mod virtme;
 
 pub use cache::{Cache, Key};

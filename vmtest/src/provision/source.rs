@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use xshell::{cmd, Shell};
 
-use super::apt::{compare, Apt, Kind};
+use super::apt::{Apt, Kind};
+use super::version::compare;
 use super::{Cache, Key, Step};
 
 const PACKAGE: &str = "linux-source-7.3";

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What a guest is made of, and what came of running a command in it.
+//! What a guest is made of.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
-use serde::Serialize;
 
-use super::console::Problem;
 use super::job::Job;
 use super::launch;
+use super::outcome::GuestRun;
 
 /// A guest to boot: one kernel, one module, one command at a time.
 ///
@@ -47,27 +46,6 @@ pub enum Stdio {
     Captured,
     /// Kept, and passed on to the caller's own streams as it comes; reads the caller's input.
     Passed,
-}
-
-/// What came of a run.
-#[derive(Clone, Debug, Serialize)]
-pub struct GuestRun {
-    /// The command's exit code (128 + signal for a signal), or `None` when it did not end.
-    pub exit_code: Option<i32>,
-    /// What the command wrote to standard output.
-    pub stdout: String,
-    /// What the command wrote to standard error.
-    pub stderr: String,
-    /// The kernel's console, from the first line to power-off.
-    pub console: String,
-    /// What the console complains of. A run with any has failed, whatever the exit code.
-    pub problems: Vec<Problem>,
-    /// The guest was ended because it ran past its limit.
-    pub timed_out: bool,
-    /// Seconds from the start of the virtual machine to the start of the command.
-    pub boot_seconds: f64,
-    /// Seconds of the whole run.
-    pub seconds: f64,
 }
 
 impl Boot {
@@ -257,94 +235,9 @@ impl Boot {
     }
 }
 
-impl GuestRun {
-    /// The command ended with 0 and the kernel had nothing to complain of.
-    pub fn passed(&self) -> bool {
-        self.exit_code == Some(0) && self.problems.is_empty() && !self.timed_out
-    }
-
-    /// The exit code that a harness command ends with: the command's own, or 1 when the kernel
-    /// complained or the guest did not come to an end.
-    pub fn code(&self) -> i32 {
-        match self.exit_code {
-            Some(0) if !self.problems.is_empty() => 1,
-            Some(code) => code,
-            None => 1,
-        }
-    }
-
-    /// What went wrong, the kernel's own lines first; empty when the run passed.
-    pub fn complaint(&self) -> String {
-        let mut text = String::new();
-        for problem in &self.problems {
-            text.push_str(&problem.to_string());
-        }
-        if self.timed_out {
-            text.push_str(&format!(
-                "the guest was ended after {:.0} s; the end of its console:\n{}\n",
-                self.seconds,
-                super::console::tail(&self.console, 20)
-            ));
-        } else if self.exit_code.is_none() && self.problems.is_empty() {
-            text.push_str(&format!(
-                "the guest went away before the command ended; the end of its console:\n{}\n",
-                super::console::tail(&self.console, 20)
-            ));
-        }
-        if let Some(code) = self.exit_code.filter(|code| *code != 0) {
-            text.push_str(&format!("the command ended with {code}\n"));
-            if !self.stderr.is_empty() {
-                text.push_str(&super::console::tail(&self.stderr, 20));
-                text.push('\n');
-            }
-        }
-        text
-    }
-
-    /// The run itself when it passed, else an error with the [`complaint`](GuestRun::complaint).
-    pub fn require(self) -> Result<Self> {
-        if self.passed() {
-            Ok(self)
-        } else {
-            bail!("{}", self.complaint().trim_end())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn run(exit_code: Option<i32>, problem: bool) -> GuestRun {
-        let console = if problem { "BUG: bad\n" } else { "fine\n" };
-        GuestRun {
-            exit_code,
-            stdout: String::new(),
-            stderr: "oh".to_owned(),
-            console: console.to_owned(),
-            problems: super::super::scan(console),
-            timed_out: false,
-            boot_seconds: 0.0,
-            seconds: 1.0,
-        }
-    }
-
-    #[test]
-    fn a_complaint_of_the_kernel_fails_a_command_that_succeeded() {
-        assert!(run(Some(0), false).passed());
-        assert_eq!(run(Some(0), false).complaint(), "");
-        assert!(!run(Some(0), true).passed());
-        assert_eq!(run(Some(0), true).code(), 1);
-        assert!(run(Some(0), true).complaint().starts_with("BUG: bad"));
-    }
-
-    #[test]
-    fn the_commands_code_is_kept() {
-        assert_eq!(run(Some(3), false).code(), 3);
-        assert_eq!(run(Some(3), true).code(), 3);
-        assert_eq!(run(None, false).code(), 1);
-        assert!(run(Some(3), false).require().is_err());
-    }
 
     #[test]
     fn drives_get_their_own_names() {

@@ -3,19 +3,21 @@
 //! Starting the virtual machine, listening to it, and ending it in time.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::IsTerminal;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio as Process};
-use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 
-use super::boot::{Boot, GuestRun, Stdio};
+use super::boot::{Boot, Stdio};
 use super::console;
 use super::job::{port, Job, Report, JOB_VARIABLE};
+use super::outcome::GuestRun;
+use super::ports::{collect, feed, listen_for_reports, serve, text, Port};
 
 /// A kernel under emulation starts in a second, with every sanitizer in half a minute.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
@@ -199,111 +201,6 @@ fn start(command: &mut Command) -> Result<Child> {
             command.get_program().to_string_lossy()
         )
     })
-}
-
-/// A virtio-serial port whose other end is a socket that we listen on.
-struct Port {
-    listener: UnixListener,
-    qemu: [String; 6],
-}
-
-impl Port {
-    fn listen(dir: &Path, id: &str, name: &str) -> Result<Self> {
-        let path = dir.join(id);
-        let listener = UnixListener::bind(&path).context("a socket for the guest's output")?;
-        Ok(Self {
-            listener,
-            qemu: [
-                "-chardev".to_owned(),
-                format!("socket,id=ondine_{id},path={}", path.display()),
-                "-device".to_owned(),
-                "virtio-serial-pci".to_owned(),
-                "-device".to_owned(),
-                format!("virtserialport,name={name},chardev=ondine_{id}"),
-            ],
-        })
-    }
-}
-
-type Text = JoinHandle<Vec<u8>>;
-
-fn text(thread: Text) -> String {
-    String::from_utf8_lossy(&thread.join().unwrap_or_default()).into_owned()
-}
-
-/// Reads `from` to its end, copying to the log and the caller's stream as it comes.
-fn collect<R, W>(from: Option<R>, mut log: Option<File>, mut pass: Option<W>) -> Text
-where
-    R: Read + Send + 'static,
-    W: Write + Send + 'static,
-{
-    thread::spawn(move || {
-        let mut all = Vec::new();
-        let Some(mut from) = from else { return all };
-        let mut buffer = [0; 8192];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
-            let part = &buffer[..count];
-            all.extend_from_slice(part);
-            // A reader that went away (a closed pipe) does not end the run.
-            if let Some(log) = &mut log {
-                let _ = log.write_all(part);
-            }
-            if let Some(pass) = &mut pass {
-                let _ = pass.write_all(part).and_then(|()| pass.flush());
-            }
-        }
-        all
-    })
-}
-
-/// Takes one connection and collects it.
-fn serve<W: Write + Send + 'static>(listener: UnixListener, pass: Option<W>) -> Text {
-    thread::spawn(move || match listener.accept() {
-        Ok((stream, _)) => collect(Some(stream), None, pass).join().unwrap_or_default(),
-        Err(_) => Vec::new(),
-    })
-}
-
-/// Takes one connection and sends it our standard input, or nothing, in frames: a length and as
-/// many bytes; length 0 is the end. (Closing the connection would say so too, and lose what the
-/// guest has not read yet.) Not joined: it may sit in a read of a terminal that never comes.
-fn feed(listener: UnixListener, input: bool) {
-    thread::spawn(move || {
-        let (Ok((mut stream, _)), true) = (listener.accept(), input) else {
-            return;
-        };
-        let mut buffer = [0; 8192];
-        loop {
-            let count = std::io::stdin().read(&mut buffer).unwrap_or(0);
-            let length = u32::try_from(count).unwrap_or(0).to_le_bytes();
-            let sent = stream
-                .write_all(&length)
-                .and_then(|()| stream.write_all(&buffer[..count]));
-            if count == 0 || sent.is_err() {
-                break;
-            }
-        }
-        // Open until the machine closes its end.
-        let _ = stream.read(&mut buffer);
-    });
-}
-
-fn listen_for_reports(listener: UnixListener) -> Receiver<Report> {
-    let (send, receive): (Sender<Report>, _) = channel();
-    thread::spawn(move || {
-        let Ok((stream, _)) = listener.accept() else {
-            return;
-        };
-        for line in BufReader::new(stream).lines() {
-            let Ok(line) = line else { return };
-            if let Ok(report) = serde_json::from_str(&line) {
-                if send.send(report).is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    receive
 }
 
 #[derive(Default)]

@@ -22,8 +22,11 @@ mod console;
 pub mod init;
 mod job;
 mod launch;
+mod outcome;
+mod ports;
 
 pub use accel::kvm_works;
-pub use boot::{Boot, GuestRun, Stdio};
+pub use boot::{Boot, Stdio};
 pub use console::{scan, Problem};
 pub use job::{HOST_VIEW, SCRATCH};
+pub use outcome::GuestRun;
