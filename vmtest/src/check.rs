@@ -91,6 +91,7 @@ const PARTS: &[Part] = &[
     guest("guests", |setup, _| guest::truth(setup)),
     guest("reload", |setup, _| guest::reload(setup)),
     guest("matrix", guest::matrix),
+    guest("gallery", guest::gallery),
     guest("behaviours", guest::behaviours),
 ];
 

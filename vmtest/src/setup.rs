@@ -56,6 +56,10 @@ pub struct Options {
     #[arg(long, global = true, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
+    /// Load this ondine.ko as it is instead of building and checking one
+    #[arg(long, global = true, value_name = "FILE")]
+    pub module: Option<PathBuf>,
+
     /// Show the guest's console while it runs
     #[arg(long, global = true)]
     pub verbose: bool,
@@ -130,7 +134,10 @@ impl Setup {
     /// `ondine.ko` for [`kernel`](Setup::kernel), built and checked.
     pub fn module(&self) -> Result<&Path> {
         if self.module.get().is_none() {
-            let built = module::build(self, self.kernel()?)?;
+            let built = match &self.options.module {
+                Some(given) => given.clone(),
+                None => module::build(self, self.kernel()?)?,
+            };
             let _ = self.module.set(built);
         }
         self.module

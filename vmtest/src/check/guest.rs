@@ -96,6 +96,16 @@ pub(super) fn matrix(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     Ok(judged("image", &verdicts))
 }
 
+/// The gallery of the model's writer, each image an item.
+pub(super) fn gallery(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
+    let (verdicts, left_out) = compare::gallery(setup, args.driver.as_deref())?;
+    eprintln!(
+        "too large for a guest's drive, in-process only: {}",
+        left_out.join(", ")
+    );
+    Ok(judged("gallery", &verdicts))
+}
+
 /// The behaviours, each with each observer an item.
 pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let checked = behave::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;

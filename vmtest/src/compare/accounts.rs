@@ -2,6 +2,11 @@
 
 //! The accounts that need no guest, and the terms on which two accounts must agree.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 use ondine_model::observation::{Errno, Observation, Scope, Text};
 use ondine_model::observe::Options;
@@ -10,35 +15,82 @@ use ondine_model::strictness::{departures, Answer};
 
 use crate::guest::job::{Backing, Observer, Outcome};
 use crate::images::{ImageSpec, Terms};
+use crate::observe::pure;
 
-/// What the reference model makes of the image's bytes.
+/// What is known of an image without a guest.
+pub struct Known {
+    /// What the reference model makes of its bytes.
+    pub model: Outcome,
+    /// What the pure crate, the one that the module is made of, makes of them.
+    pub pure: Outcome,
+    /// What lies in the tree that it was made from, on the image's terms.
+    pub source: Option<Observation>,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
+/// What is known of each of `specs`, worked out on all processors.
 ///
 /// # Errors
-/// When a file of the image cannot be opened at all.
-pub fn model(spec: &ImageSpec, options: &Options) -> Result<Outcome> {
+/// When a file of an image cannot be opened at all.
+pub fn known(specs: &[ImageSpec], options: &Options) -> Result<Vec<Known>> {
+    // Many images of one tree: the tree is looked at once.
+    let mut trees: BTreeMap<&Path, Observation> = BTreeMap::new();
+    for root in specs.iter().filter_map(|spec| spec.source.as_deref()) {
+        let look = || ondine_model::observe::directory(root, options);
+        trees.entry(root).or_insert_with(look);
+    }
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Known)>> {
+        let mut done = Vec::new();
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let Some(spec) = specs.get(n) else {
+                return Ok(done);
+            };
+            done.push((n, know(spec, &trees, options)?));
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut all = Vec::new();
+    std::thread::scope(|scope| -> Result<()> {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            let done = thread
+                .join()
+                .map_err(|_| anyhow::anyhow!("a reader of images panicked"))?;
+            all.extend(done?);
+        }
+        Ok(())
+    })?;
+    all.sort_by_key(|(n, _)| *n);
+    Ok(all.into_iter().map(|(_, known)| known).collect())
+}
+
+fn know(
+    spec: &ImageSpec,
+    trees: &BTreeMap<&Path, Observation>,
+    options: &Options,
+) -> Result<Known> {
+    let begin = Instant::now();
     for file in std::iter::once(&spec.primary).chain(&spec.devices) {
         std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
     }
-    Ok(Image::observe_files(&spec.primary, &spec.devices, options))
-}
-
-/// What the pure crate, the one that the module is made of, makes of the image's bytes.
-pub fn pure(spec: &ImageSpec, options: &Options) -> Outcome {
-    crate::observe::pure::observe_files(&spec.primary, &spec.devices, options)
-}
-
-/// What lies in the tree that the image was made from, on the image's terms.
-pub fn source(spec: &ImageSpec, options: &Options) -> Option<Observation> {
-    let root = spec.source.as_ref()?;
-    let mut seen = ondine_model::observe::directory(root, options);
-    seen.entries
-        .retain(|path, _| !leaves_out(&spec.terms, path));
-    for entry in seen.entries.values_mut() {
-        if let Some(listing) = &mut entry.listing {
-            listing.names.sort();
-        }
-    }
-    Some(seen)
+    let source = spec
+        .source
+        .as_deref()
+        .and_then(|root| trees.get(root))
+        .cloned();
+    Ok(Known {
+        model: Image::observe_files(&spec.primary, &spec.devices, options),
+        pure: pure::observe_files(&spec.primary, &spec.devices, options),
+        source: source.map(|mut seen| {
+            seen.entries
+                .retain(|path, _| !leaves_out(&spec.terms, path));
+            seen
+        }),
+        seconds: begin.elapsed().as_secs_f64(),
+    })
 }
 
 fn leaves_out(terms: &Terms, path: &Text) -> bool {
@@ -77,10 +129,14 @@ pub fn driver_scope(observer: &Observer) -> Scope {
     scope
 }
 
-/// Which observers look at an image of the matrix, and why one does not.
+/// Which observers look at an image of the matrix, and why others do not.
 pub fn observers(spec: &ImageSpec) -> (Vec<Observer>, Option<&'static str>) {
-    let reason = spec.terms.not_c_from_file;
-    let fails = |o: &Observer| reason.is_some() && o.fs == "erofs" && o.backing == Backing::File;
+    let terms = &spec.terms;
+    let fails = |o: &Observer| {
+        o.fs == "erofs"
+            && (terms.not_c.is_some()
+                || (terms.not_c_from_file.is_some() && o.backing == Backing::File))
+    };
     let all = Observer::all().into_iter().filter(|o| !fails(o)).collect();
-    (all, reason)
+    (all, terms.not_c.or(terms.not_c_from_file))
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::Serialize;
 
 use crate::guest::job::{Limits, ObserveJob, Observer, Outcome, Row, Sight};
-use crate::images::{drive, ImageSpec};
+use crate::images::{drive::Drive, ImageSpec};
 use crate::provision::Cache;
 use crate::vm::{Boot, GuestRun, Stdio};
 
@@ -82,7 +82,7 @@ pub struct Seen {
     pub seconds: f64,
 }
 
-/// Boots once and has each image looked at by the observers that `who` names for it.
+/// Boots once and has each image, which `drive` holds, looked at by the observers that `who` names for it.
 ///
 /// # Errors
 /// When it could not be tried, and also when the guest's kernel complained: its lines are in the
@@ -91,10 +91,10 @@ pub fn in_guest(
     cache: &Cache,
     boot: Boot,
     images: &[ImageSpec],
+    drive: &Drive,
     limits: Limits,
     who: impl Fn(&ImageSpec) -> Vec<Observer>,
 ) -> Result<Vec<Seen>> {
-    let drive = drive::pack(cache, images)?;
     let desk = Desk::new(cache)?;
     let rows = images.iter().zip(&drive.paths).enumerate();
     let job = ObserveJob {

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, Result};
 use serde::Serialize;
 
-use crate::guest::job::Limits;
+use crate::guest::job::{Limits, Observer};
+use crate::images::drive::{self, Drive};
 use crate::images::{self, minbase, ImageSpec, Terms, Tree};
 use crate::Setup;
 use verdict::Verdict;
@@ -103,21 +104,61 @@ fn report(setup: &Setup, verdicts: &[Verdict]) -> Result<bool> {
 /// # Errors
 /// When it could not be tried.
 pub fn verdicts(setup: &Setup, specs: &[ImageSpec], driver: Option<&str>) -> Result<Vec<Verdict>> {
-    let limits = Limits::default();
-    let boot = match driver {
-        Some("erofs") => setup.boot_without_module()?,
-        _ => setup.boot()?,
+    let drive = drive::pack(setup.cache(), specs)?;
+    judge(setup, specs, &drive, Limits::default(), |spec| {
+        let mut observers = accounts::observers(spec).0;
+        observers.retain(|o| driver.is_none_or(|only| o.fs == only));
+        observers
+    })
+}
+
+/// Has the observers that `who` names for each of `specs` look at it, within `limits`.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn judge(
+    setup: &Setup,
+    specs: &[ImageSpec],
+    drive: &Drive,
+    limits: Limits,
+    who: impl Fn(&ImageSpec) -> Vec<Observer>,
+) -> Result<Vec<Verdict>> {
+    let ondine = specs
+        .iter()
+        .any(|spec| who(spec).iter().any(|o| o.fs == "ondine"));
+    let boot = if ondine {
+        setup.boot()?
+    } else {
+        setup.boot_without_module()?
     };
-    let seen = look::in_guest(setup.cache(), boot, specs, limits, |spec| {
+    let (known, seen) = std::thread::scope(|scope| {
+        let here = scope.spawn(|| accounts::known(specs, &limits.options()));
+        let there = look::in_guest(setup.cache(), boot, specs, drive, limits, &who);
+        (here.join(), there)
+    });
+    let known = known.map_err(|_| anyhow::anyhow!("a reader of images panicked"))??;
+    let seen = seen?;
+    let of = |n: usize| seen.iter().filter(|s| s.image == n).collect::<Vec<_>>();
+    let both = specs.iter().zip(&known).enumerate();
+    Ok(both
+        .map(|(n, (spec, known))| verdict::on(spec, known, &of(n)))
+        .collect())
+}
+
+/// The gallery of the model's writer, judged; and the exhibits that were left out for their size.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn gallery(setup: &Setup, driver: Option<&str>) -> Result<(Vec<Verdict>, Vec<&'static str>)> {
+    let desk = look::Desk::new(setup.cache())?;
+    let (specs, left_out) = images::gallery::images(desk.path())?;
+    let drive = drive::pack_in(setup.cache(), desk.path(), &specs)?;
+    let verdicts = judge(setup, &specs, &drive, Limits::default(), |spec| {
         let mut observers = accounts::observers(spec).0;
         observers.retain(|o| driver.is_none_or(|only| o.fs == only));
         observers
     })?;
-    let judge = |(n, spec): (usize, &ImageSpec)| {
-        let of_it: Vec<_> = seen.iter().filter(|s| s.image == n).collect();
-        verdict::on(spec, &of_it, &limits.options())
-    };
-    specs.iter().enumerate().map(judge).collect()
+    Ok((verdicts, left_out))
 }
 
 /// The images that the arguments of `run` ask for.
@@ -153,5 +194,6 @@ fn given(image: &Path, devices: &[PathBuf]) -> Result<ImageSpec> {
         options: Vec::new(),
         source: None,
         terms: Terms::default(),
+        expected: None,
     })
 }

@@ -2,16 +2,11 @@
 
 //! What the comparison of one image's accounts came to.
 
-use std::time::Instant;
-
-use anyhow::Result;
-use ondine_model::observation::{diff_outcomes, Difference, Scope};
-use ondine_model::observe::Options;
+use ondine_model::observation::{diff_outcomes, Difference, Facet, Scope, Text};
 use serde::Serialize;
 
-use super::accounts;
+use super::accounts::{self, Known};
 use super::look::Seen;
-use crate::guest::job::Outcome;
 use crate::images::ImageSpec;
 
 /// One image's row of the table.
@@ -43,42 +38,45 @@ pub struct Finding {
     pub difference: Difference,
 }
 
-/// Compares all accounts of `spec`: `seen` of the drivers, and those made here.
-///
-/// # Errors
-/// When the image or its source cannot be read here.
-pub fn on(spec: &ImageSpec, seen: &[&Seen], options: &Options) -> Result<Verdict> {
-    let begin = Instant::now();
-    let model = accounts::model(spec, options)?;
+/// The verdict on `spec` from what is `known` here and what was `seen` in a guest.
+pub fn on(spec: &ImageSpec, known: &Known, seen: &[&Seen]) -> Verdict {
+    let model = &known.model;
     let mut verdict = Verdict {
         image: spec.name.clone(),
         paths: model.as_ref().map_or(0, |m| m.paths()),
         bytes: model.as_ref().map_or(0, |m| m.bytes),
         observers: Vec::new(),
         differences: Vec::new(),
-        notes: Vec::new(),
-        seconds: 0.0,
+        notes: accounts::observers(spec)
+            .1
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        seconds: known.seconds,
     };
-    verdict.hears_source(spec, &model, options);
+    verdict.hears_source(spec, known);
+    if let Some(expected) = &spec.expected {
+        let scope = Scope::all("the description", "the model");
+        let found = diff_outcomes(&Ok(expected.clone()), model, &scope);
+        verdict.hears("description", found);
+    }
     let scope = Scope::all("the model", "the pure crate");
-    verdict.hears(
-        "pure crate",
-        diff_outcomes(&model, &accounts::pure(spec, options), &scope),
-    );
+    verdict.hears("pure crate", diff_outcomes(model, &known.pure, &scope));
     for one in seen {
         let name = one.observer.to_string();
         let scope = accounts::driver_scope(&one.observer);
-        verdict.hears(&name, diff_outcomes(&model, &one.outcome, &scope));
+        let mut found = diff_outcomes(model, &one.outcome, &scope);
         if let Some(errno) = one.unmount {
-            verdict.notes.push(format!("{name}: unmount gave {errno}"));
+            found.push(Difference {
+                path: Text::default(),
+                facet: Facet::Mount,
+                sentence: format!("unmount gives {errno} in {name}"),
+            });
         }
+        verdict.hears(&name, found);
         verdict.seconds += one.seconds;
     }
-    if let Some(reason) = accounts::observers(spec).1 {
-        verdict.notes.push(reason.to_owned());
-    }
-    verdict.seconds += begin.elapsed().as_secs_f64();
-    Ok(verdict)
+    verdict
 }
 
 impl Verdict {
@@ -96,23 +94,23 @@ impl Verdict {
             }));
     }
 
-    fn hears_source(&mut self, spec: &ImageSpec, model: &Outcome, options: &Options) {
-        let Some(mut source) = accounts::source(spec, options) else {
+    fn hears_source(&mut self, spec: &ImageSpec, known: &Known) {
+        let Some(mut source) = known.source.clone() else {
             return;
         };
-        if let (true, Ok(model)) = (spec.terms.free_root, model) {
+        let root = Text::default();
+        if let (true, Ok(model)) = (spec.terms.free_root, &known.model) {
             // The root's attributes are the merger's: take them as they are.
-            let root = ondine_model::observation::Text::default();
             if let (Some(ours), Some(theirs)) =
                 (source.entries.get_mut(&root), model.entries.get(&root))
             {
                 ours.stat = theirs.stat.clone();
             }
         }
-        // Names that were left out are still in the source's listings; their absence shows as a
-        // missing path for every other name.
+        // Names that were left out are still in the source's listings; a name that is missing
+        // beside them shows as a missing path.
         let scope = accounts::source_scope(spec, "the model");
-        let found = diff_outcomes(&Ok(source), model, &scope);
+        let found = diff_outcomes(&Ok(source), &known.model, &scope);
         self.hears("source", found);
     }
 }

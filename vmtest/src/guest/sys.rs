@@ -4,9 +4,12 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 fn ioctl(file: &File, request: u64, argument: &mut [u8]) -> io::Result<i32> {
     // SAFETY: `argument` is exclusively borrowed and at least as long as what each caller's
@@ -256,6 +259,24 @@ impl Drop for Map {
         // SAFETY: exactly the range that mmap gave, which no reference outlives.
         unsafe { libc::munmap(self.start.cast(), self.len) };
     }
+}
+
+/// The size that an attribute has (`name`), or the list of all names (`None`), asked for with a
+/// buffer of no bytes: the safe crate does not tell it.
+///
+/// # Errors
+/// Those of lgetxattr(2) and llistxattr(2).
+pub(super) fn xattr_size(path: &Path, name: Option<&str>) -> io::Result<usize> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let name = name.map(CString::new).transpose()?;
+    // SAFETY: both strings end in NUL and outlive the calls; a size of 0 lets nothing be written.
+    let size = unsafe {
+        match &name {
+            Some(name) => libc::lgetxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0),
+            None => libc::llistxattr(path.as_ptr(), std::ptr::null_mut(), 0),
+        }
+    };
+    usize::try_from(size).map_err(|_| io::Error::last_os_error())
 }
 
 /// Makes the calling thread, and it alone, an ordinary user.

@@ -110,6 +110,7 @@ pub fn image(cache: &Cache, mkfs: &Path, tree: &Tree, recipe: &Recipe) -> Result
         options: Vec::new(),
         source: Some(source),
         terms: recipe.terms,
+        expected: None,
     })
 }
 

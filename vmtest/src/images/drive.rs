@@ -28,21 +28,18 @@ pub struct Drive {
     pub paths: Vec<(String, Vec<String>)>,
 }
 
-/// Packs `specs` into one drive.
+/// Packs `specs` into one drive, kept in the cache.
 ///
 /// # Errors
 /// Those of mkfs.ext4 and of the file system.
 pub fn pack(cache: &Cache, specs: &[ImageSpec]) -> Result<Drive> {
     let mut key = Key::new().add("drive 1");
-    let mut total = 0;
-    let mut paths = Vec::new();
     for (n, spec) in specs.iter().enumerate() {
-        let place = |slot: usize| format!("{n:03}/{slot}");
-        let at = |slot: usize| format!("{MOUNT_POINT}/{}", place(slot));
         for file in files(spec) {
             let meta = fs::metadata(file).with_context(|| format!("no {}", file.display()))?;
-            total += meta.len();
-            key = key.add(place(0)).add(file.as_os_str().as_encoded_bytes());
+            key = key
+                .add(n.to_le_bytes())
+                .add(file.as_os_str().as_encoded_bytes());
             for word in [meta.size(), meta.ino()] {
                 key = key.add(word.to_le_bytes());
             }
@@ -50,25 +47,46 @@ pub fn pack(cache: &Cache, specs: &[ImageSpec]) -> Result<Drive> {
                 key = key.add(word.to_le_bytes());
             }
         }
-        paths.push((at(0), (1..=spec.devices.len()).map(at).collect()));
     }
     let entry = cache.step("drive", &key, |draft| {
-        let staged = draft.join("staged");
-        for (n, spec) in specs.iter().enumerate() {
-            let dir = staged.join(format!("{n:03}"));
-            fs::create_dir_all(&dir)?;
-            for (slot, file) in files(spec).enumerate() {
-                link(file, &dir.join(slot.to_string()))?;
-            }
-        }
-        let room = total + total / 16 + (64 << 20);
-        format(cache, &draft.join("drive"), Some(&staged), room)?;
-        Ok(fs::remove_dir_all(&staged)?)
+        pack_in(cache, draft, specs).map(drop)
     })?;
     Ok(Drive {
         file: entry.join("drive"),
-        paths,
+        paths: paths(specs),
     })
+}
+
+/// Packs `specs` into the file `drive` of the directory `dir`.
+///
+/// # Errors
+/// Those of mkfs.ext4 and of the file system.
+pub fn pack_in(cache: &Cache, dir: &Path, specs: &[ImageSpec]) -> Result<Drive> {
+    let staged = dir.join("staged");
+    let mut total = 0;
+    for (n, spec) in specs.iter().enumerate() {
+        let row = staged.join(format!("{n:03}"));
+        fs::create_dir_all(&row)?;
+        for (slot, file) in files(spec).enumerate() {
+            total += fs::metadata(file)?.len();
+            link(file, &row.join(slot.to_string()))?;
+        }
+    }
+    let file = dir.join("drive");
+    format(cache, &file, Some(&staged), total + total / 16 + (64 << 20))?;
+    fs::remove_dir_all(&staged)?;
+    Ok(Drive {
+        file,
+        paths: paths(specs),
+    })
+}
+
+fn paths(specs: &[ImageSpec]) -> Vec<(String, Vec<String>)> {
+    let row = |(n, spec): (usize, &ImageSpec)| {
+        let at = |slot: usize| format!("{MOUNT_POINT}/{n:03}/{slot}");
+        (at(0), (1..=spec.devices.len()).map(at).collect())
+    };
+    specs.iter().enumerate().map(row).collect()
 }
 
 /// A new ext4 file system of `bytes`, holding the tree `from`.

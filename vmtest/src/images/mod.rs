@@ -5,6 +5,7 @@
 pub mod build;
 pub mod drive;
 pub mod extras;
+pub mod gallery;
 pub mod minbase;
 pub mod recipes;
 mod split;
@@ -33,6 +34,8 @@ pub struct ImageSpec {
     pub source: Option<PathBuf>,
     /// How it may differ from that tree.
     pub terms: Terms,
+    /// What every observer must see, when it was made from a description.
+    pub expected: Option<ondine_model::observation::Observation>,
 }
 
 /// The images of mkfs.erofs for `tree`: all rows, or those whose name contains `only`.

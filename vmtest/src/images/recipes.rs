@@ -34,6 +34,8 @@ pub struct Terms {
     pub left_out: &'static [&'static str],
     /// The C driver fails on the image from a file, and this is why.
     pub not_c_from_file: Option<&'static str>,
+    /// The C driver shows something else, and this is why.
+    pub not_c: Option<&'static str>,
 }
 
 /// How one image is made.
@@ -56,6 +58,7 @@ const EXACT: Terms = Terms {
     free_root: false,
     left_out: &[],
     not_c_from_file: None,
+    not_c: None,
 };
 
 /// mkfs.erofs 1.9.4 makes 48-bit images of compact inodes alone.

@@ -68,10 +68,6 @@ impl Site<'_> {
         File::open(&path).with_context(|| path.display().to_string())
     }
 
-    fn ondine(&self) -> bool {
-        self.observer.fs == "ondine"
-    }
-
     /// The contents of the file `sizes/SIZE`.
     fn sized(size: usize) -> (String, Vec<u8>) {
         (
