@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::provision::packages;
 use crate::setup::{Options, Setup};
 use crate::{check, compare, doctor, exec, guest};
 
@@ -133,6 +134,15 @@ fn run(cli: Cli) -> Result<i32> {
         return Ok(HOLDS);
     }
     let setup = Setup::new(cli.options)?;
+    // Trees and images are made before any kernel is asked for, with the same packages.
+    let whole = match &cli.command {
+        Command::Run(_) | Command::Diff(_) => true,
+        Command::Check(args) => !args.quick,
+        _ => false,
+    };
+    if whole {
+        packages::ensure(setup.cache())?;
+    }
     let holds = |yes: bool| if yes { HOLDS } else { DOES_NOT_HOLD };
     match cli.command {
         Command::Run(args) => Ok(holds(compare::run(&setup, &args)?)),
