@@ -175,7 +175,7 @@ table! {
     FileType, Inode, EUCLEAN, EUCLEAN, "4.4";
     /// A short inline link target that is empty or holds a NUL.
     FastSymlink, Inode, EUCLEAN, EUCLEAN, "section 7";
-    /// Layout 1 or 3.
+    /// Layout 1 or 3. A packed inode that is compressed, and holds no prefixes, does not keep the image from mounting.
     Compressed, Inode, EUCLEAN, EOPNOTSUPP,
         "the image is sound, this reader lacks the feature; EUCLEAN would send people to look for corruption";
     /// Bits 7..15 of a chunk format.
@@ -189,8 +189,14 @@ table! {
     /// An extent that ends beyond block 2^48, or a byte address beyond 2^64.
     AddressOverflow, Read, EIO, EUCLEAN,
         "C computes a wrapped or huge address and fails somewhere below; the image is wrong, not the device";
-    /// An extent whose blocks end after the device does.
-    DataBeyondDevice, Read, EIO, EIO, "a short read; whole blocks must be there, even past the end of the file (5.3)";
+    /// Bytes of a file that lie after the device's end.
+    DataBeyondDevice, Read, EIO, EIO, "a short read";
+    /// The device ends inside the last block of a file, behind the file's last byte.
+    DataInPartialBlock, Read, EIO, yes("is read"),
+        "the bytes are there; C fails because it fetches whole blocks (5.3)";
+    /// A run that begins outside and ends inside the unified range of a slot, or the other way round.
+    UnifiedEdge, Never, yes("the first byte decides for all"), yes("each byte resolves by itself"),
+        "no valid image has one, and an address means the same wherever a read begins";
 
     // Directories (6).
     /// The first name offset of a block is 0, no multiple of 12, or beyond the block (readdir).
@@ -207,9 +213,9 @@ table! {
     /// A directory that is its own ancestor.
     DirectoryCycle, Lookup, no(Errno::ELOOP), no(Errno::ELOOP), "the VFS refuses the second alias";
     /// Names out of order.
-    UnsortedDirectory, Never, yes("lookups miss names"), yes("lookups miss names"), "finding it costs a scan";
+    UnsortedDirectory, Never, yes("lookups miss names"), yes("lookups miss names, maybe others"), "finding it costs a scan";
     /// One name twice in a directory.
-    DuplicateName, Never, yes("one of them is found"), yes("one of them is found"), "finding it costs a scan";
+    DuplicateName, Never, yes("one of them is found"), yes("one of them is found, maybe another"), "finding it costs a scan";
     /// An entry's type is not the inode's.
     DirentType, Never, yes("d_type is wrong"), yes("d_type is wrong"), "d_type is a hint";
     /// `.` (unless omitted) or `..` is missing or leads elsewhere.
@@ -267,6 +273,7 @@ mod tests {
             MetadataInPartialPage,
             Compressed,
             AddressOverflow,
+            DataInPartialBlock,
             LookupDirent,
         ];
         assert_eq!(

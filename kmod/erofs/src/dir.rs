@@ -94,8 +94,7 @@ impl<'a> DirBlock<'a> {
     /// [`Defect::DirBlockShort`], [`Defect::DirentCount`].
     #[inline]
     pub fn new(block: &'a [u8]) -> Result<Self, Defect> {
-        let (first, _) =
-            raw::Dirent::ref_from_prefix(block).map_err(|_| Defect::DirBlockShort)?;
+        let (first, _) = raw::Dirent::ref_from_prefix(block).map_err(|_| Defect::DirBlockShort)?;
         // The first name begins where the entries end.
         let names = usize::from(first.nameoff.get());
         let heads = block.get(..names).filter(|_| names < block.len());

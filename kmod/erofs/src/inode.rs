@@ -121,8 +121,10 @@ impl Inode {
         if whole.is_err() {
             src.read(space, offset, head)?;
         }
-        let (Ok(head), Ok(tail)) = (<&[u8; HALF]>::try_from(&*head), <&[u8; HALF]>::try_from(&*tail))
-        else {
+        let (Ok(head), Ok(tail)) = (
+            <&[u8; HALF]>::try_from(&*head),
+            <&[u8; HALF]>::try_from(&*tail),
+        ) else {
             return Err(Defect::OutsideImage.into());
         };
 

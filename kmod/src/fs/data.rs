@@ -48,10 +48,11 @@ impl Data {
     pub(super) fn bytes(&self, space: Space, offset: u64, len: usize) -> Result<MetaSlice> {
         let contents = match space {
             Space::Primary => return self.blobs.first().ok_or(EIO)?.bytes(offset, len),
-            Space::Metabox => &self.metabox,
-            Space::Packed => &self.packed,
+            Space::Metabox => self.metabox.get().ok_or(EUCLEAN)?,
+            // Left out by `activate`, since it is compressed.
+            Space::Packed => self.packed.get().ok_or(EOPNOTSUPP)?,
         };
-        contents.get().ok_or(EUCLEAN)?.cached_bytes(offset, len)
+        contents.cached_bytes(offset, len)
     }
 }
 

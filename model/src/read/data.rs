@@ -151,13 +151,9 @@ impl Image {
 
     /// Fills `out` with the file's bytes from `at` on. Bytes at or after the file's size are zero.
     ///
-    /// Whole blocks are read, as the kernel does: the last block of an extent must be there even where the file
-    /// ends before it does.
-    ///
     /// # Errors
     /// As [`Image::extent`], and [`Defect::DataBeyondDevice`].
     pub fn read(&self, inode: &Inode, at: u64, out: &mut [u8]) -> Result<()> {
-        let bs = self.sb.block_size();
         out.fill(0);
         let end = at.saturating_add(out.len() as u64).min(inode.size);
         let mut position = at;
@@ -173,15 +169,12 @@ impl Image {
                     target.copy_from_slice(&self.metadata(place.plus(within), len)?)
                 }
                 Source::Device { id, at } => {
-                    let skip = within % bs;
-                    let mut whole = vec![0; (skip + len).next_multiple_of(bs) as usize];
-                    let Some(first) = at.checked_add(within - skip) else {
+                    let Some(first) = at.checked_add(within) else {
                         return Err(
-                            Defect::AddressOverflow.fault("the address of a block overflows")
+                            Defect::AddressOverflow.fault("the address of a byte overflows")
                         );
                     };
-                    self.fill(id, first, &mut whole)?;
-                    target.copy_from_slice(&whole[skip as usize..(skip + len) as usize]);
+                    self.fill(id, first, target)?;
                 }
             }
             position = stop;

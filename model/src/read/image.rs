@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use super::metadata::Space;
 use super::{Devices, Fault, Inode, Prefix, Result, Store, Superblock};
 use crate::observation::{Errno, Kind};
 use crate::strictness::Defect;
@@ -62,7 +63,17 @@ impl Image {
                 .map_err(|fault: Fault| fault.of(name)),
             None => Ok(None),
         };
-        image.packed = special(&image, packed, "packed inode")?;
+        image.packed = match special(&image, packed, "packed inode") {
+            // It holds the tails of compressed files, which cannot be read either; all others can.
+            Err(fault)
+                if fault.defect == Some(Defect::Compressed)
+                    && (image.sb.prefix_count == 0
+                        || image.prefix_space(true) != Space::Packed) =>
+            {
+                None
+            }
+            packed => packed?,
+        };
         image.metabox = special(&image, metabox, "metabox")?;
         let root = image.inode(root).map_err(|fault| fault.of("root"))?;
         if root.kind != Kind::Directory {

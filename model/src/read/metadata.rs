@@ -107,13 +107,12 @@ impl Image {
         Ok(out)
     }
 
-    /// Whether the blocks of an extent are there: a length is rounded up to whole blocks.
+    /// Whether the bytes of an extent are there.
     ///
     /// # Errors
     /// [`Defect::DataBeyondDevice`].
     pub fn present(&self, device: u16, at: u64, len: u64) -> Result<()> {
-        let whole = len.next_multiple_of(self.sb.block_size());
-        self.bounded(device, at, whole)
+        self.bounded(device, at, len)
     }
 
     fn bounded(&self, device: u16, at: u64, len: u64) -> Result<()> {

@@ -18,18 +18,22 @@ pub struct Prefix {
 }
 
 impl Image {
-    pub(super) fn read_prefixes(&self) -> Result<Vec<Prefix>> {
-        let space = if self.sb.feature_compat & compat::PLAIN_PREFIXES != 0 {
+    /// Where the table of long prefixes is, in an image with or without a packed inode.
+    pub(super) fn prefix_space(&self, packed: bool) -> Space {
+        if self.sb.feature_compat & compat::PLAIN_PREFIXES != 0 {
             Space::Primary
         } else if self.sb.has(incompat::METABOX) {
             Space::Metabox
-        } else if self.packed.is_some() {
+        } else if packed {
             Space::Packed
         } else {
             Space::Primary
-        };
+        }
+    }
+
+    pub(super) fn read_prefixes(&self) -> Result<Vec<Prefix>> {
         let mut place = Place {
-            space,
+            space: self.prefix_space(self.packed.is_some()),
             at: self.sb.prefix_start,
         };
         let mut prefixes = Vec::new();

@@ -79,7 +79,11 @@ impl<'a> Mount<'a> {
             )?;
             self.slots.push(DeviceSlot::parse(&slot, &self.sb));
         }
-        self.packed = self.special(self.sb.packed_nid())?;
+        self.packed = match self.special(self.sb.packed_nid()) {
+            // Only the tails of compressed files are lost.
+            Err(Error::Defect(Defect::Compressed)) if !self.has_packed_prefixes() => None,
+            packed => packed?,
+        };
         self.metabox = self.special(self.sb.metabox_nid())?;
         let root = self.inode(self.sb.root_nid())?;
         if !root.is_dir() {
@@ -94,6 +98,11 @@ impl<'a> Mount<'a> {
             self.prefixes.push((base, infix));
         }
         Ok(())
+    }
+
+    fn has_packed_prefixes(&self) -> bool {
+        let location = self.sb.prefix_location();
+        location.is_some_and(|location| location.space == Space::Packed)
     }
 
     fn special(&self, nid: Option<u64>) -> Answer<Option<Inode>> {
@@ -118,7 +127,6 @@ impl<'a> Mount<'a> {
 
     /// Fills `out` with a file's bytes from `at` on; beyond its end they are zero.
     pub(super) fn read_file(&self, inode: &Inode, at: u64, out: &mut [u8]) -> Answer<()> {
-        let bs = u64::from(self.sb.block_size());
         out.fill(0);
         let end = at.saturating_add(out.len() as u64).min(inode.size);
         let mut position = at;
@@ -134,20 +142,15 @@ impl<'a> Mount<'a> {
                     part.len() as u64
                 }
                 Target::Mapped { device_id, addr } => {
-                    let skip = within % bs;
-                    let run = addr + (within - skip);
-                    let len = extent.len - (within - skip);
-                    let place = resolve(&self.sb, &self.given(), device_id, run, len)?;
-                    let part_len = (part.len() as u64).min(place.len.saturating_sub(skip));
-                    // Whole blocks must be there, as for the page cache.
-                    let mut blocks = vec![0; (skip + part_len).next_multiple_of(bs) as usize];
+                    let len = extent.len - within;
+                    let place = resolve(&self.sb, &self.given(), device_id, addr + within, len)?;
+                    let part_len = (part.len() as u64).min(place.len);
                     let device = match usize::from(place.device).checked_sub(1) {
                         None => self.primary,
                         Some(n) => self.devices[n],
                     };
-                    fill(device, place.offset, &mut blocks, Defect::BeyondDevice)?;
-                    let wanted = &blocks[skip as usize..(skip + part_len) as usize];
-                    part[..part_len as usize].copy_from_slice(wanted);
+                    let part = &mut part[..part_len as usize];
+                    fill(device, place.offset, part, Defect::BeyondDevice)?;
                     part_len
                 }
             };
