@@ -93,6 +93,8 @@ const PARTS: &[Part] = &[
     guest("matrix", guest::matrix),
     guest("gallery", guest::gallery),
     guest("behaviours", guest::behaviours),
+    guest("hostile", guest::hostile),
+    guest("cycles", guest::cycles),
 ];
 
 /// Runs the parts; the exit code.

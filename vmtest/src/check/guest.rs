@@ -10,6 +10,7 @@ use super::{CheckArgs, Item};
 use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
 use crate::guest::behave::Checked;
 use crate::images::minbase;
+use crate::setup::KernelName;
 use crate::vm::Boot;
 use crate::Setup;
 
@@ -111,4 +112,50 @@ pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let checked = behave::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
     let item = |c: Checked| Item::new(format!("{} [{}]", c.name, c.on), c.failed);
     Ok(checked.into_iter().map(item).collect())
+}
+
+/// Rounds of loading, mounting and unloading.
+const ROUNDS: u32 = 200;
+
+/// Load, mount, use, unmount, unload, in the kernel that tells most.
+pub(super) fn cycles(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
+    // A developer's own kernel is taken as it is.
+    let own = setup.options();
+    let failed = if own.kernel_build.is_some() || own.kernel_src.is_some() {
+        compare::cycles::run(setup, ROUNDS)?.err()
+    } else {
+        compare::cycles::run(&setup.with_kernel(KernelName::San)?, ROUNDS)?.err()
+    };
+    Ok(vec![Item::new(
+        format!("{ROUNDS} rounds of load, mount, use, unload leave nothing"),
+        failed,
+    )])
+}
+
+/// Damaged images: how many, and from which seed.
+const DAMAGED: (u64, usize) = (7, 300);
+
+/// Damaged images are seen as the model sees them, and nothing breaks.
+pub(super) fn hostile(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
+    let (seed, count) = DAMAGED;
+    let verdicts = compare::hostile::run(setup, seed, count)?;
+    let refused = verdicts.iter().filter(|v| v.paths == 0).count();
+    let mut items = vec![Item::new(
+        format!(
+            "{count} damaged images (seed {seed}) leave the kernel well; {refused} do not mount"
+        ),
+        None,
+    )];
+    items.extend(verdicts.iter().map(|v| {
+        let told = format!(
+            "{}    done to it: {}",
+            table::differences(v, 3),
+            v.notes.join("; ")
+        );
+        Item::new(
+            format!("damaged image: {}", v.image),
+            (!v.holds()).then_some(told),
+        )
+    }));
+    Ok(items)
 }

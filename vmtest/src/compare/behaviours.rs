@@ -61,7 +61,7 @@ pub fn run(setup: &Setup, boot: Boot, keep: impl Fn(&Observer) -> bool) -> Resul
 }
 
 /// [`IMAGES`], then the image that holds another one.
-fn specs(setup: &Setup) -> Result<Vec<ImageSpec>> {
+pub(super) fn specs(setup: &Setup) -> Result<Vec<ImageSpec>> {
     let cache = setup.cache();
     let mkfs = setup.erofs_utils()?.mkfs;
     let tree = Tree::open(&minbase::tree(cache)?)?;

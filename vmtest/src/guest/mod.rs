@@ -6,6 +6,7 @@
 //! directory that host and guest share.
 
 pub mod behave;
+pub mod cycle;
 pub mod job;
 pub mod mounts;
 mod observe;
@@ -29,6 +30,7 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
             answer(out, &observe::run(&read(job)?, dir)?)
         }
         "behave" => answer(out, &behave::run(&read(job)?)?),
+        "cycle" => answer(out, &cycle::run(&read(job)?)?),
         _ => bail!("no guest program is called {what:?}"),
     }
 }

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The rounds of [`crate::guest::cycle`] in a guest.
+
+use anyhow::{bail, Result};
+
+use super::{behaviours, look::Desk};
+use crate::guest::cycle::{CycleJob, Cycled};
+use crate::guest::job::Row;
+use crate::images::drive;
+use crate::Setup;
+
+/// Bytes that may be gone after all rounds: the kernel's own lists settle for minutes.
+const ROOM: i64 = 8 << 20;
+
+/// Loads, mounts, uses, unmounts and unloads `rounds` times.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn run(setup: &Setup, rounds: u32) -> Result<Result<Cycled, String>> {
+    let specs = behaviours::specs(setup)?;
+    let drive = drive::pack(setup.cache(), &specs)?;
+    let rows = specs.iter().zip(&drive.paths);
+    let job = CycleJob {
+        drive: "/dev/vda".to_owned(),
+        module: setup.module()?.canonicalize()?.display().to_string(),
+        rows: rows
+            .map(|(spec, (primary, devices))| Row {
+                name: spec.name.clone(),
+                primary: primary.clone(),
+                devices: devices.clone(),
+                options: Vec::new(),
+                observers: Vec::new(),
+            })
+            .collect(),
+        rounds,
+    };
+    let limit = std::time::Duration::from_secs(3600);
+    let boot = setup.boot_without_module()?.memory("2G").limit(limit);
+    let desk = Desk::new(setup.cache())?;
+    let (answer, run) = desk.ask(boot.drive(&drive.file, true), "cycle", &job)?;
+    match answer {
+        Some(cycled) => Ok(judge(cycled)),
+        None if run.exit_code.is_some() || !run.problems.is_empty() => Ok(Err(run.complaint())),
+        None => bail!("{}", run.complaint()),
+    }
+}
+
+fn judge(cycled: Cycled) -> Result<Cycled, String> {
+    let mut grown: Vec<String> = cycled
+        .grown
+        .iter()
+        .map(|(name, before, after)| format!("{name}: {before} before, {after} after"))
+        .collect();
+    if cycled.bytes > ROOM {
+        grown.push(format!("{} KiB of memory are gone", cycled.bytes / 1024));
+    }
+    if cycled.files == 0 {
+        grown.push("no file was read".to_owned());
+    }
+    if grown.is_empty() {
+        Ok(cycled)
+    } else {
+        Err(format!(
+            "after {} rounds\n{}",
+            cycled.rounds,
+            grown.join("\n")
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_a_failure() {
+        let fine = Cycled {
+            rounds: 100,
+            files: 9,
+            grown: Vec::new(),
+            bytes: 0,
+        };
+        assert!(judge(fine.clone()).is_ok());
+        let slab = Cycled {
+            grown: vec![("slab x".to_owned(), 1, 101)],
+            ..fine.clone()
+        };
+        assert!(judge(slab).unwrap_err().contains("slab x"));
+        let bytes = Cycled {
+            bytes: 9 << 20,
+            ..fine
+        };
+        assert!(judge(bytes).unwrap_err().contains("9216 KiB"));
+    }
+}
