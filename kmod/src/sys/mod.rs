@@ -3,10 +3,16 @@
 //! Raw bindings: what the kernel crate binds already, what our own bindgen run
 //! adds, and the C wrappers of inline functions.
 //!
-//! Only [`crate::vfs`] and [`crate::device`](crate) may name these.
+//! Only [`crate::vfs`] and `device/` may name these.
 
 #![allow(
     clippy::all,
+    clippy::as_underscore,
+    clippy::cast_lossless,
+    clippy::ptr_as_ptr,
+    clippy::ptr_cast_constness,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks,
     dead_code,
     missing_docs,
     non_camel_case_types,

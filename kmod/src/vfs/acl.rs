@@ -10,6 +10,10 @@ use core::ptr;
 use kernel::prelude::*;
 
 /// `inode_operations.get_inode_acl`
+///
+/// # Safety
+///
+/// `inode` is a complete inode of type `F`.
 pub(super) unsafe extern "C" fn get<F: FileSystem>(
     inode: *mut sys::inode,
     kind: c_int,

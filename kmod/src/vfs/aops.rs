@@ -62,6 +62,11 @@ unsafe fn read_ops<F: FileSystem>(inode: *mut sys::inode) -> *const sys::iomap_r
     }
 }
 
+/// `address_space_operations.read_folio`
+///
+/// # Safety
+///
+/// `folio` is locked, and belongs to a complete inode of type `F`.
 unsafe extern "C" fn read_folio<F: FileSystem>(
     _file: *mut sys::file,
     folio: *mut sys::folio,
@@ -80,6 +85,11 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
     0
 }
 
+/// `address_space_operations.readahead`
+///
+/// # Safety
+///
+/// `rac` is a readahead request for a complete inode of type `F`.
 unsafe extern "C" fn readahead<F: FileSystem>(rac: *mut sys::readahead_control) {
     // SAFETY: The VFS gives a readahead request for an inode of ours; iomap
     // consumes its folios.
@@ -94,6 +104,11 @@ unsafe extern "C" fn readahead<F: FileSystem>(rac: *mut sys::readahead_control) 
     }
 }
 
+/// `address_space_operations.bmap`
+///
+/// # Safety
+///
+/// `mapping` is the one of a complete inode of type `F`.
 unsafe extern "C" fn bmap<F: FileSystem>(
     mapping: *mut sys::address_space,
     block: sys::sector_t,
@@ -102,7 +117,12 @@ unsafe extern "C" fn bmap<F: FileSystem>(
     unsafe { sys::iomap_bmap(mapping, block, iomap::Table::<F>::OPS) }
 }
 
-/// Adds one range of a folio to the batch, or submits that and starts another.
+/// `iomap_read_ops.read_folio_range`: adds one range of a folio to the batch, or
+/// submits that and starts another.
+///
+/// # Safety
+///
+/// iomap calls this while it reads for an inode of type `F` with [`Table::READ`].
 unsafe extern "C" fn read_folio_range<F: FileSystem>(
     iter: *const sys::iomap_iter,
     context: *mut sys::iomap_read_folio_ctx,
@@ -159,6 +179,11 @@ struct Pending {
     blob: *mut c_void,
 }
 
+/// `iomap_read_ops.submit_read`
+///
+/// # Safety
+///
+/// As for [`read_folio_range`].
 unsafe extern "C" fn submit_read<F: FileSystem>(
     iter: *const sys::iomap_iter,
     context: *mut sys::iomap_read_folio_ctx,

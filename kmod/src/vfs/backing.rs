@@ -132,7 +132,7 @@ impl Backing {
             // Reads nest: one file system on top of another is all that the
             // kernel's stack is sized for, and `s_stack_depth` does not count
             // file-backed EROFS.
-            let file_backed = (*sb).s_magic as usize == EROFS_MAGIC && (*sb).s_bdev.is_null();
+            let file_backed = (*sb).s_magic == EROFS_MAGIC && (*sb).s_bdev.is_null();
             if (*sb).s_stack_depth != 0 || file_backed {
                 return Err(ENOTBLK);
             }

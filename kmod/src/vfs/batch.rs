@@ -246,6 +246,10 @@ impl Drop for Completions {
 }
 
 /// `kiocb.ki_complete`; may run in interrupt context.
+///
+/// # Safety
+///
+/// `kiocb` is the field of a [`Request`] whose completion has not run.
 unsafe extern "C" fn complete(kiocb: *mut sys::kiocb, result: isize) {
     // SAFETY: The kiocb is the first user's field, and the completion runs
     // once, as the second user.
@@ -266,6 +270,11 @@ unsafe extern "C" fn complete(kiocb: *mut sys::kiocb, result: isize) {
     }
 }
 
+/// Work function of a read that did not go well.
+///
+/// # Safety
+///
+/// `work` is the field of a [`Request`] that [`complete`] queued.
 unsafe extern "C" fn complete_in_task(work: *mut sys::work_struct) {
     // SAFETY: `complete` queued the field of a request once, and left its use
     // of the request to us.

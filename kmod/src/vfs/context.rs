@@ -79,6 +79,10 @@ impl<F: FileSystem> Table<F> {
 }
 
 /// `file_system_type.init_fs_context`
+///
+/// # Safety
+///
+/// `fc` is a new context for a file system of type `F`.
 pub(super) unsafe extern "C" fn init_fs_context<F: FileSystem>(
     fc: *mut kernel::bindings::fs_context,
 ) -> c_int {
@@ -109,6 +113,11 @@ unsafe fn private<'a, F: FileSystem>(fc: *mut sys::fs_context) -> &'a mut Privat
     unsafe { &mut *(*fc).fs_private.cast::<Private<F>>() }
 }
 
+/// `fs_context_operations.free`
+///
+/// # Safety
+///
+/// `fc` went through [`init_fs_context`] for `F`, and is not used any more.
 unsafe extern "C" fn free<F: FileSystem>(fc: *mut sys::fs_context) {
     // SAFETY: The VFS calls this once at most, as the last user of the context.
     let private = unsafe { (*fc).fs_private }.cast::<Private<F>>();
@@ -118,6 +127,12 @@ unsafe extern "C" fn free<F: FileSystem>(fc: *mut sys::fs_context) {
     }
 }
 
+/// `fs_context_operations.parse_param`
+///
+/// # Safety
+///
+/// `fc` went through [`init_fs_context`] for `F`; `param` is valid; only this
+/// call uses either.
 unsafe extern "C" fn parse_param<F: FileSystem>(
     fc: *mut sys::fs_context,
     param: *mut sys::fs_parameter,
@@ -141,15 +156,15 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
                 }
                 return Ok(0);
             }
-            // SAFETY: As for the source.
             sys::ondine_option_ONDINE_OPT_DEVICE => {
+                // SAFETY: As for the source.
                 MountOption::Device(unsafe { take_source(param) }?)
             }
             sys::ondine_option_ONDINE_OPT_USER_XATTR => MountOption::UserXattr(!result.negated),
             sys::ondine_option_ONDINE_OPT_ACL => MountOption::Acl(!result.negated),
             sys::ondine_option_ONDINE_OPT_DIRECTIO => MountOption::DirectIo(!result.negated),
-            // SAFETY: A `u64` specification fills this arm of the union.
             sys::ondine_option_ONDINE_OPT_FSOFFSET => {
+                // SAFETY: A `u64` specification fills this arm of the union.
                 MountOption::Offset(unsafe { *result.__bindgen_anon_1.uint_64.as_ref() })
             }
             // It tunes decompression, which there is none of: accepted, so that
@@ -185,6 +200,11 @@ unsafe fn take_source(param: *mut sys::fs_parameter) -> Result<Source> {
     Ok(Source::Path(CString::try_from(path)?))
 }
 
+/// `fs_context_operations.get_tree`
+///
+/// # Safety
+///
+/// `fc` went through [`init_fs_context`] for `F`; only this call uses it.
 unsafe extern "C" fn get_tree<F: FileSystem>(fc: *mut sys::fs_context) -> c_int {
     // Read-only from the start: a device is then not opened for writing.
     // SAFETY: The VFS serialises calls on one context.
@@ -215,6 +235,11 @@ unsafe extern "C" fn get_tree<F: FileSystem>(fc: *mut sys::fs_context) -> c_int 
     unsafe { sys::get_tree_nodev(fc, Some(fill_from_file::<F>)) }
 }
 
+/// Callback of get_tree_bdev_flags().
+///
+/// # Safety
+///
+/// `sb` is new, of type `F`, with its device open; `fc` is its context.
 unsafe extern "C" fn fill_from_device<F: FileSystem>(
     sb: *mut sys::super_block,
     fc: *mut sys::fs_context,
@@ -223,6 +248,11 @@ unsafe extern "C" fn fill_from_device<F: FileSystem>(
     unsafe { fill(sb, fc, |_: &mut Private<F>| Ok(Source::SuperBlockDevice)) }
 }
 
+/// Callback of get_tree_nodev().
+///
+/// # Safety
+///
+/// `sb` is new and of type `F`; `fc` is its context.
 unsafe extern "C" fn fill_from_file<F: FileSystem>(
     sb: *mut sys::super_block,
     fc: *mut sys::fs_context,
@@ -252,6 +282,12 @@ unsafe fn fill<F: FileSystem>(
     })
 }
 
+/// `fs_context_operations.reconfigure`
+///
+/// # Safety
+///
+/// `fc` went through [`init_fs_context`] for `F`, and holds the root of a super
+/// block of that type.
 unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut sys::fs_context) -> c_int {
     from_result(|| {
         // SAFETY: A context for reconfiguration holds the root of a mounted

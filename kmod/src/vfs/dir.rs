@@ -34,6 +34,10 @@ pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
 }
 
 /// `inode_operations.lookup`
+///
+/// # Safety
+///
+/// `dir` is a complete directory of type `F`; `dentry` is being looked up in it.
 pub(super) unsafe extern "C" fn lookup<F: FileSystem>(
     dir: *mut sys::inode,
     dentry: *mut sys::dentry,
@@ -112,6 +116,12 @@ impl DirSink<'_> {
     }
 }
 
+/// `file_operations.iterate_shared`
+///
+/// # Safety
+///
+/// `file` is an open directory of type `F`; `context` is valid, and only this
+/// call uses it.
 unsafe extern "C" fn iterate<F: FileSystem>(
     file: *mut sys::file,
     context: *mut sys::dir_context,

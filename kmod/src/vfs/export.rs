@@ -27,6 +27,12 @@ impl<F: FileSystem> Table<F> {
 /// Words of a handle: nid low, nid high, generation.
 const WORDS: usize = 3;
 
+/// `export_operations.encode_fh`
+///
+/// # Safety
+///
+/// `inode` is complete and of type `F`, as is `parent` unless null; `handle` has
+/// room for `*max_words` words.
 unsafe extern "C" fn encode<F: FileSystem>(
     inode: *mut sys::inode,
     handle: *mut u32,
@@ -98,6 +104,11 @@ unsafe fn dentry<F: FileSystem>(sb: *mut sys::super_block, nid: u64) -> *mut sys
     }
 }
 
+/// `export_operations.fh_to_dentry`
+///
+/// # Safety
+///
+/// `sb` is a mounted super block of type `F`; `fid` is valid for `words` words.
 unsafe extern "C" fn to_dentry<F: FileSystem>(
     sb: *mut sys::super_block,
     fid: *mut sys::fid,
@@ -113,6 +124,11 @@ unsafe extern "C" fn to_dentry<F: FileSystem>(
     }
 }
 
+/// `export_operations.fh_to_parent`
+///
+/// # Safety
+///
+/// As for [`to_dentry`].
 unsafe extern "C" fn to_parent<F: FileSystem>(
     sb: *mut sys::super_block,
     fid: *mut sys::fid,
@@ -128,6 +144,11 @@ unsafe extern "C" fn to_parent<F: FileSystem>(
     }
 }
 
+/// `export_operations.get_parent`
+///
+/// # Safety
+///
+/// `child` is a directory of a mounted super block of type `F`.
 unsafe extern "C" fn parent<F: FileSystem>(child: *mut sys::dentry) -> *mut sys::dentry {
     // SAFETY: The VFS gives a directory of ours.
     let child = unsafe { INode::<F>::from_raw((*child).d_inode) };

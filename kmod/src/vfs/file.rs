@@ -39,6 +39,11 @@ pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
     }
 }
 
+/// `file_operations.open`
+///
+/// # Safety
+///
+/// `file` is being opened on `inode`.
 unsafe extern "C" fn open(inode: *mut sys::inode, file: *mut sys::file) -> c_int {
     // SAFETY: The VFS gives a file that is being opened, and its inode.
     unsafe {
@@ -47,6 +52,11 @@ unsafe extern "C" fn open(inode: *mut sys::inode, file: *mut sys::file) -> c_int
     }
 }
 
+/// `file_operations.llseek`
+///
+/// # Safety
+///
+/// `file` is an open regular file of type `F`.
 unsafe extern "C" fn llseek<F: FileSystem>(
     file: *mut sys::file,
     offset: i64,
@@ -69,6 +79,10 @@ unsafe extern "C" fn llseek<F: FileSystem>(
 }
 
 /// `inode_operations.fiemap`
+///
+/// # Safety
+///
+/// `inode` is complete and of type `F`; `info` is a valid request.
 pub(super) unsafe extern "C" fn fiemap<F: FileSystem>(
     inode: *mut sys::inode,
     info: *mut kernel::bindings::fiemap_extent_info,
@@ -84,6 +98,11 @@ pub(super) unsafe extern "C" fn fiemap<F: FileSystem>(
 /// Where an extent lies in a regular file, its bytes are read through that
 /// file, whose page cache then holds the only copy of them. All else is read
 /// through the inode's own page cache: what `mmap(2)` and `splice(2)` use.
+///
+/// # Safety
+///
+/// `kiocb` is a request on an open regular file of type `F`; only this call uses
+/// it and `iter`.
 unsafe extern "C" fn read_iter<F: FileSystem>(
     kiocb: *mut sys::kiocb,
     iter: *mut sys::iov_iter,
@@ -155,6 +174,7 @@ unsafe fn read_extent<F: FileSystem>(
     let extent = F::map(inode, position, want)?;
     let skip = position.wrapping_sub(extent.start);
     let len = extent.len.wrapping_sub(skip).min(want);
+    // SAFETY: By the caller.
     let whole = unsafe { sys::ondine_iov_iter_count(iter) };
     // SAFETY: Shortens the iterator to a part of itself, and undone below.
     unsafe { sys::ondine_iov_iter_truncate(iter, len) };
@@ -201,7 +221,11 @@ unsafe fn read_cached(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter) -> Resul
     usize::try_from(read).map_err(|_| Error::from_errno(read as c_int))
 }
 
-/// `file_operations.unlocked_ioctl`, for files and directories.
+/// `file_operations.unlocked_ioctl`, of files and directories.
+///
+/// # Safety
+///
+/// `file` is open, and of type `F`.
 pub(super) unsafe extern "C" fn ioctl<F: FileSystem>(
     file: *mut sys::file,
     command: c_uint,

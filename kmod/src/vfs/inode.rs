@@ -29,6 +29,10 @@ pub(super) struct Container<F: FileSystem> {
 
 impl<F: FileSystem> Container<F> {
     /// Slab constructor: the part of an inode that survives being freed.
+    ///
+    /// # Safety
+    ///
+    /// `object` is memory for a container, which nobody uses.
     pub(super) unsafe extern "C" fn construct(object: *mut c_void) {
         // SAFETY: The slab cache calls this with an object of its size.
         unsafe {
@@ -287,6 +291,10 @@ pub(super) fn get<F: FileSystem>(sb: &SuperBlock<F>, nid: u64) -> Result<InodeRe
 }
 
 /// Callback of iget5_locked(): is it this inode?
+///
+/// # Safety
+///
+/// `inode` is of type `F`, and has its nid; `key` points to a nid.
 unsafe extern "C" fn is_nid<F: FileSystem>(inode: *mut sys::inode, key: *mut c_void) -> c_int {
     // SAFETY: `get` gave the key; inodes of the type are in containers, whose
     // nid is set before they are in the cache.
@@ -294,6 +302,10 @@ unsafe extern "C" fn is_nid<F: FileSystem>(inode: *mut sys::inode, key: *mut c_v
 }
 
 /// Callback of iget5_locked(): names a new inode.
+///
+/// # Safety
+///
+/// `inode` is new and of type `F`; `key` points to a nid.
 unsafe extern "C" fn set_nid<F: FileSystem>(inode: *mut sys::inode, key: *mut c_void) -> c_int {
     // SAFETY: As above; the inode is not visible yet.
     unsafe { (*Container::<F>::of(inode)).nid = *key.cast::<u64>() };
@@ -301,6 +313,10 @@ unsafe extern "C" fn set_nid<F: FileSystem>(inode: *mut sys::inode, key: *mut c_
 }
 
 /// `super_operations.alloc_inode`
+///
+/// # Safety
+///
+/// `sb` is of type `F`.
 pub(super) unsafe extern "C" fn alloc<F: FileSystem>(sb: *mut sys::super_block) -> *mut sys::inode {
     // SAFETY: The VFS gives a super block of the type that this is a callback
     // of; the cache's objects are containers.
@@ -315,6 +331,10 @@ pub(super) unsafe extern "C" fn alloc<F: FileSystem>(sb: *mut sys::super_block) 
 }
 
 /// `super_operations.free_inode`: after an RCU grace period.
+///
+/// # Safety
+///
+/// `inode` came from [`alloc`] for `F`, and is not used any more.
 pub(super) unsafe extern "C" fn free<F: FileSystem>(inode: *mut sys::inode) {
     // SAFETY: The VFS gives an inode of ours that nobody uses any more. Only a
     // link whose target was known has one (`i_link` shares its place with

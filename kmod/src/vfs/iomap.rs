@@ -38,6 +38,11 @@ impl<F: FileSystem> Table<F> {
     };
 }
 
+/// `iomap_ops.iomap_next`
+///
+/// # Safety
+///
+/// iomap calls this for a complete inode of type `F`.
 unsafe extern "C" fn next<F: FileSystem>(
     iter: *const sys::iomap_iter,
     iomap: *mut sys::iomap,
@@ -47,6 +52,11 @@ unsafe extern "C" fn next<F: FileSystem>(
     unsafe { sys::ondine_iomap_next(iter, iomap, srcmap, Some(begin::<F>), Some(end)) }
 }
 
+/// Fills a map for a position.
+///
+/// # Safety
+///
+/// As for [`next`]; `iomap` is empty, and only this call uses it.
 unsafe extern "C" fn begin<F: FileSystem>(
     inode: *mut sys::inode,
     position: i64,
@@ -88,6 +98,11 @@ unsafe extern "C" fn begin<F: FileSystem>(
     })
 }
 
+/// Gives up what [`begin`] put into a map.
+///
+/// # Safety
+///
+/// `iomap` was filled by [`begin`], and is not used any more.
 unsafe extern "C" fn end(
     _inode: *mut sys::inode,
     _position: i64,

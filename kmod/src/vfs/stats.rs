@@ -21,6 +21,11 @@ pub(crate) struct StatFs {
 }
 
 /// `super_operations.statfs`
+///
+/// # Safety
+///
+/// `dentry` is of a mounted super block of type `F`; `buf` is valid, and only
+/// this call uses it.
 pub(super) unsafe extern "C" fn statfs<F: FileSystem>(
     dentry: *mut sys::dentry,
     buf: *mut kernel::bindings::kstatfs,
@@ -32,11 +37,11 @@ pub(super) unsafe extern "C" fn statfs<F: FileSystem>(
             let sb = SuperBlock::<F>::from_raw((*dentry).d_sb);
             let stat = F::statfs(sb);
             let buf = &mut *buf.cast::<sys::kstatfs>();
-            buf.f_type = F::MAGIC as _;
-            buf.f_bsize = sb.block_size() as _;
+            buf.f_type = F::MAGIC as isize;
+            buf.f_bsize = sb.block_size() as isize;
             buf.f_blocks = stat.blocks;
             buf.f_files = stat.files;
-            buf.f_namelen = stat.name_len as _;
+            buf.f_namelen = stat.name_len as isize;
             sys::ondine_fill_fsid(sb.as_raw(), buf);
         }
         Ok(0)
@@ -54,6 +59,11 @@ impl Options<'_> {
 }
 
 /// `super_operations.show_options`
+///
+/// # Safety
+///
+/// `root` is of a mounted super block of type `F`; `seq` is valid, and only this
+/// call uses it.
 pub(super) unsafe extern "C" fn show_options<F: FileSystem>(
     seq: *mut sys::seq_file,
     root: *mut sys::dentry,

@@ -227,6 +227,10 @@ pub(super) unsafe fn fill<F: FileSystem>(
 }
 
 /// `file_system_type.kill_sb`
+///
+/// # Safety
+///
+/// `sb` is of type `F`, complete or not, and nobody else uses it.
 pub(super) unsafe extern "C" fn kill_sb<F: FileSystem>(sb: *mut sys::super_block) {
     // SAFETY: The VFS gives a valid super block, which may be half-built: its
     // data may be missing.

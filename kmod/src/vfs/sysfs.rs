@@ -34,10 +34,12 @@ pub(crate) struct Attribute<F: FileSystem> {
 
 impl<F: FileSystem> Attribute<F> {
     /// A file of this name, with what `show` prints in it.
+    // Lockdep adds fields.
+    #[allow(clippy::needless_update)]
     pub(crate) const fn new(name: &'static CStr, show: Show<F>) -> Self {
         Self {
             raw: sys::attribute {
-                name: name.as_ptr().cast(),
+                name: name.to_bytes_with_nul().as_ptr(),
                 mode: 0o444,
                 ..pin_init::zeroed()
             },
@@ -177,11 +179,22 @@ unsafe fn node<'a, F: FileSystem>(kobject: *mut sys::kobject) -> &'a Node<F> {
     unsafe { &*kobject.byte_sub(offset_of!(Node<F>, kobject)).cast() }
 }
 
+/// `kobj_type.release`
+///
+/// # Safety
+///
+/// `kobject` is the field of a live [`Node`].
 unsafe extern "C" fn release<F: FileSystem>(kobject: *mut sys::kobject) {
     // SAFETY: The drop of the entry waits for this.
     unsafe { node::<F>(kobject) }.released.complete_all();
 }
 
+/// `sysfs_ops.show`
+///
+/// # Safety
+///
+/// `kobject` is the field of a live [`Node`], `attribute` one of `F::ATTRIBUTES`;
+/// `page` is a page that only this call uses.
 unsafe extern "C" fn show<F: FileSystem>(
     kobject: *mut sys::kobject,
     attribute: *mut sys::attribute,

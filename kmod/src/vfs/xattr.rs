@@ -111,13 +111,19 @@ const fn operations<F: FileSystem>() -> sys::inode_operations {
 
 const fn handler<F: FileSystem>(namespace: XattrNamespace) -> sys::xattr_handler {
     sys::xattr_handler {
-        prefix: namespace.prefix().as_ptr().cast(),
+        prefix: namespace.prefix().to_bytes_with_nul().as_ptr(),
         flags: namespace as c_int,
         get: Some(get::<F>),
         ..pin_init::zeroed()
     }
 }
 
+/// `xattr_handler.get`
+///
+/// # Safety
+///
+/// `handler` is one of [`Table::HANDLERS`]; `inode` is complete and of type `F`;
+/// `name` is NUL-terminated; `buffer` is null or has `size` bytes.
 unsafe extern "C" fn get<F: FileSystem>(
     handler: *const sys::xattr_handler,
     _dentry: *mut sys::dentry,
@@ -192,6 +198,11 @@ impl XattrList<'_> {
 }
 
 /// `inode_operations.listxattr`
+///
+/// # Safety
+///
+/// `dentry` is of a mounted super block of type `F`; `buffer` is null or has
+/// `size` bytes.
 unsafe extern "C" fn list<F: FileSystem>(
     dentry: *mut sys::dentry,
     buffer: *mut c_char,
