@@ -15,7 +15,7 @@ use crate::cli::{COULD_NOT_BE_TRIED, DOES_NOT_HOLD, HOLDS};
 use crate::setup::Setup;
 
 /// What `check` takes.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct CheckArgs {
     /// Leave out what needs a virtual machine
     #[arg(long)]
@@ -24,6 +24,10 @@ pub struct CheckArgs {
     /// Only the parts whose name contains this (the closing count is then of these alone)
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
+
+    /// Rounds of loading, mounting, using, unmounting and unloading
+    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    pub rounds: u32,
 
     /// Only this driver (ondine or erofs) in the guests
     #[arg(long, value_name = "FSTYPE")]

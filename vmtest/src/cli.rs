@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::provision::packages;
 use crate::setup::{Options, Setup};
-use crate::{check, compare, doctor, exec, guest};
+use crate::{bench, check, compare, doctor, exec, guest};
 
 /// What was asked held.
 pub const HOLDS: i32 = 0;
@@ -40,6 +40,8 @@ enum Command {
     Diff(compare::DiffArgs),
     /// Everything that must hold: unit, property and VM tests
     Check(check::CheckArgs),
+    /// Measure: instructions and device reads of every driver, side by side
+    Bench(bench::BenchArgs),
     /// Make everything the other commands need (they do so themselves)
     Setup {
         /// Look for a newer Linux 7.3 and erofs-utils
@@ -136,7 +138,7 @@ fn run(cli: Cli) -> Result<i32> {
     let setup = Setup::new(cli.options)?;
     // Trees and images are made before any kernel is asked for, with the same packages.
     let whole = match &cli.command {
-        Command::Run(_) | Command::Diff(_) => true,
+        Command::Run(_) | Command::Diff(_) | Command::Bench(_) => true,
         Command::Check(args) => !args.quick,
         _ => false,
     };
@@ -147,6 +149,7 @@ fn run(cli: Cli) -> Result<i32> {
     match cli.command {
         Command::Run(args) => Ok(holds(compare::run(&setup, &args)?)),
         Command::Diff(args) => Ok(holds(compare::diff(&setup, &args)?)),
+        Command::Bench(args) => Ok(holds(bench::run(&setup, &args)?)),
         Command::Check(args) => check::main(&args, &setup),
         Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {

@@ -4,6 +4,7 @@
 //!
 //! [`Setup`] makes and finds what a run needs, [`vm::Boot`] runs one command in a fresh guest.
 
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod compare;

@@ -114,20 +114,20 @@ pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     Ok(checked.into_iter().map(item).collect())
 }
 
-/// Rounds of loading, mounting and unloading.
-const ROUNDS: u32 = 200;
-
 /// Load, mount, use, unmount, unload, in the kernel that tells most.
-pub(super) fn cycles(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
+pub(super) fn cycles(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     // A developer's own kernel is taken as it is.
     let own = setup.options();
     let failed = if own.kernel_build.is_some() || own.kernel_src.is_some() {
-        compare::cycles::run(setup, ROUNDS)?.err()
+        compare::cycles::run(setup, args.rounds)?.err()
     } else {
-        compare::cycles::run(&setup.with_kernel(KernelName::San)?, ROUNDS)?.err()
+        compare::cycles::run(&setup.with_kernel(KernelName::San)?, args.rounds)?.err()
     };
     Ok(vec![Item::new(
-        format!("{ROUNDS} rounds of load, mount, use, unload leave nothing"),
+        format!(
+            "{} rounds of load, mount, use, unload leave nothing",
+            args.rounds
+        ),
         failed,
     )])
 }

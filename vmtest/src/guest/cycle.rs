@@ -214,17 +214,39 @@ impl Count {
         objects.insert("mounts".to_owned(), lines("/proc/self/mounts"));
         objects.insert("vmalloc areas".to_owned(), lines("/proc/vmallocinfo"));
         objects.insert("file systems".to_owned(), lines("/proc/filesystems"));
-        let memory = fs::read_to_string("/proc/meminfo")?;
-        let free = memory.lines().find_map(|l| {
-            l.strip_prefix("MemFree:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse::<u64>()
-                .ok()
-        });
         Ok(Self {
             objects,
-            free: free.context("no MemFree")? * 1024,
+            free: free()?,
         })
     }
+}
+
+/// Bytes that are free or hold what can be named: pages of files and of programs, and the lists of
+/// free pages that each processor keeps, which `MemFree` leaves out. Slabs are counted apart.
+fn free() -> Result<u64> {
+    let memory = fs::read_to_string("/proc/meminfo")?;
+    let mut kilobytes = 0;
+    for name in [
+        "MemFree:",
+        "Buffers:",
+        "Cached:",
+        "AnonPages:",
+        "Slab:",
+        "PageTables:",
+        "KernelStack:",
+    ] {
+        let line = memory.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        kilobytes += number
+            .with_context(|| format!("no {name} in /proc/meminfo"))?
+            .parse::<u64>()?;
+    }
+    let zones = fs::read_to_string("/proc/zoneinfo")?;
+    let listed = zones
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("count:"));
+    let pages: u64 = listed
+        .filter_map(|count| count.trim().parse::<u64>().ok())
+        .sum();
+    Ok(kilobytes * 1024 + pages * 4096)
 }

@@ -6,6 +6,7 @@
 //! directory that host and guest share.
 
 pub mod behave;
+pub mod bench;
 pub mod cycle;
 pub mod job;
 pub mod mounts;
@@ -31,6 +32,7 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
         }
         "behave" => answer(out, &behave::run(&read(job)?)?),
         "cycle" => answer(out, &cycle::run(&read(job)?)?),
+        "bench" => answer(out, &bench::run(&read(job)?)?),
         _ => bail!("no guest program is called {what:?}"),
     }
 }
