@@ -7,7 +7,18 @@ use crate::vfs::{Extent, Target};
 use kernel::prelude::*;
 use ondine_erofs::resolve;
 
+/// Last byte that a file can have.
+const MAX_POSITION: u64 = i64::MAX as u64;
+
 pub(super) fn map(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Ondine>> {
+    let mut extent = find(inode, position, want)?;
+    // The last block of the longest file must not reach beyond what a signed
+    // position can name.
+    extent.len = extent.len.min(MAX_POSITION.saturating_sub(extent.start));
+    Ok(extent)
+}
+
+fn find(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Ondine>> {
     let sb = inode.super_block();
     let data = sb.data();
     let extent = ondine_erofs::map(data, &data.image, inode.node(), position, want);

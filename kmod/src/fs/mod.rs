@@ -59,8 +59,12 @@ impl FileSystem for Ondine {
         options.set(option)
     }
 
-    fn reconfigure(sb: &SuperBlock<Self>, options: Self::Options) -> Result {
-        options.check_remount(&sb.data().options)
+    fn options(sb: &SuperBlock<Self>) -> Self::Options {
+        sb.data().options.again()
+    }
+
+    fn reconfigure(sb: &SuperBlock<Self>, options: Self::Options) -> Result<bool> {
+        sb.data().options.remount(&options)
     }
 
     fn fill(

@@ -45,7 +45,7 @@ pub(super) fn fill(
     let parameters = SuperParameters {
         block_bits: image.block_bits() as u8,
         uuid: image.uuid().copied().unwrap_or_default(),
-        acl: options.acl,
+        acl: options.acl(),
     };
     let kind = primary.kind();
     let mut data = KBox::new(

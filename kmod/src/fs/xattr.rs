@@ -42,8 +42,8 @@ fn prefixes(data: &Data) -> Result<&Prefixes> {
 /// Whether the mount options let the namespace be seen.
 fn is_visible(data: &Data, namespace: XattrNamespace) -> bool {
     match namespace {
-        XattrNamespace::User => data.options.user_xattr,
-        XattrNamespace::AclAccess | XattrNamespace::AclDefault => data.options.acl,
+        XattrNamespace::User => data.options.user_xattr(),
+        XattrNamespace::AclAccess | XattrNamespace::AclDefault => data.options.acl(),
         XattrNamespace::Trusted | XattrNamespace::Security => true,
     }
 }

@@ -7,12 +7,15 @@
 
 use super::backing::Backing;
 use crate::sys;
-use core::{
-    mem::offset_of,
-    ptr,
-    sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
+use core::{mem::offset_of, ptr};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Refcount, //
+    },
+    types::Opaque,
 };
-use kernel::{prelude::*, types::Opaque};
 
 /// How a [`Batch`] reads its file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,7 +99,7 @@ impl Batch {
             Request {
                 kiocb: Opaque::zeroed(),
                 work: Opaque::uninit(),
-                users: AtomicUsize::new(2),
+                users: Refcount::new(2),
                 result: 0,
                 batch: self,
             },
@@ -194,7 +197,7 @@ const EIOCBQUEUED: isize = -(sys::EIOCBQUEUED as isize);
 struct Request {
     kiocb: Opaque<sys::kiocb>,
     work: Opaque<sys::work_struct>,
-    users: AtomicUsize,
+    users: Refcount,
     result: isize,
     batch: Batch,
 }
@@ -206,7 +209,7 @@ impl Request {
     unsafe fn release(this: *mut Self) {
         // SAFETY: By the caller; the last user has it alone.
         unsafe {
-            if (*this).users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if (*this).users.dec_and_test() {
                 sys::fput((*(*this).kiocb.get()).ki_filp);
                 drop(KBox::from_raw(this));
             }
@@ -222,7 +225,7 @@ impl Request {
 /// The queue that [`COMPLETIONS`] names is alive while this is.
 pub(super) struct Completions;
 
-static COMPLETIONS: AtomicPtr<sys::workqueue_struct> = AtomicPtr::new(ptr::null_mut());
+static COMPLETIONS: Atomic<*mut sys::workqueue_struct> = Atomic::new(ptr::null_mut());
 
 impl Completions {
     pub(super) fn new() -> Result<Self> {
@@ -232,14 +235,14 @@ impl Completions {
             return Err(ENOMEM);
         }
         // INVARIANT: Created just now; the drop destroys it.
-        COMPLETIONS.store(queue, Ordering::Relaxed);
+        COMPLETIONS.store(queue, Relaxed);
         Ok(Self)
     }
 }
 
 impl Drop for Completions {
     fn drop(&mut self) {
-        let queue = COMPLETIONS.swap(ptr::null_mut(), Ordering::Relaxed);
+        let queue = COMPLETIONS.load(Relaxed);
         // SAFETY: By the type invariants; no super block is left to read for.
         unsafe { sys::destroy_workqueue(queue) };
     }
@@ -265,7 +268,7 @@ unsafe extern "C" fn complete(kiocb: *mut sys::kiocb, result: isize) {
             // interrupt must not.
             let work = (*request).work.get();
             sys::ondine_init_work(work, Some(complete_in_task));
-            sys::ondine_queue_work(COMPLETIONS.load(Ordering::Relaxed), work);
+            sys::ondine_queue_work(COMPLETIONS.load(Relaxed), work);
         }
     }
 }

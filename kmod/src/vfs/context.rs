@@ -88,13 +88,16 @@ pub(super) unsafe extern "C" fn init_fs_context<F: FileSystem>(
 ) -> c_int {
     let fc = fc.cast::<sys::fs_context>();
     from_result(|| {
-        let private = KBox::new(
-            Private::<F> {
-                options: F::Options::default(),
-                source: None,
-            },
-            GFP_KERNEL,
-        )?;
+        // SAFETY: A context for reconfiguration holds the root of a mounted
+        // super block of its type, any other holds none.
+        let options = unsafe {
+            match (*fc).root.as_ref() {
+                Some(root) => F::options(SuperBlock::<F>::from_raw(root.d_sb)),
+                None => F::Options::default(),
+            }
+        };
+        let source = None;
+        let private = KBox::new(Private::<F> { options, source }, GFP_KERNEL)?;
         // SAFETY: The VFS gives a valid context that nobody else uses yet.
         unsafe {
             (*fc).fs_private = KBox::into_raw(private).cast();
@@ -295,11 +298,19 @@ unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut sys::fs_context) -> c_i
         let sb = unsafe { SuperBlock::<F>::from_raw((*(*fc).root).d_sb) };
         // SAFETY: The VFS serialises calls on one context.
         let private = unsafe { private::<F>(fc) };
-        F::reconfigure(sb, core::mem::take(&mut private.options))?;
+        let acl = F::reconfigure(sb, core::mem::take(&mut private.options))?;
+        let acl_flag = sys::ONDINE_CONST_SB_POSIXACL as u32;
         // Read-only it is, whatever was asked for; the VFS reports a request
         // for writing by itself (EROFS on the first write).
         // SAFETY: As above.
-        unsafe { (*fc).sb_flags |= sys::ONDINE_CONST_SB_RDONLY as u32 };
+        unsafe {
+            (*fc).sb_flags |= sys::ONDINE_CONST_SB_RDONLY as u32;
+            (*fc).sb_flags &= !acl_flag;
+            if acl {
+                (*fc).sb_flags |= acl_flag;
+            }
+            (*fc).sb_flags_mask |= acl_flag;
+        }
         Ok(0)
     })
 }

@@ -169,45 +169,49 @@ unsafe fn read_extent<F: FileSystem>(
     want: u64,
     direct: bool,
 ) -> Result<usize> {
-    // SAFETY: By the caller, here and below.
-    let position = unsafe { (*kiocb).ki_pos }.cast_unsigned();
+    // SAFETY: By the caller.
+    let (position, room) = unsafe {
+        (
+            (*kiocb).ki_pos.cast_unsigned(),
+            sys::ondine_iov_iter_count(iter),
+        )
+    };
     let extent = F::map(inode, position, want)?;
     let skip = position.wrapping_sub(extent.start);
     let len = extent.len.wrapping_sub(skip).min(want);
-    // SAFETY: By the caller.
-    let whole = unsafe { sys::ondine_iov_iter_count(iter) };
-    // SAFETY: Shortens the iterator to a part of itself, and undone below.
-    unsafe { sys::ondine_iov_iter_truncate(iter, len) };
-    let result = match extent.target {
+    let file = match extent.target {
         Target::Blob(blob, address) => {
             let address = address.wrapping_add(skip);
-            match F::present(blob, address, len)? {
-                Some(file) => {
-                    let direct = direct && file.can_read_direct(address, len);
-                    // SAFETY: The iterator has room for `len` bytes.
-                    let read = unsafe { file.read_iter(iter, address, direct) };
-                    if let Ok(read) = read {
-                        // SAFETY: By the caller.
-                        unsafe {
-                            (*kiocb).ki_pos = position.wrapping_add(read as u64).cast_signed()
-                        };
-                    }
-                    // Blob too short: nothing read where there should be.
-                    read.and_then(|read| if read == 0 { Err(EIO) } else { Ok(read) })
+            F::present(blob, address, len)?.map(|file| (file, address))
+        }
+        Target::Hole | Target::Inline(_) => None,
+    };
+    // SAFETY: Shortens the iterator to a part of itself, and is undone below.
+    unsafe { sys::ondine_iov_iter_truncate(iter, len) };
+    let read = match file {
+        Some((file, address)) => {
+            let direct = direct && file.can_read_direct(address, len);
+            // SAFETY: The iterator has room for `len` bytes.
+            match unsafe { file.read_iter(iter, address, direct) } {
+                // The blob ends before the file does.
+                Ok(0) => Err(EIO),
+                Ok(read) => {
+                    // SAFETY: By the caller.
+                    unsafe { (*kiocb).ki_pos = position.wrapping_add(read as u64).cast_signed() };
+                    Ok(read)
                 }
-                // SAFETY: By the caller.
-                None => unsafe { read_cached(kiocb, iter) },
+                error => error,
             }
         }
         // SAFETY: By the caller.
-        Target::Hole | Target::Inline(_) => unsafe { read_cached(kiocb, iter) },
+        None => unsafe { read_cached(kiocb, iter) },
     };
     // SAFETY: What was cut off above is given back.
     unsafe {
         let used = (len as usize).wrapping_sub(sys::ondine_iov_iter_count(iter));
-        sys::ondine_iov_iter_reexpand(iter, whole.wrapping_sub(used));
+        sys::ondine_iov_iter_reexpand(iter, room.wrapping_sub(used));
     }
-    result
+    read
 }
 
 /// Reads through the inode's own page cache.

@@ -4,23 +4,23 @@
 //! the super block goes.
 
 use super::{FileSystem, INode, InodeRef};
-use core::{
-    ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, Ordering},
+use core::ptr::{self, NonNull};
+use kernel::sync::{
+    aref::ARef,
+    atomic::{Acquire, Atomic, Full},
 };
-use kernel::sync::aref::ARef;
 
 /// Holds no inode or one.
 ///
 /// # Invariants
 ///
 /// A non-null pointer owns one reference of the inode.
-pub(crate) struct InodeSlot<F: FileSystem>(AtomicPtr<INode<F>>);
+pub(crate) struct InodeSlot<F: FileSystem>(Atomic<*mut INode<F>>);
 
 impl<F: FileSystem> InodeSlot<F> {
     /// An empty slot.
     pub(crate) const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self(Atomic::new(ptr::null_mut()))
     }
 
     /// Keeps `inode`; what was there before is given up.
@@ -36,7 +36,7 @@ impl<F: FileSystem> InodeSlot<F> {
     pub(crate) fn get(&self) -> Option<&INode<F>> {
         // SAFETY: By the type invariants the inode is referenced, until
         // `clear`, which `FileSystem::deactivate` calls after the last use.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+        unsafe { self.0.load(Acquire).as_ref() }
     }
 
     /// Gives the inode up.
@@ -45,7 +45,7 @@ impl<F: FileSystem> InodeSlot<F> {
     }
 
     fn replace(&self, inode: *mut INode<F>) {
-        let old = self.0.swap(inode, Ordering::AcqRel);
+        let old = self.0.xchg(inode, Full);
         if let Some(old) = NonNull::new(old) {
             // SAFETY: By the type invariants the reference was the slot's.
             drop(unsafe { ARef::from_raw(old) });

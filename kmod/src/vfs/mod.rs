@@ -61,8 +61,11 @@ pub(crate) trait FileSystem: Sized + 'static {
     /// Takes one mount option.
     fn parse(options: &mut Self::Options, option: MountOption) -> Result;
 
-    /// Checks a remount: `current` is what the super block has.
-    fn reconfigure(sb: &SuperBlock<Self>, options: Self::Options) -> Result;
+    /// The options that a remount starts from.
+    fn options(sb: &SuperBlock<Self>) -> Self::Options;
+
+    /// Remounts with other options; tells whether ACLs are honoured from now on.
+    fn reconfigure(sb: &SuperBlock<Self>, options: Self::Options) -> Result<bool>;
 
     /// Builds the super block's data from its source.
     fn fill(
