@@ -214,7 +214,7 @@ fn shortened(driver: &Observer, row: &Row, victim: &str, keep: u64) -> Result<()
 fn cut_short(job: &BehaveJob, driver: &Observer) -> Result<()> {
     let row = plain(job)?;
     let primary = copy(&row.primary, "cut")?;
-    let keep = fs::metadata(&primary)?.len() / 2 & !0xfff;
+    let keep = (fs::metadata(&primary)?.len() / 2) & !0xfff;
     let row = Row {
         primary: primary.clone(),
         ..row.clone()
@@ -225,7 +225,7 @@ fn cut_short(job: &BehaveJob, driver: &Observer) -> Result<()> {
 fn blob_cut_short(job: &BehaveJob, driver: &Observer) -> Result<()> {
     let row = with_blob(job)?;
     let blob = copy(&row.devices[0], "cut-blob")?;
-    let keep = fs::metadata(&blob)?.len() / 2 & !0xfff;
+    let keep = (fs::metadata(&blob)?.len() / 2) & !0xfff;
     let row = Row {
         devices: vec![blob.clone()],
         ..row.clone()
