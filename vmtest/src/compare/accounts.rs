@@ -135,7 +135,8 @@ pub fn observers(spec: &ImageSpec) -> (Vec<Observer>, Option<&'static str>) {
     let fails = |o: &Observer| {
         o.fs == "erofs"
             && (terms.not_c.is_some()
-                || (terms.not_c_from_file.is_some() && o.backing == Backing::File))
+                || (terms.not_c_from_file.is_some() && o.backing == Backing::File)
+                || (terms.c_once && o.backing == Backing::Loop))
     };
     let all = Observer::all().into_iter().filter(|o| !fails(o)).collect();
     (all, terms.not_c.or(terms.not_c_from_file))

@@ -79,7 +79,15 @@ pub fn image(cache: &Cache, mkfs: &Path, tree: &Tree, recipe: &Recipe) -> Result
         .add("image 2")
         .add(&tree.key)
         .add(mkfs.as_os_str().as_encoded_bytes())
-        .add(format!("{recipe:?}"));
+        .add(format!(
+            "{:?}",
+            (
+                recipe.flags,
+                recipe.blobs,
+                recipe.scope,
+                recipe.terms.left_out
+            )
+        ));
     let source = tree.part(recipe.scope);
     let step = format!("image-{}", recipe.name);
     let entry = cache.step(&step, &key, |draft| {
