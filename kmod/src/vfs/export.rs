@@ -89,12 +89,8 @@ unsafe fn decode(fid: *mut sys::fid, words: c_int, kind: c_int, parent: bool) ->
     }
 }
 
-/// # Safety
-///
-/// `sb` is a super block of ours.
-unsafe fn dentry<F: FileSystem>(sb: *mut sys::super_block, nid: u64) -> *mut sys::dentry {
-    // SAFETY: By the caller.
-    match unsafe { SuperBlock::<F>::from_raw(sb) }.inode(nid) {
+fn dentry<F: FileSystem>(sb: &SuperBlock<F>, nid: u64) -> *mut sys::dentry {
+    match sb.inode(nid) {
         // SAFETY: d_obtain_alias() takes the reference.
         Ok(inode) => unsafe { sys::d_obtain_alias(INode::into_raw(inode)) },
         // A handle is a name from outside: one that leads to no inode is
@@ -102,6 +98,26 @@ unsafe fn dentry<F: FileSystem>(sb: *mut sys::super_block, nid: u64) -> *mut sys
         Err(error) if error == ENOMEM => error.to_ptr(),
         Err(_) => ESTALE.to_ptr(),
     }
+}
+
+/// # Safety
+///
+/// As for [`to_dentry`].
+unsafe fn decoded<F: FileSystem>(
+    sb: *mut sys::super_block,
+    fid: *mut sys::fid,
+    words: c_int,
+    kind: c_int,
+    parent: bool,
+) -> *mut sys::dentry {
+    // SAFETY: By the caller.
+    let (nid, sb) = unsafe {
+        (
+            decode(fid, words, kind, parent),
+            SuperBlock::<F>::from_raw(sb),
+        )
+    };
+    nid.map_or(ESTALE.to_ptr(), |nid| dentry(sb, nid))
 }
 
 /// `export_operations.fh_to_dentry`
@@ -115,13 +131,8 @@ unsafe extern "C" fn to_dentry<F: FileSystem>(
     words: c_int,
     kind: c_int,
 ) -> *mut sys::dentry {
-    // SAFETY: The VFS gives a super block of ours, and a handle of that size.
-    unsafe {
-        match decode(fid, words, kind, false) {
-            Some(nid) => dentry::<F>(sb, nid),
-            None => ESTALE.to_ptr(),
-        }
-    }
+    // SAFETY: By the caller.
+    unsafe { decoded::<F>(sb, fid, words, kind, false) }
 }
 
 /// `export_operations.fh_to_parent`
@@ -135,13 +146,8 @@ unsafe extern "C" fn to_parent<F: FileSystem>(
     words: c_int,
     kind: c_int,
 ) -> *mut sys::dentry {
-    // SAFETY: The VFS gives a super block of ours, and a handle of that size.
-    unsafe {
-        match decode(fid, words, kind, true) {
-            Some(nid) => dentry::<F>(sb, nid),
-            None => ESTALE.to_ptr(),
-        }
-    }
+    // SAFETY: By the caller.
+    unsafe { decoded::<F>(sb, fid, words, kind, true) }
 }
 
 /// `export_operations.get_parent`
@@ -153,8 +159,7 @@ unsafe extern "C" fn parent<F: FileSystem>(child: *mut sys::dentry) -> *mut sys:
     // SAFETY: The VFS gives a directory of ours.
     let child = unsafe { INode::<F>::from_raw((*child).d_inode) };
     match F::lookup(child, b"..") {
-        // SAFETY: The super block is of the type `F`.
-        Ok(Some(nid)) => unsafe { dentry::<F>(child.super_block().as_raw(), nid) },
+        Ok(Some(nid)) => dentry(child.super_block(), nid),
         Ok(None) => ENOENT.to_ptr(),
         Err(error) => error.to_ptr(),
     }
