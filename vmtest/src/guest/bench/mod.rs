@@ -120,7 +120,7 @@ const NAMES: &[&str] = &[
     "ondine loop",
 ];
 
-fn image(store: &Store, name: &str, image: &str) -> Result<Option<Mounted>> {
+fn image(store: &Store, name: &str, image: &str, point: &Path) -> Result<Option<Mounted>> {
     let (fs, backing, options) = match name {
         "C file" => ("erofs", Backing::File, ""),
         "C file directio" => ("erofs", Backing::File, "directio"),
@@ -140,29 +140,37 @@ fn image(store: &Store, name: &str, image: &str) -> Result<Option<Mounted>> {
         observers: Vec::new(),
     };
     let observer = Observer::new(fs, backing);
-    let point = Path::new("/run/ondine/bench").join(image);
-    let mounted = Mounted::image(&row, &observer, &point)?
+    let mounted = Mounted::image(&row, &observer, point)?
         .map_err(|errno| anyhow::anyhow!("{name}: mount gives {errno}"))?;
     Ok(Some(mounted))
 }
 
 fn tree(store: &Store, name: &'static str) -> Result<Option<Place>> {
-    let mounted = image(store, name, "tree")?;
-    let path = match (&mounted, name) {
-        (Some(mounted), _) => mounted.point.clone(),
-        (None, "tmpfs") => store.tmpfs.point.clone(),
-        _ => store.path("native"),
+    // Below the root directory of the programs.
+    let point = store.tools.point.join("mnt");
+    let mounted = match image(store, name, "tree", &point)? {
+        Some(mounted) => mounted,
+        None => {
+            let native = store.path("native");
+            let from = if name == "tmpfs" {
+                &store.tmpfs.point
+            } else {
+                &native
+            };
+            Mounted::with("none", from, &point, "", rustix::mount::MountFlags::BIND)?
+                .map_err(|errno| anyhow::anyhow!("{name}: bind mount gives {errno}"))?
+        }
     };
     Ok(Some(Place {
         name,
-        mounted,
-        path,
+        mounted: Some(mounted),
+        path: point,
     }))
 }
 
 /// The large file: below a mount, or (as `ext4`) the blob itself.
 fn file(store: &Store, name: &'static str) -> Result<Option<Place>> {
-    let mounted = image(store, name, "big")?;
+    let mounted = image(store, name, "big", Path::new("/run/ondine/bench"))?;
     let path = match (&mounted, name) {
         (Some(mounted), _) => mounted.point.join("big"),
         (None, "tmpfs") => return Ok(None),
@@ -182,9 +190,10 @@ fn measure(
     work: &Work,
     state: State,
 ) -> Result<Measure> {
-    let run =
-        || (work.run)(&place.path).with_context(|| format!("{} on {}", work.name, place.name));
-    // The programs' own files, and for the warm state everything.
+    let run = || {
+        (work.run)(store, &place.path).with_context(|| format!("{} on {}", work.name, place.name))
+    };
+    // Fills every cache.
     run()?;
     let repeats = if state == State::Warm {
         job.repeats.0
@@ -198,9 +207,6 @@ fn measure(
             State::Warm => {}
             State::Names => std::fs::write("/proc/sys/vm/drop_caches", "2")?,
             State::Cold => drop_caches()?,
-        }
-        if state != State::Warm {
-            work::touch_programs()?;
         }
         let before = store.reads()?;
         let begin = Instant::now();

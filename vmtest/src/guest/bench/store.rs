@@ -13,12 +13,15 @@ use crate::guest::mounts::{drop_caches, Mounted};
 
 const CONFIG: &str = "/sys/kernel/config";
 
-/// The disk, its ext4, and a copy of the tree on tmpfs.
+/// The disk, its ext4, and copies of the tree on tmpfs.
 pub(super) struct Store {
     mounted: Mounted,
     device: String,
-    /// The tree on tmpfs.
+    /// The tree on tmpfs, to be measured.
     pub(super) tmpfs: Mounted,
+    /// The tree on another tmpfs: the root directory of the programs that measure. Reading them
+    /// from the host would idle the guest, and idle time counts as instructions.
+    pub(super) tools: Mounted,
 }
 
 impl Store {
@@ -51,24 +54,14 @@ impl Store {
             MountFlags::NOATIME,
         )?
         .map_err(|errno| anyhow::anyhow!("the disk in memory does not mount: {errno}"))?;
-        let tmpfs = Mounted::with(
-            "tmpfs",
-            Path::new("tmpfs"),
-            Path::new("/run/ondine/tmpfs"),
-            "size=80%",
-            MountFlags::NOATIME,
-        )?
-        .map_err(|errno| anyhow::anyhow!("tmpfs does not mount: {errno}"))?;
-        let copied = Command::new("cp")
-            .arg("--archive")
-            .arg(mounted.point.join("native/."))
-            .arg(&tmpfs.point)
-            .status()?;
-        ensure!(copied.success(), "copying the tree to tmpfs: {copied}");
+        let native = mounted.point.join("native/.");
+        let tmpfs = copy(&native, Path::new("/run/ondine/tmpfs"))?;
+        let tools = copy(&native, Path::new("/run/ondine/tools"))?;
         Ok(Self {
             mounted,
             device,
             tmpfs,
+            tools,
         })
     }
 
@@ -87,6 +80,20 @@ impl Store {
         ensure!(numbers.len() > 2, "the disk's statistics are {stat:?}");
         Ok((numbers[0], numbers[2] * 512))
     }
+}
+
+/// A new tmpfs with what is in `from`.
+fn copy(from: &Path, point: &Path) -> Result<Mounted> {
+    let source = Path::new("tmpfs");
+    let tmpfs = Mounted::with("tmpfs", source, point, "size=80%", MountFlags::NOATIME)?
+        .map_err(|errno| anyhow::anyhow!("tmpfs does not mount: {errno}"))?;
+    let copied = Command::new("cp")
+        .arg("--archive")
+        .arg(from)
+        .arg(point)
+        .status()?;
+    ensure!(copied.success(), "copying the tree to tmpfs: {copied}");
+    Ok(tmpfs)
 }
 
 /// Makes a null block device that keeps what is written to it; its name.

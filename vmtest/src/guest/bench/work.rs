@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{ensure, Result};
 
-use super::State;
+use super::{State, Store};
+use crate::guest::sys;
 
 /// A workload.
 pub(super) struct Work {
@@ -18,7 +19,7 @@ pub(super) struct Work {
     /// The states it is measured in.
     pub(super) states: &'static [State],
     /// Does it once.
-    pub(super) run: fn(&Path) -> Result<()>,
+    pub(super) run: fn(&Store, &Path) -> Result<()>,
 }
 
 /// On the root tree.
@@ -26,17 +27,17 @@ pub(super) const ON_TREES: &[Work] = &[
     Work {
         name: "tar to nowhere",
         states: &[State::Warm, State::Names, State::Cold],
-        run: |path| shell("tar -cf /dev/null -C \"$0\" .", path),
+        run: |store, _| shell(store, "tar -cf /dev/null -C /mnt ."),
     },
     Work {
         name: "find -ls",
         states: &[State::Warm, State::Names, State::Cold],
-        run: |path| shell("find \"$0\" -ls >/dev/null", path),
+        run: |store, _| shell(store, "find /mnt -ls >/dev/null"),
     },
     Work {
         name: "tar through cat",
         states: &[State::Warm, State::Cold],
-        run: |path| shell("tar -cf - -C \"$0\" . | cat >/dev/null", path),
+        run: |store, _| shell(store, "tar -cf - -C /mnt . | cat >/dev/null"),
     },
 ];
 
@@ -45,12 +46,12 @@ pub(super) const ON_FILES: &[Work] = &[
     Work {
         name: "sequential 256 MiB",
         states: &[State::Warm, State::Cold],
-        run: sequential,
+        run: |_, path| sequential(path),
     },
     Work {
         name: "random 4 KiB",
         states: &[State::Warm, State::Cold],
-        run: random,
+        run: |_, path| random(path),
     },
 ];
 
@@ -59,23 +60,20 @@ const LARGE: u64 = 256 << 20;
 /// Random reads.
 const RANDOM: u64 = 8192;
 
-/// Runs a line of shell with `path` as its `$0`. What tar says of sockets is not shown.
-fn shell(line: &str, path: &Path) -> Result<()> {
-    let status = Command::new("sh")
+/// Runs a line of shell with the programs of the tree on tmpfs, which is their root directory; what
+/// is measured is on `/mnt`. What tar says of sockets is not shown.
+fn shell(store: &Store, line: &str) -> Result<()> {
+    let mut command = Command::new("/bin/sh");
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    command
         .arg("-c")
         .arg(line)
-        .arg(path)
         .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .status()?;
+        .stderr(Stdio::null());
+    sys::in_root(&mut command, &store.tools.point);
+    let status = command.status()?;
     ensure!(status.success(), "`{line}` ended with {status}");
     Ok(())
-}
-
-/// Brings the programs themselves back into memory: their files lie elsewhere.
-pub(super) fn touch_programs() -> Result<()> {
-    let line = "tar --version >/dev/null; find --version >/dev/null; cat /dev/null; ls -ln /dev/null >/dev/null; find /dev/null -ls > /dev/null";
-    shell(line, Path::new("/"))
 }
 
 fn sequential(path: &Path) -> Result<()> {
