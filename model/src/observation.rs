@@ -7,6 +7,7 @@
 //! at an error: the errno that an operation gave is part of what it saw.
 
 mod diff;
+mod digest;
 mod errno;
 mod text;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use diff::{diff, diff_outcomes, Difference, Facet, Scope};
+pub use digest::Digester;
 pub use errno::Errno;
 pub use text::Text;
 
@@ -117,8 +119,8 @@ pub struct Listing {
 pub struct Content {
     /// How many bytes read(2) gave before it gave 0.
     pub bytes: u64,
-    /// SHA-256 of those bytes, in lower-case hex.
-    pub sha256: String,
+    /// 128-bit XXH3 of those bytes, in lower-case hex.
+    pub xxh3: String,
 }
 
 /// A range of file bytes that SEEK_DATA calls data; everything else up to the size is a hole.

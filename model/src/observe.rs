@@ -9,9 +9,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Mode, OFlags, SeekFrom};
-use sha2::{Digest, Sha256};
 
-use crate::observation::{Content, Entry, Errno, Kind, Listing, Observation, Span, Stat, Text};
+use crate::observation::{
+    Content, Digester, Entry, Errno, Kind, Listing, Observation, Span, Stat, Text,
+};
 
 /// The kernel's own limits on an attribute list and on an attribute value, in bytes.
 const XATTR_MAX: usize = 65536;
@@ -178,27 +179,19 @@ impl Walk<'_> {
     }
 
     fn digest(&mut self, mut file: File) -> Result<Content, Errno> {
-        let (mut hash, mut bytes) = (Sha256::new(), 0u64);
+        let mut digester = Digester::default();
         loop {
             match file.read(&mut self.buffer) {
                 Ok(0) => break,
-                Ok(n) => {
-                    hash.update(&self.buffer[..n]);
-                    bytes += n as u64;
-                }
+                Ok(n) => digester.update(&self.buffer[..n]),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        self.seen.bytes += bytes;
-        let sha256 = hex(&hash.finalize());
-        Ok(Content { bytes, sha256 })
+        let content = digester.finish();
+        self.seen.bytes += content.bytes;
+        Ok(content)
     }
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn stat(raw: &fs::Stat) -> Option<Stat> {

@@ -67,7 +67,7 @@ fn a_difference_is_said_as_a_person_would() {
         "bin/gtar: size is 4097 in ondine, 4096 in the model"
     );
     assert!(
-        found[1].starts_with("bin/gtar: content is 4097 bytes of sha256 "),
+        found[1].starts_with("bin/gtar: content is 4097 bytes of digest "),
         "{found:?}"
     );
     assert_eq!(found.len(), 4, "both names of the file differ: {found:?}");

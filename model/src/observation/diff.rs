@@ -275,7 +275,7 @@ impl Found<'_> {
         if let (Some(lc), Some(rc)) = (&l.content, &r.content) {
             if let Some((lc, rc)) = self.both(Facet::Content, "read", lc, rc) {
                 self.value(Facet::Content, "content", lc, rc, |c| {
-                    format!("{} bytes of sha256 {:.12}", c.bytes, c.sha256)
+                    format!("{} bytes of digest {:.12}", c.bytes, c.xxh3)
                 });
             }
         }

@@ -5,11 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::{Image, Inode, Result};
-use crate::observation::{Content, Entry, Errno, Kind, Listing, Observation, Text};
-use crate::observe::{hex, Options};
+use crate::observation::{Content, Digester, Entry, Errno, Kind, Listing, Observation, Text};
+use crate::observe::Options;
 use crate::strictness::Defect;
 
 /// llistxattr(2) and lgetxattr(2) take no more.
@@ -167,20 +165,17 @@ impl Image {
     /// # Errors
     /// As [`Image::read`], for the first page that fails.
     pub fn digest(&self, inode: &Inode) -> Result<Content> {
-        let mut hash = Sha256::new();
+        let mut digester = Digester::default();
         let mut buffer = vec![0; 1 << 20];
         let mut at = 0;
         while at < inode.size {
             let len = (inode.size - at).min(buffer.len() as u64);
             let part = &mut buffer[..len as usize];
             self.read(inode, at, part)?;
-            hash.update(part);
+            digester.update(part);
             at += len;
         }
-        Ok(Content {
-            bytes: inode.size,
-            sha256: hex(&hash.finalize()),
-        })
+        Ok(digester.finish())
     }
 
     fn visible_xattrs(

@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
 use super::{Kind, NodeId, Tree};
 use crate::observation::{self, Entry, Listing, Observation, Span, Stat, Text};
 use crate::write::{visible_body, Body, ImageOptions};
@@ -160,23 +158,15 @@ fn kind(kind: &Kind) -> observation::Kind {
 }
 
 fn digest(content: &super::Content) -> observation::Content {
-    let mut hasher = Sha256::new();
+    let mut digester = observation::Digester::default();
     let mut buffer = vec![0; PIECE as usize];
     let mut done = 0;
     while done < content.len() {
         let count = (content.len() - done).min(PIECE);
         let piece = &mut buffer[..count as usize];
         content.read_at(done, piece);
-        hasher.update(piece);
+        digester.update(piece);
         done += count;
     }
-    let sha256 = hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    observation::Content {
-        bytes: content.len(),
-        sha256,
-    }
+    digester.finish()
 }

@@ -3,14 +3,12 @@
 //! The walk over a mount: every path by lookups from the root, as user space reaches it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::rc::Rc;
 
 use ondine_erofs::{lookup, map, resolve, DirBlock, Inode, Target};
-use ondine_model::observation::{Content, Entry, Errno, Kind, Listing, Observation};
+use ondine_model::observation::{Content, Digester, Entry, Errno, Kind, Listing, Observation};
 use ondine_model::observation::{Span, Stat, Text};
 use ondine_model::observe::Options;
-use sha2::{Digest, Sha256};
 
 use super::mount::{errno, Answer, Directory, Mount};
 
@@ -183,24 +181,17 @@ impl Mount<'_> {
     }
 
     fn content(&self, inode: &Inode) -> Answer<Content> {
-        let mut hash = Sha256::new();
+        let mut digester = Digester::default();
         let mut buffer = vec![0; inode.size.min(1 << 20) as usize];
         let mut at = 0;
         while at < inode.size {
             let len = (inode.size - at).min(buffer.len() as u64);
             let part = &mut buffer[..len as usize];
             self.read_file(inode, at, part)?;
-            hash.update(&*part);
+            digester.update(part);
             at += len;
         }
-        let mut sha256 = String::new();
-        for byte in hash.finalize() {
-            write!(sha256, "{byte:02x}").expect("a string takes all");
-        }
-        Ok(Content {
-            bytes: inode.size,
-            sha256,
-        })
+        Ok(digester.finish())
     }
 
     /// SEEK_DATA and SEEK_HOLE: what is mapped is data, whether its blocks are there or not.
