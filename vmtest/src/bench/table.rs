@@ -1,68 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The measurements as a table.
+//! The table that a person reads.
 
 use std::fmt::Write as _;
 
-use crate::guest::bench::{Measure, State};
+use super::figure::{Figure, C_FILE, FLOOR, NATIVE};
+use super::Report;
 
-/// All measures, grouped by workload and state, with ratios to the C driver's file-backed mount and
-/// to ext4 (for the large file: the blob itself), and the change since `before`.
-pub(super) fn render(measures: &[Measure], before: Option<&[Measure]>) -> String {
+/// Every workload with its places below it, then what was refused and the goals.
+pub(super) fn render(report: &Report) -> String {
     let mut out = String::new();
-    let mut groups: Vec<(&str, State)> = Vec::new();
-    for measure in measures {
-        let group = (measure.work.as_str(), measure.state);
-        if !groups.contains(&group) {
-            groups.push(group);
-        }
-    }
-    for (work, state) in groups {
-        let dropped = match state {
-            State::Warm => "everything cached",
-            State::Names => "dentries and inodes dropped",
-            State::Cold => "everything dropped",
-        };
-        let _ = writeln!(out, "\n{work}, {dropped}");
+    for group in groups(&report.figures) {
+        let first = group[0];
+        let _ = writeln!(out, "\n{}, {}, {}", first.work, first.form, first.state);
         let _ = writeln!(
             out,
-            "  {:<16} {:>12} {:>7} {:>8} {:>8} {:>9}{}",
-            "mount",
-            "Minstr.",
-            "to C",
-            "native",
-            "reads",
-            "MiB",
-            if before.is_some() { "   before" } else { "" }
+            "  {:<18}{:>12}{:>9}{:>9}{:>9}{:>8}{:>9}",
+            "", "M instr.", "to C", "to ext4", "to tmpfs", "reads", "MiB"
         );
-        let of = |list: &[Measure], mount: &str| -> Option<u64> {
-            let same = |m: &&Measure| m.work == work && m.state == state && m.mount == mount;
-            list.iter().find(same).map(Measure::best)
-        };
-        for m in measures
-            .iter()
-            .filter(|m| m.work == work && m.state == state)
-        {
-            let ratio = |base: Option<u64>| match base {
-                Some(base) if base > 0 => format!("{:.3}", m.best() as f64 / base as f64),
-                _ => "-".to_owned(),
-            };
-            let _ = write!(
+        for figure in group {
+            let _ = writeln!(
                 out,
-                "  {:<16} {:>12.2} {:>7} {:>8} {:>8} {:>9.1}",
-                m.mount,
-                m.best() as f64 / 1e6,
-                ratio(of(measures, "C file")),
-                ratio(of(measures, "ext4")),
-                m.reads,
-                m.bytes as f64 / f64::from(1 << 20),
+                "  {:<18}{:>12.2}{:>9}{:>9}{:>9}{:>8}{:>9.1}",
+                figure.place,
+                figure.instructions as f64 / 1e6,
+                ratio(figure, &report.figures, C_FILE),
+                ratio(figure, &report.figures, NATIVE),
+                ratio(figure, &report.figures, FLOOR),
+                figure.reads,
+                figure.read_bytes as f64 / f64::from(1 << 20),
             );
-            if let Some(before) = before {
-                let _ = write!(out, " {:>8}", ratio(of(before, &m.mount)));
-            }
-            out.push('\n');
         }
     }
     out.push('\n');
+    for refused in &report.refused {
+        let _ = writeln!(
+            out,
+            "not measured: {} on {} (the mount gives {})",
+            refused.place, refused.form, refused.errno
+        );
+    }
+    for target in &report.targets {
+        let _ = writeln!(out, "{target}");
+    }
     out
+}
+
+/// The figures of each workload, in the order in which they first occur.
+pub(super) fn groups(figures: &[Figure]) -> Vec<Vec<&Figure>> {
+    let mut groups: Vec<Vec<&Figure>> = Vec::new();
+    for figure in figures {
+        match groups.iter_mut().find(|group| group[0].same_row(figure)) {
+            Some(group) => group.push(figure),
+            None => groups.push(vec![figure]),
+        }
+    }
+    groups
+}
+
+fn ratio(figure: &Figure, all: &[Figure], place: &str) -> String {
+    match figure.peer(all, place) {
+        Some(base) if base.instructions > 0 => {
+            format!(
+                "{:.3}",
+                figure.instructions as f64 / base.instructions as f64
+            )
+        }
+        _ => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figure::tests::figure;
+    use super::super::figure::State;
+    use super::*;
+
+    #[test]
+    fn a_workload_is_one_block_with_ratios() {
+        let report = Report {
+            schema: 1,
+            kernel: "7.3".to_owned(),
+            commit: "c".to_owned(),
+            figures: vec![
+                figure("find -ls", State::Warm, C_FILE, 2_000_000),
+                figure("find -ls", State::Cold, C_FILE, 5_000_000),
+                figure("find -ls", State::Warm, "ondine file", 1_000_000),
+            ],
+            refused: Vec::new(),
+            targets: Vec::new(),
+        };
+        let text = render(&report);
+        let rows: Vec<&str> = text.lines().filter(|l| l.contains("file")).collect();
+        assert_eq!(rows.len(), 3);
+        assert!(rows[0].contains("2.00") && rows[0].contains("1.000"));
+        assert!(rows[1].contains("ondine") && rows[1].contains("0.500"));
+    }
 }

@@ -2,9 +2,11 @@
 
 //! The goals: ratios that ondine is to keep.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::guest::bench::{Measure, State};
+use super::figure::{Figure, Form, State, C_FILE, NATIVE, SUBJECT};
 
 /// A goal and what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,114 +21,130 @@ pub struct Target {
     pub met: bool,
 }
 
-/// What of a measure counts.
+/// What of a figure counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Instructions,
     Reads,
 }
 
-/// Work, state, unit, base, the most that ondine may need of the base.
-const GOALS: &[(&str, State, Unit, &str, f64)] = &[
-    (
-        "tar to nowhere",
-        State::Warm,
-        Unit::Instructions,
-        "C file",
-        1.00,
-    ),
-    (
-        "tar to nowhere",
-        State::Names,
-        Unit::Instructions,
-        "C file",
-        1.00,
-    ),
-    ("find -ls", State::Warm, Unit::Instructions, "C file", 1.00),
-    ("find -ls", State::Names, Unit::Instructions, "C file", 1.00),
-    (
-        "random 4 KiB",
-        State::Cold,
-        Unit::Instructions,
-        "ext4",
-        1.15,
-    ),
-    (
-        "sequential 256 MiB",
-        State::Cold,
-        Unit::Instructions,
-        "ext4",
-        1.02,
-    ),
-    ("tar through cat", State::Cold, Unit::Reads, "C file", 1.10),
+/// Of [`SUBJECT`] to a place: the work, on what, in which state, and the most it may need.
+struct Goal {
+    work: &'static str,
+    form: Form,
+    state: State,
+    unit: Unit,
+    base: &'static str,
+    at_most: f64,
+}
+
+use Form::{ChunkedTree, LargeFile, Tree};
+use State::{Cold, Names, Warm};
+
+const fn instructions(
+    work: &'static str,
+    form: Form,
+    state: State,
+    base: &'static str,
+    at_most: f64,
+) -> Goal {
+    Goal {
+        work,
+        form,
+        state,
+        unit: Unit::Instructions,
+        base,
+        at_most,
+    }
+}
+
+const fn reads(work: &'static str, form: Form, at_most: f64) -> Goal {
+    Goal {
+        unit: Unit::Reads,
+        ..instructions(work, form, Cold, C_FILE, at_most)
+    }
+}
+
+const GOALS: &[Goal] = &[
+    instructions("tar to /dev/null", Tree, Warm, C_FILE, 1.00),
+    instructions("tar to /dev/null", Tree, Names, C_FILE, 1.00),
+    instructions("tar to /dev/null", ChunkedTree, Warm, C_FILE, 1.00),
+    instructions("find -ls", Tree, Warm, C_FILE, 1.00),
+    instructions("find -ls", Tree, Names, C_FILE, 1.00),
+    reads("tar with data", Tree, 1.10),
+    reads("tar with data", ChunkedTree, 1.10),
+    instructions("random 4 KiB reads", LargeFile, Cold, NATIVE, 1.15),
+    instructions("sequential read", LargeFile, Cold, NATIVE, 1.02),
 ];
 
-/// Who is measured against the goals.
-const SUBJECT: &str = "ondine file";
-
-/// The goals that `measures` can tell of.
-pub(super) fn judge(measures: &[Measure]) -> Vec<Target> {
+/// The goals that can be judged by `figures`.
+pub(super) fn judge(figures: &[Figure]) -> Vec<Target> {
     GOALS
         .iter()
-        .filter_map(|(work, state, unit, base, at_most)| {
-            let value = |mount: &str| {
-                let found = measures
-                    .iter()
-                    .find(|m| m.work == *work && m.state == *state && m.mount == mount)?;
-                Some(match unit {
-                    Unit::Instructions => found.best(),
-                    Unit::Reads => found.reads,
-                } as f64)
+        .filter_map(|goal| {
+            let of_goal =
+                |f: &&Figure| f.work == goal.work && f.form == goal.form && f.state == goal.state;
+            let mut ours = figures.iter().filter(of_goal);
+            let ours = ours.find(|f| f.place == SUBJECT)?;
+            let theirs = ours.peer(figures, goal.base)?;
+            let (unit, ratio) = match goal.unit {
+                Unit::Instructions => (
+                    "instructions",
+                    ours.instructions as f64 / theirs.instructions as f64,
+                ),
+                Unit::Reads => ("device reads", ours.reads as f64 / theirs.reads as f64),
             };
-            let ratio = value(SUBJECT)? / value(base)?;
-            let unit = match unit {
-                Unit::Instructions => "instructions",
-                Unit::Reads => "device reads",
+            let base = if goal.base == NATIVE {
+                "native"
+            } else {
+                goal.base
             };
-            let base = if *base == "ext4" { "native" } else { base };
             Some(Target {
-                what: format!("{work}, {state:?}: {unit} of {SUBJECT} to {base}"),
+                what: format!(
+                    "{}, {}, {}: {unit} to {base}",
+                    goal.work, goal.form, goal.state
+                ),
                 ratio,
-                at_most: *at_most,
-                // A ratio is told to three digits, and judged so.
-                met: (ratio * 1000.0).round() <= at_most * 1000.0,
+                at_most: goal.at_most,
+                // Told to three digits, and judged by the digits that are told.
+                met: (ratio * 1000.0).round() <= (goal.at_most * 1000.0).round(),
             })
         })
         .collect()
 }
 
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.met { "met   " } else { "MISSED" };
         write!(
             f,
-            "{word} {:<62} {:.3} (at most {:.2})",
-            self.what, self.ratio, self.at_most
+            "{word} {:.3} of at most {:.2}  {}",
+            self.ratio, self.at_most, self.what
         )
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::figure::tests::figure;
     use super::*;
 
-    fn measure(mount: &str, instructions: u64) -> Measure {
-        Measure {
-            work: "find -ls".to_owned(),
-            mount: mount.to_owned(),
-            state: State::Warm,
-            instructions: vec![instructions + 5, instructions],
-            reads: 0,
-            bytes: 0,
-        }
+    #[test]
+    fn only_what_was_measured_is_judged_and_to_the_digits_told() {
+        let c = figure("find -ls", State::Warm, C_FILE, 100_000);
+        let same = figure("find -ls", State::Warm, SUBJECT, 100_040);
+        let judged = judge(&[c.clone(), same]);
+        assert_eq!(judged.len(), 1);
+        assert!(judged[0].met);
+        let more = figure("find -ls", State::Warm, SUBJECT, 100_060);
+        assert!(!judge(&[c, more])[0].met);
     }
 
     #[test]
-    fn the_least_repeat_counts_and_only_what_was_measured() {
-        let judged = judge(&[measure("C file", 1000), measure("ondine file", 1000)]);
-        assert_eq!(judged.len(), 1);
-        assert!(judged[0].met);
-        let judged = judge(&[measure("C file", 1000), measure("ondine file", 1001)]);
-        assert!(!judged[0].met);
+    fn reads_are_a_goal_of_their_own() {
+        let c = figure("tar with data", State::Cold, C_FILE, 1000);
+        let ours = figure("tar with data", State::Cold, SUBJECT, 1110);
+        let judged = judge(&[c, ours]);
+        assert_eq!((judged[0].ratio, judged[0].met), (1.11, false));
     }
 }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The drive that the guest measures on.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use xshell::{cmd, Shell};
+
+use crate::images::recipes::{Recipe, RECIPES};
+use crate::images::{build, drive, extras, minbase, ImageSpec, Tree};
+use crate::provision::{Cache, Key, Step};
+
+/// A file that holds an ext4 with the root tree as it is (`native`), its images (`tree.erofs`,
+/// `chunked.erofs` with `chunked.blob`), and the image of one large file (`large.erofs` with
+/// `large.blob`).
+///
+/// # Errors
+/// When the tree or an image cannot be made.
+pub(super) fn drive(cache: &Cache, mkfs: &std::path::Path) -> Result<PathBuf> {
+    let root = minbase::tree(cache)?;
+    let tree = Tree::open(&root)?;
+    let plain = build::image(cache, mkfs, &tree, recipe("inline-4k")?)?;
+    let chunked = build::image(cache, mkfs, &tree, recipe("chunk-1m")?)?;
+    let large = large(cache, mkfs)?;
+    let files = [
+        ("tree.erofs", &plain.primary),
+        ("chunked.erofs", &chunked.primary),
+        ("chunked.blob", &chunked.devices[0]),
+        ("large.erofs", &large.primary),
+        ("large.blob", &large.devices[0]),
+    ];
+    let mut key = Key::new()
+        .add("bench drive 1")
+        .add(root.as_os_str().as_encoded_bytes());
+    for (name, file) in files {
+        key = key.add(name).add(file.as_os_str().as_encoded_bytes());
+    }
+    let entry = cache.step("bench-drive", &key, |draft| {
+        let staged = draft.join("staged");
+        fs::create_dir(&staged)?;
+        let step = Step::begin(cache, "bench-drive", "copying the root tree")?;
+        let (shell, native) = (Shell::new()?, staged.join("native"));
+        step.run(cmd!(shell, "cp --archive {root} {native}"))?;
+        drop(step);
+        for (name, file) in files {
+            // Another name for the same bytes, where the file system allows it.
+            if fs::hard_link(file, staged.join(name)).is_err() {
+                fs::copy(file, staged.join(name))?;
+            }
+        }
+        drive::format(cache, &draft.join("drive"), Some(&staged), 1200 << 20)?;
+        Ok(fs::remove_dir_all(&staged)?)
+    })?;
+    Ok(entry.join("drive"))
+}
+
+fn recipe(name: &str) -> Result<&'static Recipe> {
+    let found = RECIPES.iter().find(|recipe| recipe.name == name);
+    found.with_context(|| format!("the matrix has no {name}"))
+}
+
+/// The image of a file of 256 MiB that nothing repeats in.
+fn large(cache: &Cache, mkfs: &std::path::Path) -> Result<ImageSpec> {
+    let entry = cache.step("large-file", &Key::new().add("large file 1"), |draft| {
+        fs::create_dir(draft.join("tree"))?;
+        let bytes = extras::pattern(256, 256 << 20);
+        Ok(fs::write(draft.join("tree/large"), bytes)?)
+    })?;
+    let recipe = Recipe {
+        name: "large",
+        ..*recipe("chunk-1m")?
+    };
+    build::image(cache, mkfs, &Tree::open(&entry.join("tree"))?, &recipe)
+}
