@@ -88,7 +88,7 @@ pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
     let boot = boot.count_instructions().drive(&drive, true);
     eprintln!("measuring, for some minutes");
     let desk = Desk::new(setup.cache())?;
-    let (answer, run): (Option<Findings>, _) = desk.ask(boot, "measure", &job)?;
+    let (answer, run): (Option<Findings>, _) = desk.ask(boot, "bench", &job)?;
     let Some(findings) = answer else {
         run.require()?;
         bail!("the guest gave no answer");

@@ -6,7 +6,6 @@
 //! directory that host and guest share.
 
 pub mod behave;
-pub mod bench;
 pub mod cycle;
 pub mod job;
 pub mod mounts;
@@ -32,8 +31,7 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
         }
         "behave" => answer(out, &behave::run(&read(job)?)?),
         "cycle" => answer(out, &cycle::run(&read(job)?)?),
-        "bench" => answer(out, &bench::run(&read(job)?)?),
-        "measure" => answer(out, &crate::bench::guest::run(&read(job)?)?),
+        "bench" => answer(out, &crate::bench::guest::run(&read(job)?)?),
         _ => bail!("no guest program is called {what:?}"),
     }
 }

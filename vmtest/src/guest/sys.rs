@@ -9,9 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 
 fn ioctl(file: &File, request: u64, argument: &mut [u8]) -> io::Result<i32> {
     // SAFETY: `argument` is exclusively borrowed and at least as long as what each caller's
@@ -279,18 +277,6 @@ pub(super) fn xattr_size(path: &Path, name: Option<&str>) -> io::Result<usize> {
         }
     };
     usize::try_from(size).map_err(|_| io::Error::last_os_error())
-}
-
-/// Makes `command` see `root` as its root directory.
-pub(super) fn in_root(command: &mut Command, root: &Path) {
-    let root = root.to_owned();
-    let enter = move || {
-        rustix::process::chroot(&root)?;
-        rustix::process::chdir("/")?;
-        Ok(())
-    };
-    // SAFETY: Between fork and exec it makes two system calls, on a path that was allocated before.
-    unsafe { command.pre_exec(enter) };
 }
 
 /// Makes the calling thread, and it alone, an ordinary user.
