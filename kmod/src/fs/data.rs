@@ -56,6 +56,15 @@ impl Data {
     }
 }
 
+impl Data {
+    /// The byte of the primary's backing that holds a byte of metadata, if it
+    /// is there as such.
+    pub(super) fn address(&self, space: Space, offset: u64) -> Option<u64> {
+        let primary = self.blobs.first().filter(|_| space == Space::Primary)?;
+        primary.address(offset).ok()
+    }
+}
+
 impl ondine_erofs::Source for Data {
     type Error = kernel::error::Error;
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::vfs::{DirSink, Flow, MetaSlice, Target};
 use kernel::{bindings, prelude::*};
-use ondine_erofs::{Defect, DirBlock, DirSource, Error};
+use ondine_erofs::{dir::DIRENT_SIZE, Defect, DirBlock, DirSource, Error};
 
 /// The blocks of one directory.
 struct Blocks<'a>(&'a Inode);
@@ -32,7 +32,7 @@ impl DirSource for Blocks<'_> {
                 blob.bytes_at(address.wrapping_add(skip), wanted)
                     .map_err(Error::Source)?
             }
-            Target::Inline(bytes) => bytes,
+            Target::Inline(bytes, _) => bytes,
             // Zeroes are no directory block.
             Target::Hole => return Err(Defect::DirentCount.into()),
         };
@@ -68,9 +68,13 @@ pub(super) fn read_dir(dir: &Inode, sink: &mut DirSink<'_>) -> Result {
     // A directory that leaves "." out is shown with one, behind its end.
     if dir.node().dot_omitted && sink.position() == size {
         let ino = sb.data().image.ino(dir.nid());
-        if sink.emit(b".", ino, bindings::DT_DIR as u8, size) == Flow::Continue {
-            sink.skip_to(size.wrapping_add(1));
-        }
+        sink.emit(
+            b".",
+            ino,
+            bindings::DT_DIR as u8,
+            size,
+            size.wrapping_add(1),
+        );
     }
     Ok(())
 }
@@ -91,8 +95,9 @@ fn emit_block(
     for entry in block.entries_from(within) {
         let entry = entry?;
         let position = start.wrapping_add(u64::from(entry.offset));
-        let dtype = entry.file_type.dtype();
-        if sink.emit(entry.name, image.ino(entry.nid), dtype, position) == Flow::Stop {
+        let next = position.wrapping_add(u64::from(DIRENT_SIZE));
+        let (ino, dtype) = (image.ino(entry.nid), entry.file_type.dtype());
+        if sink.emit(entry.name, ino, dtype, position, next) == Flow::Stop {
             return Ok(Flow::Stop);
         }
     }

@@ -39,7 +39,7 @@ fn find(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Ondine>> {
             Ok(Extent {
                 start: extent.start,
                 len: extent.len,
-                target: Target::Inline(bytes),
+                target: Target::Inline(bytes, data.address(space, offset)),
             })
         }
         ondine_erofs::Target::Mapped { device_id, addr } => {

@@ -88,10 +88,16 @@ impl DirSink<'_> {
         u64::try_from(unsafe { (*self.0).pos }).unwrap_or(0)
     }
 
-    /// Emits one entry at `position`. On [`Flow::Stop`] it was not taken, and
-    /// the next call starts there. `file_type` is a `DT_*` value.
-    pub(crate) fn emit(&mut self, name: &[u8], ino: u64, file_type: u8, position: u64) -> Flow {
-        self.skip_to(position);
+    /// Emits one entry at `position`; once it was taken, listing goes on at
+    /// `next`. `file_type` is a `DT_*` value.
+    pub(crate) fn emit(
+        &mut self,
+        name: &[u8],
+        ino: u64,
+        file_type: u8,
+        position: u64,
+        next: u64,
+    ) -> Flow {
         // A name is at most a block long.
         let len = name.len() as c_int;
         // SAFETY: By the type invariants; the actor copies the name. It asks
@@ -103,6 +109,7 @@ impl DirSink<'_> {
             })
         };
         if taken {
+            self.skip_to(next);
             Flow::Continue
         } else {
             Flow::Stop

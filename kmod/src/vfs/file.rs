@@ -184,7 +184,7 @@ unsafe fn read_extent<F: FileSystem>(
             let address = address.wrapping_add(skip);
             F::present(blob, address, len)?.map(|file| (file, address))
         }
-        Target::Hole | Target::Inline(_) => None,
+        Target::Hole | Target::Inline(..) => None,
     };
     // SAFETY: Shortens the iterator to a part of itself, and is undone below.
     unsafe { sys::ondine_iov_iter_truncate(iter, len) };

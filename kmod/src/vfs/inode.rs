@@ -20,6 +20,8 @@ use kernel::{
 /// What the slab cache holds: the VFS inode and what the file system adds.
 #[repr(C)]
 pub(super) struct Container<F: FileSystem> {
+    /// Where the container came from: the super block is gone when it returns.
+    cache: *mut sys::kmem_cache,
     /// Key in the inode cache; set before the inode can be found.
     nid: u64,
     /// Initialised before the inode is unlocked; never, if reading it failed.
@@ -326,6 +328,7 @@ pub(super) unsafe extern "C" fn alloc<F: FileSystem>(sb: *mut sys::super_block) 
         if object.is_null() {
             return ptr::null_mut();
         }
+        (*object).cache = cache;
         Opaque::cast_into(&raw const (*object).inode)
     }
 }
@@ -336,14 +339,15 @@ pub(super) unsafe extern "C" fn alloc<F: FileSystem>(sb: *mut sys::super_block) 
 ///
 /// `inode` came from [`alloc`] for `F`, and is not used any more.
 pub(super) unsafe extern "C" fn free<F: FileSystem>(inode: *mut sys::inode) {
-    // SAFETY: The VFS gives an inode of ours that nobody uses any more. Only a
+    // SAFETY: The VFS gives an inode of ours that nobody uses any more; its
+    // super block may be gone, the cache waits for us (`rcu_barrier`). Only a
     // link whose target was known has one (`i_link` shares its place with
     // fields of other kinds of file), made by `KVec`.
     unsafe {
         if u32::from((*inode).i_mode) & sys::S_IFMT == sys::S_IFLNK {
             sys::kfree((*inode).__bindgen_anon_5.i_link.cast());
         }
-        let cache = Registration::<F>::cache_of((*inode).i_sb);
-        sys::kmem_cache_free(cache, Container::<F>::of(inode).cast());
+        let container = Container::<F>::of(inode);
+        sys::kmem_cache_free((*container).cache, container.cast());
     }
 }

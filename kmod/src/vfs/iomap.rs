@@ -15,8 +15,9 @@ pub(crate) enum Target<'a, F: FileSystem> {
     Hole,
     /// On a blob, from this byte address on.
     Blob(&'a F::Blob, u64),
-    /// In metadata, which is there already: all that is left of the file.
-    Inline(MetaSlice),
+    /// In metadata, which is there already: all that is left of the file; with
+    /// the byte address on the primary blob, if it is on one.
+    Inline(MetaSlice, Option<u64>),
 }
 
 /// A contiguous part of a file.
@@ -86,7 +87,8 @@ unsafe extern "C" fn begin<F: FileSystem>(
                     iomap.bdev = device.bdev();
                 }
             }
-            Target::Inline(bytes) => {
+            Target::Inline(bytes, address) => {
+                iomap.addr = address.unwrap_or(iomap.addr);
                 let (data, folio) = bytes.into_raw();
                 iomap.type_ = sys::IOMAP_INLINE as u16;
                 iomap.inline_data = data.cast();
