@@ -128,7 +128,10 @@ pub(super) fn activate(sb: &SuperBlock<Ondine>) -> Result<u64> {
     if let Some(nid) = data.image.metabox_nid() {
         data.metabox.set(sb.inode(nid)?);
     }
-    let prefixes = checked(sb, data.image.root_nid(), Prefixes::load(data))?;
+    // What is wrong with the root is told before what is wrong with prefixes.
+    let root_nid = data.image.root_nid();
+    let _root = sb.inode(root_nid)?;
+    let prefixes = checked(sb, root_nid, Prefixes::load(data))?;
     data.prefixes.populate(prefixes);
-    Ok(data.image.root_nid())
+    Ok(root_nid)
 }

@@ -74,8 +74,16 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
     // SAFETY: The VFS gives a locked folio of an inode of ours, and iomap
     // unlocks it.
     unsafe {
+        let inode = sys::ondine_folio_inode(folio);
+        // iomap keeps to itself why a position has no place; whoever waits for
+        // this folio is to be told.
+        let position = sys::ondine_folio_pos(folio).cast_unsigned();
+        if let Err(error) = F::map(INode::from_raw(inode), position, 1) {
+            sys::folio_unlock(folio);
+            return error.to_errno();
+        }
         let mut context = sys::iomap_read_folio_ctx {
-            ops: read_ops::<F>(sys::ondine_folio_inode(folio)),
+            ops: read_ops::<F>(inode),
             cur_folio: folio,
             ..Default::default()
         };
