@@ -154,9 +154,13 @@ const KNOWN: &[(usize, &str)] = &[
         202,
         "open: an extent on a device whose slot has a damaged size",
     ),
-    (220, "open: an inode in the last, partial page"),
+    (
+        220,
+        "the metabox is read in pages, and one of which the image has a part fails whole",
+    ),
     (245, "the model reads a shared value to list its name"),
     (270, "a lookup in an unsorted directory"),
+    (277, "as 220"),
 ];
 
 /// Damaged images are seen as the model sees them, and nothing breaks.
