@@ -106,8 +106,7 @@ pub(super) fn judge(figures: &[Figure]) -> Vec<Target> {
                 ),
                 ratio,
                 at_most: goal.at_most,
-                // Told to three digits, and judged by the digits that are told.
-                met: (ratio * 1000.0).round() <= (goal.at_most * 1000.0).round(),
+                met: ratio <= goal.at_most,
             })
         })
         .collect()
@@ -118,7 +117,7 @@ impl fmt::Display for Target {
         let word = if self.met { "met   " } else { "MISSED" };
         write!(
             f,
-            "{word} {:.3} of at most {:.2}  {}",
+            "{word} {:.4} of at most {:.2}  {}",
             self.ratio, self.at_most, self.what
         )
     }
@@ -130,13 +129,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_measured_is_judged_and_to_the_digits_told() {
+    fn only_what_was_measured_is_judged_and_exactly() {
         let c = figure("find -ls", State::Warm, C_FILE, 100_000);
-        let same = figure("find -ls", State::Warm, SUBJECT, 100_040);
+        let same = figure("find -ls", State::Warm, SUBJECT, 100_000);
         let judged = judge(&[c.clone(), same]);
         assert_eq!(judged.len(), 1);
         assert!(judged[0].met);
-        let more = figure("find -ls", State::Warm, SUBJECT, 100_060);
+        let more = figure("find -ls", State::Warm, SUBJECT, 100_020);
         assert!(!judge(&[c, more])[0].met);
     }
 
