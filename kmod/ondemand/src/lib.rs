@@ -10,7 +10,10 @@
 //! | module | question it answers |
 //! | --- | --- |
 //! | [`message`] | which bytes does the daemon read? |
+//! | [`command`] | what does the daemon write, and is it a command? |
 //! | [`presence`] | which pages of a blob are in its cache file? |
+//! | [`limits`] | how much of the cache's file system must stay free? |
+//! | [`names`] | where does the cache file of an object lie? |
 //! | [`errno`] | which error numbers does the protocol speak? |
 //!
 //! Section numbers in the documentation are those of
@@ -28,10 +31,16 @@
     )
 )]
 
+pub mod command;
 pub mod errno;
+pub mod limits;
 pub mod message;
+pub mod names;
+mod number;
 pub mod presence;
 
+pub use command::{Answer, Command};
 pub use errno::Errno;
+pub use limits::Limits;
 pub use message::Message;
 pub use presence::{Presence, Run};

@@ -2,6 +2,9 @@
 
 //! The rules of `spec/cachefiles-ondemand.md`, each against a plain model.
 
+mod command;
 mod errno;
+mod limits;
 mod message;
+mod names;
 mod presence;
