@@ -105,6 +105,25 @@ proptest! {
     }
 }
 
+/// Every range of a blob with one page missing, wherever that is.
+#[test]
+fn one_missing_page_is_found_in_every_range_that_has_it() {
+    const PAGES: u64 = 140;
+    for hole in 0..PAGES {
+        let words = words(PAGES);
+        let record = Presence::new(&words, PAGES);
+        assert_eq!(record.insert(0, hole), hole);
+        assert_eq!(record.insert(hole + 1, PAGES), PAGES - hole - 1);
+        for first in 0..PAGES {
+            for count in 0..=PAGES - first {
+                let there = (first..first + count).contains(&hole).then_some(hole);
+                assert_eq!(record.contains(first, count), there.is_none());
+                assert_eq!(record.first_missing(first, count), there);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_last_page_is_whole_at_the_end_of_the_blob() {
     let run = |first, count| Run { first, count };
@@ -127,8 +146,9 @@ fn sizes_of_records() {
 #[test]
 fn with_too_few_words_the_rest_is_missing() {
     let words = words(64);
-    let record = Presence::new(&words, 1000);
-    assert_eq!(record.insert(0, 1000), 64);
+    // The work is bounded by the words too, or this would not end.
+    let record = Presence::new(&words, u64::MAX);
+    assert_eq!(record.insert(0, u64::MAX), 64);
     assert!(record.contains(0, 64));
     assert_eq!(record.first_missing(0, 1000), Some(64));
     assert!(!Presence::new(&[], 10).contains(0, 1));
