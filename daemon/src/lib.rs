@@ -8,4 +8,6 @@
 #![deny(unsafe_code)]
 
 pub mod backend;
+pub mod plan;
 pub mod protocol;
+pub mod session;
