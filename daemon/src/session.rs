@@ -154,9 +154,11 @@ impl<B: Backend> Session<B> {
                     .spawn_scoped(scope, move || self.work(queue, &opened))?;
             }
             drop(opened);
-            thread::Builder::new()
-                .name("prefetch".to_owned())
-                .spawn_scoped(scope, move || self.prefetch_opened(&to_prefetch))?;
+            if self.options.prefetch {
+                thread::Builder::new()
+                    .name("prefetch".to_owned())
+                    .spawn_scoped(scope, move || self.prefetch_opened(&to_prefetch))?;
+            }
             let ended = self.receive(&jobs);
             self.stopping.store(true, Ordering::Relaxed);
             drop(jobs);
@@ -184,7 +186,7 @@ impl<B: Backend> Session<B> {
         let mut course = self.options.plan.course();
         let mut buffer = [0; MSG_MAX];
         while self.wait()? {
-            loop {
+            while !self.stopping.load(Ordering::Relaxed) {
                 let Received { message, object } = match self.device.read_message(&mut buffer) {
                     Ok(Some(received)) => received,
                     Ok(None) => break,
