@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! What a daemon tells the device (section 2): one command per write(2).
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::message::MsgId;
+
+/// A text command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// The directory that holds the cache files; once, before the bind.
+    Dir(&'a Path),
+    /// The cache's tag; once, before the bind. `CacheFiles` unless told.
+    Tag(&'a str),
+    /// Brings the cache online, on demand.
+    BindOnDemand,
+    /// Answers an OPEN: the object's size in bytes, or why there is none.
+    Copen(MsgId, Result<u64, Errno>),
+    /// Puts all pending requests back in the queue: for a successor on the same open device.
+    Restore,
+}
+
+impl Command<'_> {
+    /// The bytes to write, without a line end.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Dir(path) => [b"dir ", path.as_os_str().as_bytes()].concat(),
+            Self::Tag(tag) => format!("tag {tag}").into_bytes(),
+            Self::BindOnDemand => b"bind ondemand".to_vec(),
+            Self::Copen(id, Ok(size)) => format!("copen {id},{size}").into_bytes(),
+            Self::Copen(id, Err(errno)) => {
+                format!("copen {id},-{}", errno.raw_os_error()).into_bytes()
+            }
+            Self::Restore => b"restore".to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text() {
+        let text = |command: Command<'_>| String::from_utf8(command.encode()).unwrap();
+        assert_eq!(text(Command::Dir(Path::new("/a b"))), "dir /a b");
+        assert_eq!(text(Command::Tag("t")), "tag t");
+        assert_eq!(text(Command::BindOnDemand), "bind ondemand");
+        assert_eq!(
+            text(Command::Copen(MsgId(4), Ok(1 << 33))),
+            "copen 4,8589934592"
+        );
+        assert_eq!(
+            text(Command::Copen(MsgId(u32::MAX), Err(Errno::NOENT))),
+            "copen 4294967295,-2"
+        );
+        assert_eq!(text(Command::Restore), "restore");
+    }
+}
