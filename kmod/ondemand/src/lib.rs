@@ -12,6 +12,7 @@
 //! | [`message`] | which bytes does the daemon read? |
 //! | [`command`] | what does the daemon write, and is it a command? |
 //! | [`presence`] | which pages of a blob are in its cache file? |
+//! | [`requests`] | what was asked of the daemon, and what ends it? |
 //! | [`limits`] | how much of the cache's file system must stay free? |
 //! | [`names`] | where does the cache file of an object lie? |
 //! | [`errno`] | which error numbers does the protocol speak? |
@@ -38,6 +39,7 @@ pub mod message;
 pub mod names;
 mod number;
 pub mod presence;
+pub mod requests;
 
 pub use command::{Answer, Command};
 pub use errno::Errno;
