@@ -4,10 +4,13 @@
 
 use super::{options::Options, prefixes::Prefixes, Ondine};
 use crate::{
-    cache::Blob,
+    cache::{Blob, Mount},
     vfs::{BackingKind, InodeSlot, MetaSlice, SuperBlock},
 };
-use kernel::{prelude::*, sync::SetOnce};
+use kernel::{
+    prelude::*,
+    sync::{Arc, SetOnce},
+};
 use ondine_erofs::{Defect, DeviceSlot, Devices, Errno, Space};
 
 /// A mounted image.
@@ -20,6 +23,8 @@ pub(crate) struct Data {
     pub(super) metabox: InodeSlot<Ondine>,
     pub(super) packed: InodeSlot<Ondine>,
     pub(super) options: Options,
+    /// What on-demand blobs have in common; `None` if there are none.
+    pub(super) mount: Option<Arc<Mount>>,
 }
 
 impl Data {

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a request ended, for those who wait for it.
+
+use super::{Object, ObjectRef};
+use kernel::sync::atomic::{Acquire, Atomic, Release};
+use ondine_ondemand::{requests::Outcome, Errno, Run};
+
+/// One request, as those see it who wait for it. The request table holds a
+/// reference until the request ends.
+pub(crate) struct Ticket {
+    object: ObjectRef,
+    run: Run,
+    outcome: Atomic<i32>,
+}
+
+/// Values of [`Ticket::outcome`]; an errno is negative.
+const PENDING: i32 = 0;
+const ANSWERED: i32 = 1;
+const DEAD: i32 = 2;
+const DROPPED: i32 = 3;
+
+impl Ticket {
+    /// For a request that has not ended; of an OPEN, `run` is empty.
+    pub(super) fn new(object: &ObjectRef, run: Run) -> Self {
+        Self {
+            object: object.clone(),
+            run,
+            outcome: Atomic::new(PENDING),
+        }
+    }
+
+    /// The pages that were asked for.
+    pub(super) fn run(&self) -> Run {
+        self.run
+    }
+
+    /// Ends the request, and wakes those who wait for it. Called once, by who
+    /// took the request out of the table.
+    pub(crate) fn end(&self, outcome: Outcome) {
+        let value = match outcome {
+            Outcome::Answered => ANSWERED,
+            Outcome::Dead => DEAD,
+            Outcome::Dropped => DROPPED,
+            Outcome::Failed(errno) => errno.number().wrapping_neg(),
+        };
+        // What was written for the request is seen by who sees its end.
+        self.outcome.store(value, Release);
+        Object::notify(&self.object);
+    }
+
+    /// How the request ended; `None` while it has not.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        match self.outcome.load(Acquire) {
+            PENDING => None,
+            ANSWERED => Some(Outcome::Answered),
+            DEAD => Some(Outcome::Dead),
+            DROPPED => Some(Outcome::Dropped),
+            errno => Some(Outcome::Failed(
+                Errno::from_number(errno.wrapping_neg()).unwrap_or(Errno::EIO),
+            )),
+        }
+    }
+}
