@@ -147,7 +147,6 @@ const KNOWN: &[(usize, &str)] = &[
         139,
         "open: readdir of a directory with a dirent of nid bit 63",
     ),
-    (142, "open: a path of an image that is cut short"),
     (174, "a lookup in an unsorted directory"),
     (182, "the model reads a shared value to list its name"),
     (
