@@ -6,7 +6,6 @@
 use ondine_model::observation::{diff_outcomes, Difference, Errno, Facet, Observation, Scope};
 use ondine_model::observe::Options;
 use ondine_model::read;
-use ondine_model::strictness::Defect;
 use ondine_model::write::gallery::gallery;
 use ondine_model::write::{Image, Site};
 use vmtest::observe::pure;
@@ -169,15 +168,6 @@ fn is_decided(image: &read::Image, model: &Observation, difference: &Difference)
         above = path.parent();
     }
     match difference.facet {
-        // To list a name the crate does not read its value; the model reads both.
-        Facet::XattrList => {
-            let fault = image.resolve(path).and_then(|inode| image.xattrs(&inode));
-            let defect = fault.err().and_then(|fault| fault.defect);
-            !matches!(
-                defect,
-                None | Some(Defect::XattrCountOne | Defect::XattrSharedCount | Defect::XattrEntry)
-            )
-        }
         // Each byte has a device of its own in the crate; in the model the first byte of an extent decides for all.
         Facet::Content | Facet::Names | Facet::Target => crosses_range(image, path),
         // A name that is missed in one directory takes a member from a group in another.

@@ -125,8 +125,36 @@ fn a_shared_attribute_is_where_its_id_says() {
     assert_eq!(get(&image, "user.a"), Ok(b"first".to_vec()));
     image.u32(AREA + 12, 1 << 20);
     assert_eq!(row(list(&image)), Defect::XattrBeyondImage);
+    assert_eq!(get(&image, "user.a"), Err(Errno::EIO));
     image.0[SUPERBLOCK + 8] = 8;
     assert_eq!(row(list(&image)), Defect::XattrNeedsMetabox);
+}
+
+#[test]
+fn a_search_reads_no_more_than_it_needs() {
+    // The second of three shared attributes has a value that leaves the image.
+    let mut image = with(&[]);
+    image.u16(Bytes::slot(8) + 2, 4).put(AREA + 4, &[3]);
+    for (k, id) in [0, BLOCK / 4 - 4, 10].into_iter().enumerate() {
+        image.u32(AREA + 12 + 4 * k, id as u32);
+    }
+    image
+        .put(SHARED, &entry(1, b"a", b"first"))
+        .put(SHARED + BLOCK - 16, b"\x01\x01\xff\0b")
+        .put(SHARED + 40, &entry(1, b"c", b"third"));
+    assert_eq!(list(&image).expect("sound"), ["user.a", "user.b", "user.c"]);
+    assert_eq!(get(&image, "user.a"), Ok(b"first".to_vec()));
+    assert_eq!(get(&image, "user.b"), Err(Errno::EIO));
+    assert_eq!(get(&image, "user.c"), Ok(b"third".to_vec()));
+}
+
+#[test]
+fn what_is_behind_the_attribute_that_was_found_does_not_matter() {
+    let mut image = with(&[entry(1, b"a", b"1"), entry(1, b"b", b"2")]);
+    image.u16(AREA + 12 + 8 + 2, 200);
+    assert_eq!(get(&image, "user.a"), Ok(b"1".to_vec()));
+    assert_eq!(get(&image, "user.b"), Err(Errno::EUCLEAN));
+    assert_eq!(row(list(&image)), Defect::XattrEntry);
 }
 
 #[test]

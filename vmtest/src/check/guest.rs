@@ -138,7 +138,6 @@ const DAMAGED: (u64, usize) = (7, 300);
 /// The damaged images on which the accounts are known to differ, and why. Any other difference
 /// fails, and so does one of these that is gone: the list is to become shorter.
 const KNOWN: &[(usize, &str)] = &[
-    (5, "the model reads a shared value to list its name"),
     (
         94,
         "the search meets the bad name offset in one order of halving, not in the other",
@@ -148,7 +147,6 @@ const KNOWN: &[(usize, &str)] = &[
         "open: readdir of a directory with a dirent of nid bit 63",
     ),
     (174, "a lookup in an unsorted directory"),
-    (182, "the model reads a shared value to list its name"),
     (
         202,
         "open: an extent on a device whose slot has a damaged size",
@@ -157,7 +155,6 @@ const KNOWN: &[(usize, &str)] = &[
         220,
         "the metabox is read in pages, and one of which the image has a part fails whole",
     ),
-    (245, "the model reads a shared value to list its name"),
     (270, "a lookup in an unsorted directory"),
     (277, "as 220"),
 ];
