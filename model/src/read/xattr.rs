@@ -5,6 +5,7 @@
 use xxhash_rust::xxh32::xxh32;
 
 use super::fields::Fields;
+use super::permission::Access;
 use super::superblock::compat;
 use super::{acl, Fault, Image, Inode, Place, Result, Space};
 use crate::observation::{Errno, Kind, Text};
@@ -12,7 +13,7 @@ use crate::strictness::Defect;
 
 const FILTER_SEED: u32 = 0x25bb_e08f;
 const USER: u8 = 1;
-const ACL_ACCESS: u8 = 2;
+pub(super) const ACL_ACCESS: u8 = 2;
 const ACL_DEFAULT: u8 = 3;
 
 /// Where an attribute is stored.
@@ -257,6 +258,7 @@ impl Image {
                     "only files, directories and sockets have user attributes",
                 );
             }
+            self.permit(inode, Access::Read)?;
         }
         if suffix.is_empty() && !is_acl {
             return refuse(Errno::EINVAL, "the name is a bare namespace");
@@ -277,7 +279,7 @@ impl Image {
     ///
     /// # Errors
     /// ENODATA, or as [`Image::xattrs`], as far as the search goes.
-    fn stored_value(&self, inode: &Inode, index: u8, suffix: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn stored_value(&self, inode: &Inode, index: u8, suffix: &[u8]) -> Result<Vec<u8>> {
         let refuse = |why: &str| Err(Fault::other(Errno::ENODATA, why));
         let Some(area) = self.xattr_area(inode)? else {
             return refuse("the inode has no attributes");

@@ -142,15 +142,7 @@ const KNOWN: &[(usize, &str)] = &[
         94,
         "the search meets the bad name offset in one order of halving, not in the other",
     ),
-    (
-        139,
-        "open: readdir of a directory with a dirent of nid bit 63",
-    ),
     (174, "a lookup in an unsorted directory"),
-    (
-        202,
-        "open: an extent on a device whose slot has a damaged size",
-    ),
     (
         220,
         "the metabox is read in pages, and one of which the image has a part fails whole",

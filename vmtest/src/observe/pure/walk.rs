@@ -10,6 +10,7 @@ use ondine_model::observation::{Content, Digester, Entry, Errno, Kind, Listing, 
 use ondine_model::observation::{Span, Stat, Text};
 use ondine_model::observe::Options;
 
+use super::acl::{READ, SEARCH};
 use super::mount::{errno, Answer, Directory, Mount};
 
 /// What stat(2) shows for an id that is no id.
@@ -82,6 +83,7 @@ impl Mount<'_> {
         name: &Text,
         above: &Option<Rc<Above>>,
     ) -> Result<Inode, Errno> {
+        self.may(parent, SEARCH)?;
         let directory = Directory {
             mount: self,
             inode: parent,
@@ -105,6 +107,11 @@ impl Mount<'_> {
         } else if inode.is_dir() {
             entry.listing = Some(self.listing(inode, options, seen));
         } else if inode.is_regular() && inode.size <= options.file_bytes {
+            if let Err(errno) = self.may(inode, READ) {
+                entry.data = Some(Err(errno));
+                entry.content = Some(Err(errno));
+                return entry;
+            }
             entry.data = Some(self.spans(inode).map_err(errno));
             if seen.bytes >= options.bytes {
                 seen.truncated = true;
@@ -137,7 +144,13 @@ impl Mount<'_> {
     /// getdents(2) as user space sees it: names end at a NUL, a slash is the VFS' EIO.
     fn listing(&self, inode: &Inode, options: &Options, seen: &mut Observation) -> Listing {
         let directory = Directory { mount: self, inode };
-        let mut listing = Listing::default();
+        let mut listing = Listing {
+            ended: self.may(inode, READ).err(),
+            ..Listing::default()
+        };
+        if listing.ended.is_some() {
+            return listing;
+        }
         for index in 0..directory.blocks() {
             let bytes = match directory.bytes(index) {
                 Ok(bytes) => bytes,
