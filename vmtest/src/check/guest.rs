@@ -139,15 +139,9 @@ const DAMAGED: (u64, usize) = (7, 300);
 /// fails, and so does one of these that is gone: the list is to become shorter.
 const KNOWN: &[(usize, &str)] = &[
     (
-        94,
-        "the search meets the bad name offset in one order of halving, not in the other",
-    ),
-    (174, "a lookup in an unsorted directory"),
-    (
         220,
         "the metabox is read in pages, and one of which the image has a part fails whole",
     ),
-    (270, "a lookup in an unsorted directory"),
     (277, "as 220"),
 ];
 
