@@ -188,10 +188,19 @@ impl Source for Mount<'_> {
             Space::Packed => self.packed.as_ref(),
         };
         let file = file.ok_or(Defect::NoMetabox)?;
-        match offset.checked_add(buf.len() as u64) {
-            Some(end) if end <= file.size => self.read_file(file, offset, buf),
-            _ => Err(Defect::OutsideMetabox.into()),
-        }
+        let end = offset.checked_add(buf.len() as u64);
+        let end = end
+            .filter(|end| *end <= file.size)
+            .ok_or(Defect::OutsideMetabox)?;
+        // As the module does, by whole pages of the file's own page cache.
+        let page = u64::from(self.page_size);
+        let start = offset / page * page;
+        let stop = end.next_multiple_of(page).min(file.size);
+        let mut pages = vec![0; (stop - start) as usize];
+        self.read_file(file, start, &mut pages)?;
+        let first = (offset - start) as usize;
+        buf.copy_from_slice(&pages[first..first + buf.len()]);
+        Ok(())
     }
 }
 
