@@ -13,7 +13,7 @@ use crate::{
     vfs::{Backing, BackingKind, InodeSlot, NewSuperBlock, Source, SuperBlock, SuperParameters},
 };
 use kernel::{page::PAGE_SIZE, prelude::*, str::CString, sync::SetOnce};
-use ondine_erofs::{Defect, DeviceSlot, Devices, Source as _, Space};
+use ondine_erofs::{Defect, DeviceSlot, Source as _, Space};
 
 type New<'a> = NewSuperBlock<'a, Ondine>;
 
@@ -42,6 +42,10 @@ pub(super) fn fill(
             .error(c"fsoffset= is not a multiple of the block size");
         return Err(EINVAL);
     }
+    // Before the table is read: a wrong count is told whatever the table is.
+    image
+        .check_device_count(devices.len())
+        .map_err(|defect| refuse(sb, defect))?;
     let parameters = SuperParameters {
         block_bits: image.block_bits() as u8,
         uuid: image.uuid().copied().unwrap_or_default(),
@@ -51,7 +55,7 @@ pub(super) fn fill(
     let mut data = KBox::new(
         Data {
             image,
-            slots: KVec::new(),
+            slots: KVVec::new(),
             blobs: KVec::new(),
             prefixes: SetOnce::new(),
             metabox: InodeSlot::new(),
@@ -62,7 +66,6 @@ pub(super) fn fill(
     )?;
     data.blobs.push(primary, GFP_KERNEL)?;
     data.slots = read_slots(&data)?;
-    Devices::new(&data.slots, devices.len()).map_err(|defect| refuse(sb, defect))?;
     for source in devices {
         let blob = Blob::new(open_extra(sb, source, kind)?, 0, data.options.direct_io);
         data.blobs.push(blob, GFP_KERNEL)?;
@@ -70,9 +73,9 @@ pub(super) fn fill(
     Ok((data, parameters))
 }
 
-fn read_slots(data: &Data) -> Result<KVec<DeviceSlot>> {
+fn read_slots(data: &Data) -> Result<KVVec<DeviceSlot>> {
     let count = data.image.extra_devices();
-    let mut slots = KVec::with_capacity(usize::from(count), GFP_KERNEL)?;
+    let mut slots = KVVec::with_capacity(usize::from(count), GFP_KERNEL)?;
     for index in 0..count {
         let offset = data.image.device_slot_offset(index).ok_or(EINVAL)?;
         let mut bytes = [0u8; 128];
@@ -128,10 +131,12 @@ pub(super) fn activate(sb: &SuperBlock<Ondine>) -> Result<u64> {
     if let Some(nid) = data.image.metabox_nid() {
         data.metabox.set(sb.inode(nid)?);
     }
-    // What is wrong with the root is told before what is wrong with prefixes.
+    // What is wrong with the root is told before what is wrong with prefixes,
+    // and with a root that is no directory there is no mount to need them.
     let root_nid = data.image.root_nid();
-    let _root = sb.inode(root_nid)?;
-    let prefixes = checked(sb, root_nid, Prefixes::load(data))?;
-    data.prefixes.populate(prefixes);
+    if sb.inode(root_nid)?.is_dir() {
+        let prefixes = checked(sb, root_nid, Prefixes::load(data))?;
+        data.prefixes.populate(prefixes);
+    }
     Ok(root_nid)
 }

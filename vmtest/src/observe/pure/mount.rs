@@ -65,10 +65,7 @@ impl<'a> Mount<'a> {
 
     /// The checks behind those of the superblock's own bytes.
     fn load(&mut self) -> Answer<()> {
-        let count = usize::from(self.sb.extra_devices());
-        if !self.devices.is_empty() && self.devices.len() != count {
-            return Err(Defect::DeviceCount.into());
-        }
+        self.sb.check_device_count(self.devices.len())?;
         for index in 0..self.sb.extra_devices() {
             let mut slot = [0; 128];
             let offset = self.sb.device_slot_offset(index);
