@@ -90,7 +90,7 @@ impl Walk<'_> {
             let mut entry = self.entry(&path, device);
             if let Some(listing) = &mut entry.listing {
                 // A hostile directory may repeat a name; it is looked at once.
-                todo.extend(listing.names.iter().rev().map(|name| path.join(&name.0)));
+                todo.extend(listing.reachable().rev().map(|name| path.join(&name.0)));
             }
             self.seen.entries.insert(path, entry);
         }

@@ -65,7 +65,7 @@ impl Image {
             let entry = self.entry(&inode, options, &mut seen);
             if let Some(listing) = &entry.listing {
                 let below = ancestors.with(inode.nid);
-                todo.extend(listing.names.iter().rev().map(|name| {
+                todo.extend(listing.reachable().rev().map(|name| {
                     Visit {
                         path: path.join(&name.0),
                         inode: self

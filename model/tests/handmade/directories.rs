@@ -187,6 +187,17 @@ fn a_name_among_the_entries_is_none() {
 }
 
 #[test]
+fn a_name_that_begins_with_a_nul_is_listed_and_leads_nowhere() {
+    let mut image = sound();
+    image.put(NAMES + 60 + 3, b"\0");
+    let seen = image.open().expect("it mounts").observe();
+    let root = &seen.entries[&Text::default()];
+    let names = &root.listing.as_ref().expect("the root").names;
+    assert_eq!(names[0], Text::default());
+    assert_eq!(seen.paths(), names.len(), "the root and all names but one");
+}
+
+#[test]
 fn a_slash_ends_a_listing() {
     let mut image = sound();
     image.put(NAMES + 60 + 3 + 5, b"b/ta");

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use ondine_erofs::{lookup, map, resolve, DirBlock, Inode, Target};
+use ondine_erofs::{lookup, map, resolve, DirBlock, Inode, Source, Target};
 use ondine_model::observation::{Content, Digester, Entry, Errno, Kind, Listing, Observation};
 use ondine_model::observation::{Span, Stat, Text};
 use ondine_model::observe::Options;
@@ -64,7 +64,7 @@ impl Mount<'_> {
                 let nid = inode.nid;
                 let above = visit.above;
                 let above = Some(Rc::new(Above { nid, above }));
-                todo.extend(listing.names.iter().rev().map(|name| Visit {
+                todo.extend(listing.reachable().rev().map(|name| Visit {
                     path: visit.path.join(name.as_bytes()),
                     inode: self.child(&inode, name, &above),
                     above: above.clone(),
@@ -126,7 +126,6 @@ impl Mount<'_> {
 
     /// readlink(2): a slow target is one page at most and ends at a NUL.
     fn target(&self, inode: &Inode) -> Answer<Text> {
-        use ondine_erofs::Source;
         if let Some((space, offset, len)) = inode.fast_symlink(&self.sb) {
             let mut target = vec![0; len as usize];
             self.read(space, offset, &mut target)?;
@@ -218,7 +217,10 @@ impl Mount<'_> {
             at = end;
             match extent.target {
                 Target::Hole => continue,
-                Target::Inline { .. } => {}
+                // The module maps a tail by reading it.
+                Target::Inline { space, offset } => {
+                    self.read(space, offset, &mut vec![0; extent.len as usize])?;
+                }
                 Target::Mapped { device_id, addr } => {
                     let mut done = 0;
                     while done < extent.len {
