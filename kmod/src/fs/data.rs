@@ -16,7 +16,8 @@ use ondine_erofs::{Defect, DeviceSlot, Devices, Errno, Space};
 /// A mounted image.
 pub(crate) struct Data {
     pub(super) image: ondine_erofs::SuperBlock,
-    pub(super) slots: KVec<DeviceSlot>,
+    /// Up to 65535 of them, more than fits consecutive pages.
+    pub(super) slots: KVVec<DeviceSlot>,
     /// The primary image, then the extra devices that were given.
     pub(super) blobs: KVec<Blob>,
     pub(super) prefixes: SetOnce<Prefixes>,

@@ -18,7 +18,7 @@ use kernel::{
     str::CString,
     sync::{Arc, SetOnce},
 };
-use ondine_erofs::{Defect, DeviceSlot, Devices, Source as _, Space};
+use ondine_erofs::{Defect, DeviceSlot, Source as _, Space};
 
 type New<'a> = NewSuperBlock<'a, Ondine>;
 
@@ -53,6 +53,10 @@ pub(super) fn fill(
             .error(c"fsoffset= is not a multiple of the block size");
         return Err(EINVAL);
     }
+    // Before the table is read: a wrong count is told whatever the table is.
+    image
+        .check_device_count(devices.len())
+        .map_err(|defect| refuse(sb, defect))?;
     let parameters = SuperParameters {
         block_bits: image.block_bits() as u8,
         uuid: image.uuid().copied().unwrap_or_default(),
@@ -62,7 +66,7 @@ pub(super) fn fill(
     let mut data = KBox::new(
         Data {
             image,
-            slots: KVec::new(),
+            slots: KVVec::new(),
             blobs: KVec::new(),
             prefixes: SetOnce::new(),
             metabox: InodeSlot::new(),
@@ -74,12 +78,6 @@ pub(super) fn fill(
     )?;
     data.blobs.push(primary, GFP_KERNEL)?;
     data.slots = read_slots(&data)?;
-    let given = match &data.mount {
-        // All of them are in the cache, by the names that the slots give.
-        Some(_) if devices.is_empty() => data.slots.len(),
-        _ => devices.len(),
-    };
-    Devices::new(&data.slots, given).map_err(|defect| refuse(sb, defect))?;
     if let Some(mount) = data.mount.clone() {
         open_cached_devices(sb, &mut data, &mount, &devices)?;
         return Ok((data, parameters));
@@ -150,9 +148,9 @@ fn open_cached_devices(
     Ok(())
 }
 
-fn read_slots(data: &Data) -> Result<KVec<DeviceSlot>> {
+fn read_slots(data: &Data) -> Result<KVVec<DeviceSlot>> {
     let count = data.image.extra_devices();
-    let mut slots = KVec::with_capacity(usize::from(count), GFP_KERNEL)?;
+    let mut slots = KVVec::with_capacity(usize::from(count), GFP_KERNEL)?;
     for index in 0..count {
         let offset = data.image.device_slot_offset(index).ok_or(EINVAL)?;
         let mut bytes = [0u8; 128];
@@ -209,10 +207,12 @@ pub(super) fn activate(sb: &SuperBlock<Ondine>) -> Result<u64> {
     if let Some(nid) = data.image.metabox_nid() {
         data.metabox.set(sb.inode(nid)?);
     }
-    // What is wrong with the root is told before what is wrong with prefixes.
+    // What is wrong with the root is told before what is wrong with prefixes,
+    // and with a root that is no directory there is no mount to need them.
     let root_nid = data.image.root_nid();
-    let _root = sb.inode(root_nid)?;
-    let prefixes = checked(sb, root_nid, Prefixes::load(data))?;
-    data.prefixes.populate(prefixes);
+    if sb.inode(root_nid)?.is_dir() {
+        let prefixes = checked(sb, root_nid, Prefixes::load(data))?;
+        data.prefixes.populate(prefixes);
+    }
     Ok(root_nid)
 }
