@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -31,6 +31,9 @@ use crate::protocol::{Device, Message, MsgId, Object, Operation, ReceiveError, R
 use fill::Filler;
 use objects::{Entry, Objects};
 use statistics::Counters;
+
+/// Longest rest before a last look at an object whose cache file is not there yet.
+const OPENING: Duration = Duration::from_secs(1);
 
 /// How a session works.
 #[derive(Clone, Debug)]
@@ -102,7 +105,7 @@ enum Task {
 }
 
 impl<B: Backend> Session<B> {
-    /// A session on a device whose cache is bound: by [`bind`], or by a predecessor whose requests
+    /// A session on a device whose cache is bound: by [`bind()`], or by a predecessor whose requests
     /// [`Command::Restore`](crate::protocol::Command::Restore) has put back.
     ///
     /// # Errors
@@ -178,7 +181,25 @@ impl<B: Backend> Session<B> {
             .objects
             .find(blob)
             .ok_or_else(|| FillError::NotOpen(blob.clone()))?;
-        self.filler().fill(&entry, range, &Behaviour::default())
+        self.fill_soon(&mut self.filler(), &entry, range)
+    }
+
+    /// Fills an object that may be new: the C driver opens its cache file only after the OPEN was
+    /// answered, and says ENOBUFS until then.
+    fn fill_soon(
+        &self,
+        filler: &mut Filler<'_>,
+        entry: &Entry,
+        range: Range<u64>,
+    ) -> Result<u64, FillError> {
+        let mut rest = Duration::from_millis(1);
+        loop {
+            match filler.fill(entry, range.clone(), &Behaviour::default()) {
+                Err(FillError::Seek(Errno::NOBUFS)) if rest < OPENING => thread::sleep(rest),
+                ended => return ended,
+            }
+            rest *= 2;
+        }
     }
 
     /// Gives every message to the workers, until there is a reason to end.
@@ -305,7 +326,7 @@ impl<B: Backend> Session<B> {
     fn prefetch_opened(&self, opened: &mpsc::Receiver<Arc<Entry>>) {
         let mut filler = self.filler().until(&self.stopping);
         for entry in opened {
-            match filler.fill(&entry, 0..u64::MAX, &Behaviour::default()) {
+            match self.fill_soon(&mut filler, &entry, 0..u64::MAX) {
                 Ok(written) => tracing::debug!("{}: {written} bytes prefetched", entry.blob),
                 Err(error) => tracing::warn!("prefetch of {}: {error}", entry.blob),
             }

@@ -110,7 +110,7 @@ impl<B: Backend> Session<B> {
         if behaviour.has(Action::WrongObject) {
             for other in self.objects.others(entry.id) {
                 let taken = other.object.complete(id);
-                tracing::info!("READ {id} completed on {}: {taken:?}", other.blob);
+                tracing::info!("READ {id} completed on {}: {}", other.blob, said(taken));
             }
         }
         self.answer(id, behaviour, |id| entry.object.complete(id));
@@ -121,7 +121,7 @@ impl<B: Backend> Session<B> {
         behaviour.reach(Step::BeforeAnswer);
         if behaviour.has(Action::WrongId) {
             let wrong = MsgId(id.0 ^ NO_SUCH_ID);
-            tracing::info!("answer to {wrong} in place of {id}: {:?}", send(wrong));
+            tracing::info!("answer to {wrong} in place of {id}: {}", said(send(wrong)));
         }
         if !behaviour.has(Action::Never) {
             if let Err(errno) = send(id) {
@@ -131,8 +131,13 @@ impl<B: Backend> Session<B> {
             }
         }
         if behaviour.has(Action::Twice) {
-            tracing::info!("second answer to {id}: {:?}", send(id));
+            tracing::info!("second answer to {id}: {}", said(send(id)));
         }
         behaviour.reach(Step::AfterAnswer);
     }
+}
+
+/// What the kernel said to an answer.
+fn said(taken: Result<(), Errno>) -> String {
+    taken.map_or_else(|errno| errno.to_string(), |()| "taken".to_owned())
 }

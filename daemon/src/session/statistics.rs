@@ -20,7 +20,8 @@ pub struct Statistics {
     pub reads: u64,
     /// OPENs that were answered with an error.
     pub refused_opens: u64,
-    /// READs that were completed without all of their bytes.
+    /// READs that were completed without all of their bytes, which could not be had or written; not
+    /// those that a rule cut short.
     pub failed_reads: u64,
     /// Answers that the kernel did not take.
     pub failed_answers: u64,
