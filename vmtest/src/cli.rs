@@ -44,13 +44,14 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Make everything the other commands need (they do so themselves)
     Setup {
-        /// Look for a newer Linux 7.3 and erofs-utils
+        /// Look for newer releases of Linux and erofs-utils
         #[arg(long)]
         refresh: bool,
     },
     /// Say what is missing on this machine and the command that mends it
     Doctor,
-    /// Run a command in a guest with ondine.ko loaded; its exit code is returned
+    /// Run a command in a guest with ondine.ko loaded (nothing is loaded with --kernel oracle); its
+    /// exit code is returned
     Exec(ExecArgs),
     /// The same, interactive
     Shell(GuestArgs),
@@ -185,7 +186,7 @@ mod tests {
         else {
             panic!("exec was not understood");
         };
-        assert_eq!(options.kernel.as_str(), "san");
+        assert_eq!(options.kernel().as_str(), "san");
         assert_eq!(args.command, ["ls", "--kernel"]);
         assert_eq!(args.guest.rw, [PathBuf::from("/d")]);
     }

@@ -32,7 +32,7 @@ pub fn shell(args: GuestArgs, setup: &Setup) -> Result<i32> {
 }
 
 fn guest(args: &GuestArgs, setup: &Setup) -> Result<Boot> {
-    let mut boot = if args.no_module {
+    let mut boot = if args.no_module || !setup.options().kernel().takes_module() {
         setup.boot_without_module()?
     } else {
         setup.boot()?

@@ -20,6 +20,8 @@ pub enum KernelName {
     Fast,
     /// Every sanitizer that sees Rust code.
     San,
+    /// Linux 6.12 with its own C code for EROFS on demand; ondine.ko is not loaded.
+    Oracle,
 }
 
 impl KernelName {
@@ -28,16 +30,30 @@ impl KernelName {
         match self {
             Self::Fast => "fast",
             Self::San => "san",
+            Self::Oracle => "oracle",
         }
+    }
+
+    /// The series of Linux that it is built from.
+    pub fn series(self) -> &'static str {
+        match self {
+            Self::Fast | Self::San => "7.3",
+            Self::Oracle => "6.12",
+        }
+    }
+
+    /// Whether ondine.ko can be built for it.
+    pub fn takes_module(self) -> bool {
+        self != Self::Oracle
     }
 }
 
 /// The flags that every command takes.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Options {
-    /// Kernel to boot
-    #[arg(long, global = true, value_enum, default_value_t)]
-    pub kernel: KernelName,
+    /// Kernel to boot [default: fast; conform: fast, then oracle]
+    #[arg(long, global = true, value_enum)]
+    pub kernel: Option<KernelName>,
 
     /// Build the kernel from this source tree instead of Debian's
     #[arg(
@@ -63,6 +79,13 @@ pub struct Options {
     /// Show the guest's console while it runs
     #[arg(long, global = true)]
     pub verbose: bool,
+}
+
+impl Options {
+    /// The kernel that was asked for, or the usual one.
+    pub fn kernel(&self) -> KernelName {
+        self.kernel.unwrap_or_default()
+    }
 }
 
 /// What a command stands on. Each thing is made at its first use and found in the cache later.
@@ -109,7 +132,7 @@ impl Setup {
     /// The same repository and cache with another kernel of the harness' own.
     pub fn with_kernel(&self, kernel: KernelName) -> Result<Self> {
         let options = Options {
-            kernel,
+            kernel: Some(kernel),
             kernel_src: None,
             kernel_build: None,
             ..self.options.clone()
@@ -134,6 +157,14 @@ impl Setup {
     /// `ondine.ko` for [`kernel`](Setup::kernel), built and checked.
     pub fn module(&self) -> Result<&Path> {
         if self.module.get().is_none() {
+            let kernel = self.options.kernel();
+            if !kernel.takes_module() {
+                bail!(
+                    "ondine.ko is for Linux 7.3: with --kernel {} there are `conform` and \
+                     `exec`, which loads nothing there",
+                    kernel.as_str()
+                );
+            }
             let built = match &self.options.module {
                 Some(given) => given.clone(),
                 None => module::build(self, self.kernel()?)?,
@@ -159,7 +190,7 @@ impl Setup {
         let boot = Boot::new(virtme::runner(&self.cache)?, &kernel.image)
             .verbose(self.options.verbose)
             .log(self.cache.log("console"));
-        let boot = if self.options.kernel == KernelName::San {
+        let boot = if self.options.kernel() == KernelName::San {
             boot.memory("2G")
         } else {
             boot

@@ -141,12 +141,11 @@ mod tests {
     #[test]
     fn the_repositorys_fragments_are_read() {
         let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
-        for name in ["fast", "san"] {
+        for (name, rust) in [("fast", None), ("san", None), ("oracle", Some("n"))] {
             let parts = fragments(&kernels, name).unwrap();
-            assert_eq!(
-                parse(&parts[0].1).get("CONFIG_RUST").map(String::as_str),
-                Some("y")
-            );
+            let of = |part: usize| parse(&parts[part].1).get("CONFIG_RUST").cloned();
+            assert_eq!(of(0).as_deref(), Some("y"));
+            assert_eq!(of(1).as_deref(), rust, "{name}");
         }
     }
 }

@@ -26,8 +26,8 @@ const IMAGE: &str = "arch/x86/boot/bzImage";
 /// The kernel of `--kernel`, from Debian's source.
 pub fn ours(setup: &Setup) -> Result<Kernel> {
     let cache = setup.cache();
-    let (tree, version) = source::ensure(cache)?;
-    let name = setup.options().kernel.as_str();
+    let (tree, version) = source::ensure(cache, setup.options().kernel().series())?;
+    let name = setup.options().kernel().as_str();
     let key = key(setup, name)?.add(&version);
     let step = format!("kernel-{name}");
     if let Some(build) = cache.find(&step, &key) {
@@ -56,7 +56,7 @@ pub fn from_source(setup: &Setup, tree: &Path) -> Result<Kernel> {
             tree.display()
         );
     }
-    let name = setup.options().kernel.as_str();
+    let name = setup.options().kernel().as_str();
     let id = key(setup, name)?
         .add(tree.as_os_str().as_encoded_bytes())
         .hex();
@@ -75,15 +75,19 @@ pub fn from_source(setup: &Setup, tree: &Path) -> Result<Kernel> {
 pub fn existing(setup: &Setup, build: &Path) -> Result<Kernel> {
     let build = std::fs::canonicalize(build)
         .with_context(|| format!("--kernel-build {} is not there", build.display()))?;
-    let needed = [
+    let mut needed = vec![
         (".config", "configure it first"),
         (IMAGE, "`make LLVM=-19 bzImage` makes it"),
-        ("Module.symvers", "`make LLVM=-19 modules` makes it"),
-        (
-            "rust/libkernel.rmeta",
-            "CONFIG_RUST=y and `make LLVM=-19` make it",
-        ),
     ];
+    if setup.options().kernel().takes_module() {
+        needed.extend([
+            ("Module.symvers", "`make LLVM=-19 modules` makes it"),
+            (
+                "rust/libkernel.rmeta",
+                "CONFIG_RUST=y and `make LLVM=-19` make it",
+            ),
+        ]);
+    }
     let missing: String = needed
         .iter()
         .filter(|(file, _)| !build.join(file).exists())
@@ -99,7 +103,7 @@ pub fn existing(setup: &Setup, build: &Path) -> Result<Kernel> {
     let config = std::fs::read_to_string(build.join(".config"))?;
     let kernels = setup.repo().join("vmtest/kernels");
     // Only what the guests cannot do without: the rest of a fragment is this harness' taste.
-    let fragments = kconfig::fragments(&kernels, setup.options().kernel.as_str())?;
+    let fragments = kconfig::fragments(&kernels, setup.options().kernel().as_str())?;
     let unmet = needed_of(kconfig::unmet(&config, &fragments));
     if !unmet.is_empty() {
         bail!(

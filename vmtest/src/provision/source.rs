@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The kernel's source: the newest release of 7.3 that Debian has.
+//! The kernel's source: the newest release of a series that Debian has.
 
 use std::path::{Path, PathBuf};
 
@@ -11,32 +11,34 @@ use super::apt::{Apt, Kind};
 use super::version::compare;
 use super::{Cache, Key, Step};
 
-const PACKAGE: &str = "linux-source-7.3";
-
-/// The unpacked source tree, and a name for it that changes with the release.
-pub fn ensure(cache: &Cache) -> Result<(PathBuf, String)> {
-    let version = cache.choice(PACKAGE, || {
-        let step = Step::begin(cache, "source", "looking for the newest Linux 7.3")?;
+/// The unpacked source tree of `series` (as in `7.3`), and a name for it that changes with the
+/// release.
+pub fn ensure(cache: &Cache, series: &str) -> Result<(PathBuf, String)> {
+    let package = format!("linux-source-{series}");
+    let version = cache.choice(&package, || {
+        let what = format!("looking for the newest Linux {series}");
+        let step = Step::begin(cache, "source", what)?;
         let apt = Apt::open(cache, &step)?;
-        newest(&apt.offers(&step, PACKAGE, Kind::Binary)?)
-            .context("no Debian suite has a release of linux-source-7.3; use --kernel-src DIR")
+        newest(&apt.offers(&step, &package, Kind::Binary)?).with_context(|| {
+            format!("no Debian suite has a release of {package}; use --kernel-src DIR")
+        })
     })?;
-    let key = Key::new().add(PACKAGE).add(&version);
+    let key = Key::new().add(&package).add(&version);
     let dir = cache.step("source", &key, |dir| {
         let step = Step::begin(cache, "source", format!("fetching Linux {version}"))?;
         let apt = Apt::open(cache, &step)?;
-        unpack(&apt, &step, &version, dir)
+        unpack(&apt, &step, &package, &version, dir)
     })?;
     Ok((dir.join("linux"), version))
 }
 
-fn unpack(apt: &Apt, step: &Step, version: &str, dir: &Path) -> Result<()> {
+fn unpack(apt: &Apt, step: &Step, package: &str, version: &str, dir: &Path) -> Result<()> {
     let shell = Shell::new()?;
     let fetched = tempfile::tempdir_in(dir)?;
-    let package = apt.download(step, PACKAGE, version, fetched.path())?;
+    let file = apt.download(step, package, version, fetched.path())?;
     let inside = fetched.path().join("x");
-    step.run(cmd!(shell, "dpkg-deb -x {package} {inside}"))?;
-    let archive = inside.join("usr/src").join(format!("{PACKAGE}.tar.xz"));
+    step.run(cmd!(shell, "dpkg-deb -x {file} {inside}"))?;
+    let archive = inside.join("usr/src").join(format!("{package}.tar.xz"));
     let linux = dir.join("linux");
     shell.create_dir(&linux)?;
     step.run(cmd!(
