@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::provision::packages;
 use crate::setup::{Options, Setup};
-use crate::{bench, check, compare, doctor, exec, guest};
+use crate::{bench, check, compare, doctor, exec, faults, guest};
 
 /// What was asked held.
 pub const HOLDS: i32 = 0;
@@ -42,6 +42,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Measure: instructions and device reads of every driver, side by side
     Bench(bench::BenchArgs),
+    /// Let daemons die, disks fail, tasks be killed and power be cut while images are read
+    Faults(faults::FaultArgs),
     /// Make everything the other commands need (they do so themselves)
     Setup {
         /// Look for newer releases of Linux and erofs-utils
@@ -152,6 +154,7 @@ fn run(cli: Cli) -> Result<i32> {
         Command::Diff(args) => Ok(holds(compare::diff(&setup, &args)?)),
         Command::Bench(args) => Ok(holds(bench::run(&setup, &args)?)),
         Command::Check(args) => check::main(&args, &setup),
+        Command::Faults(args) => Ok(holds(faults::main(&setup, &args)?)),
         Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {
             setup.everything(refresh)?;

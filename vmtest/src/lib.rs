@@ -10,6 +10,7 @@ pub mod cli;
 pub mod compare;
 pub mod doctor;
 pub mod exec;
+pub mod faults;
 pub mod gates;
 pub mod guest;
 pub mod images;

@@ -19,6 +19,8 @@ use anyhow::{bail, Context, Result};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
+use crate::faults::guest as faults;
+
 /// Does `what` as the job says.
 ///
 /// # Errors
@@ -32,6 +34,8 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
         "behave" => answer(out, &behave::run(&read(job)?)?),
         "cycle" => answer(out, &cycle::run(&read(job)?)?),
         "bench" => answer(out, &crate::bench::guest::run(&read(job)?)?),
+        "faults" => answer(out, &faults::run(&read(job)?)?),
+        "serve" => faults::serve(&read(job)?),
         _ => bail!("no guest program is called {what:?}"),
     }
 }

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! `faults`: what happens to readers of images on demand when something else goes wrong.
+
+pub(crate) mod guest;
+mod sample;
+
+use std::time::Duration;
+
+use anyhow::{bail, Result};
+use serde::Serialize;
+
+use crate::compare::look::Desk;
+use crate::Setup;
+use guest::{FaultAnswer, FaultJob};
+
+/// What `faults` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct FaultArgs {
+    /// How often each fault happens
+    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    pub rounds: u32,
+
+    /// Decides all that is random; round N has this and N [default: random, printed]
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+
+    /// Only the faults whose name contains this
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+
+    /// No more rounds of a fault are begun after so many seconds of the guest's time
+    #[arg(long, value_name = "COUNT", default_value_t = 3600)]
+    pub seconds: u64,
+}
+
+/// A fault that happens inside a guest.
+struct Fault {
+    name: &'static str,
+    /// What holds when no round fails.
+    holds: &'static str,
+}
+
+/// All of them.
+const FAULTS: &[Fault] = &[Fault {
+    name: "kill",
+    holds: "a daemon's SIGKILL spoils no read, and loses nothing that was fetched",
+}];
+
+/// What came of one fault.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The fault.
+    pub name: String,
+    /// What holds, in words.
+    pub holds: String,
+    /// Rounds that were tried.
+    pub rounds: u32,
+    /// Seconds of the guest's time.
+    pub seconds: f64,
+    /// The seed of the first round.
+    pub seed: u64,
+    /// What was counted over all rounds.
+    pub figures: Vec<(String, u64)>,
+    /// What does not hold.
+    pub failed: Option<String>,
+}
+
+/// `cargo vmtest faults`: whether all held.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn main(setup: &Setup, args: &FaultArgs) -> Result<bool> {
+    let outcomes = run(setup, args)?;
+    for outcome in &outcomes {
+        println!("{}", outcome.line());
+        for (name, count) in &outcome.figures {
+            println!("        {count:>12} {name}");
+        }
+    }
+    setup.report(&outcomes)?;
+    Ok(outcomes.iter().all(|outcome| outcome.failed.is_none()))
+}
+
+/// Has each fault happen.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn run(setup: &Setup, args: &FaultArgs) -> Result<Vec<Outcome>> {
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
+    eprintln!("seed {seed}");
+    let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.contains(only));
+    let chosen: Vec<&Fault> = FAULTS.iter().filter(|fault| wanted(fault.name)).collect();
+    if chosen.is_empty() {
+        bail!("no fault is called {:?}", args.only.as_deref().unwrap_or_default());
+    }
+    chosen
+        .into_iter()
+        .map(|fault| in_guest(setup, args, seed, fault))
+        .collect()
+}
+
+fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: &Fault) -> Result<Outcome> {
+    let image = sample::image(setup)?;
+    let (images, names) = sample::parts(&image);
+    let job = FaultJob {
+        name: fault.name.to_owned(),
+        rounds: args.rounds,
+        seconds: args.seconds,
+        seed,
+        images,
+        names,
+        module: Some(setup.module()?.canonicalize()?),
+    };
+    // The last round may begin just before the end, and hang for a while.
+    let limit = Duration::from_secs(args.seconds + 600);
+    let desk = Desk::new(setup.cache())?;
+    let (answer, run) = desk.ask(setup.boot()?.limit(limit), "faults", &job)?;
+    let answer: FaultAnswer = match answer {
+        Some(answer) => answer,
+        None if run.exit_code.is_some() || !run.problems.is_empty() => FaultAnswer {
+            failed: Some(run.complaint()),
+            ..FaultAnswer::default()
+        },
+        None => bail!("{}", run.complaint()),
+    };
+    Ok(Outcome {
+        name: fault.name.to_owned(),
+        holds: fault.holds.to_owned(),
+        rounds: answer.rounds,
+        seconds: answer.seconds,
+        seed,
+        figures: answer.figures.0,
+        failed: answer.failed,
+    })
+}
+
+impl Outcome {
+    /// One line, and the reason below it.
+    fn line(&self) -> String {
+        let (rounds, seconds) = (self.rounds, self.seconds);
+        let tried = format!("{}: {} ({rounds} rounds, {seconds:.0} s, seed {})", self.name, self.holds, self.seed);
+        match &self.failed {
+            None => format!("ok      {tried}"),
+            Some(why) => format!("FAILED  {tried}\n        {}", why.replace('\n', "\n        ")),
+        }
+    }
+}
