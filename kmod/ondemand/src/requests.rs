@@ -29,6 +29,9 @@ use crate::presence::Run;
 use core::marker::PhantomData;
 
 impl Run {
+    /// No pages.
+    pub const EMPTY: Run = Run { first: 0, count: 0 };
+
     /// The page after the last one.
     #[inline]
     pub const fn end(self) -> u64 {

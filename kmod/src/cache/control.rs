@@ -12,7 +12,7 @@ use super::{
     ticket::Ticket,
     Object, ObjectRef,
 };
-use crate::vfs::{Deferred, Store as Directory, WaitQueue};
+use crate::vfs::{Deferred, Event, Store as Directory, WaitQueue};
 use core::ops::Deref;
 use kernel::{
     new_mutex, new_poll_condvar,
@@ -394,11 +394,12 @@ impl State {
         if let Some(ticket) = self.table.join_open(object.key()) {
             return Ok(ticket);
         }
-        let ticket = self.ticket(object, Run { first: 0, count: 0 })?;
+        let ticket = self.ticket(object, Run::EMPTY)?;
         if !self.table.knows(object.key()) {
             self.table.add_object(object.key(), object.clone())?;
         }
         self.table.open(object.key(), ticket.clone())?;
+        object.trace(Event::Submit, ticket.run(), Ok(()));
         Ok(ticket)
     }
 
@@ -406,7 +407,9 @@ impl State {
     /// read.
     fn read(&mut self, object: &ObjectRef, run: Run) -> core::result::Result<bool, Refusal> {
         let ticket = self.ticket(object, run)?;
-        self.table.read(object.key(), run, ticket)
+        let readable = self.table.read(object.key(), run, ticket)?;
+        object.trace(Event::Submit, run, Ok(()));
+        Ok(readable)
     }
 
     /// A ticket, and room for its request.

@@ -2,11 +2,12 @@
 
 //! An object: a cache file that a daemon fills.
 
-use super::{contents::Contents, parked::Parked};
-use crate::vfs::{Background, CacheFile, Deferred, WaitQueue};
+use super::{contents::Contents, names::c_string, parked::Parked};
+use crate::vfs::{trace, Background, CacheFile, Deferred, Event, WaitQueue};
 use kernel::{
     new_mutex,
     prelude::*,
+    str::CString,
     sync::{
         atomic::{Acquire, Atomic, Relaxed, Release},
         Arc,
@@ -14,6 +15,8 @@ use kernel::{
         SetOnce, //
     },
 };
+
+use ondine_ondemand::Run;
 
 /// A counted reference to an object.
 pub(crate) type ObjectRef = Arc<Deferred<Object>>;
@@ -24,7 +27,7 @@ pub(crate) struct Object {
     /// What the request table calls it.
     key: u64,
     volume: KVec<u8>,
-    cookie: KVec<u8>,
+    cookie: CString,
     file: CacheFile,
     /// Whether the file had bytes when it was opened.
     found: bool,
@@ -58,14 +61,13 @@ impl Object {
         file: CacheFile,
     ) -> Result<ObjectRef> {
         let found = file.size() != 0;
-        let mut keys = (KVec::new(), KVec::new());
-        keys.0.extend_from_slice(volume, GFP_KERNEL)?;
-        keys.1.extend_from_slice(cookie, GFP_KERNEL)?;
+        let mut volume_key = KVec::new();
+        volume_key.extend_from_slice(volume, GFP_KERNEL)?;
         Arc::pin_init(
             Deferred::new(try_pin_init!(Self {
                 key,
-                volume: keys.0,
-                cookie: keys.1,
+                volume: volume_key,
+                cookie: c_string(cookie)?,
                 file,
                 found,
                 contents: SetOnce::new(),
@@ -91,7 +93,12 @@ impl Object {
 
     /// Key of the cookie.
     pub(crate) fn cookie(&self) -> &[u8] {
-        &self.cookie
+        self.cookie.to_bytes()
+    }
+
+    /// Traces what happens to a request for pages of the object.
+    pub(crate) fn trace(&self, event: Event, run: Run, result: Result) {
+        trace(event, &self.cookie, run.first, run.count, result);
     }
 
     /// The cache file.

@@ -6,7 +6,7 @@ use super::{
     contents::pages_touched, control::Asked, error, local, mount::Mount, parked::Parked,
     registry::Role, Object, ObjectRef,
 };
-use crate::vfs::{Backing, Batch, MetaSlice};
+use crate::vfs::{Backing, Batch, Event, MetaSlice};
 use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed, sync::Arc};
 use ondine_ondemand::{
     presence::PAGE_SHIFT,
@@ -141,6 +141,9 @@ impl OnDemand {
                     let waited = self.object.waiters().wait(limit, done);
                     if asked.ticket.outcome().is_none() {
                         mount.cache.lock().table.leave(asked.sequence);
+                        let gave_up = waited.and(Err(EIO));
+                        self.object
+                            .trace(Event::Cancel, asked.ticket.run(), gave_up);
                     }
                     waited?;
                     judge(mount, &self.object, &asked)?;

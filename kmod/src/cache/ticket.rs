@@ -2,7 +2,9 @@
 
 //! How a request ended, for those who wait for it.
 
-use super::{Object, ObjectRef};
+use super::{error, Object, ObjectRef};
+use crate::vfs::Event;
+use kernel::prelude::*;
 use kernel::sync::atomic::{Acquire, Atomic, Release};
 use ondine_ondemand::{requests::Outcome, Errno, Run};
 
@@ -38,12 +40,16 @@ impl Ticket {
     /// Ends the request, and wakes those who wait for it. Called once, by who
     /// took the request out of the table.
     pub(crate) fn end(&self, outcome: Outcome) {
-        let value = match outcome {
-            Outcome::Answered => ANSWERED,
-            Outcome::Dead => DEAD,
-            Outcome::Dropped => DROPPED,
-            Outcome::Failed(errno) => errno.number().wrapping_neg(),
+        let (value, event, result) = match outcome {
+            Outcome::Answered => (ANSWERED, Event::Complete, Ok(())),
+            Outcome::Dead => (DEAD, Event::Cancel, Err(EIO)),
+            Outcome::Dropped => (DROPPED, Event::Cancel, Err(EIO)),
+            Outcome::Failed(errno) => {
+                let number = errno.number().wrapping_neg();
+                (number, Event::Complete, Err(error(errno)))
+            }
         };
+        self.object.trace(event, self.run, result);
         // What was written for the request is seen by who sees its end.
         self.outcome.store(value, Release);
         Object::notify(&self.object);

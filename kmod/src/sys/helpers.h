@@ -51,6 +51,14 @@ enum ondine_option {
 	ONDINE_OPT_TIMEOUT,
 };
 
+/* What ondine_trace() tells. */
+enum ondine_event {
+	ONDINE_EVENT_SUBMIT,
+	ONDINE_EVENT_DELIVER,
+	ONDINE_EVENT_COMPLETE,
+	ONDINE_EVENT_CANCEL,
+};
+
 extern char *ondine_fstype;
 extern char *ondine_device;
 extern const struct fs_parameter_spec ondine_fs_parameters[];
@@ -108,6 +116,8 @@ size_t ondine_iov_iter_count(const struct iov_iter *iter);
 void ondine_iov_iter_truncate(struct iov_iter *iter, u64 count);
 void ondine_iov_iter_reexpand(struct iov_iter *iter, size_t count);
 bool ondine_capable_admin(void);
+
+void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result);
 
 int ondine_store_check(struct file *dir);
 int ondine_store_room(struct file *dir, u64 *blocks, u64 *files);

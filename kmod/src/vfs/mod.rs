@@ -25,6 +25,7 @@ mod stats;
 mod store;
 mod super_block;
 mod sysfs;
+mod trace;
 mod wait;
 mod xattr;
 
@@ -43,6 +44,7 @@ pub(crate) use self::{
     store::{CacheFile, Store},
     super_block::{NewSuperBlock, SuperBlock, SuperParameters},
     sysfs::{Attribute, PageWriter},
+    trace::{trace, Event},
     wait::WaitQueue,
     xattr::{XattrList, XattrNamespace}, //
 };
