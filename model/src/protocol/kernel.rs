@@ -35,6 +35,11 @@ impl Kernel {
         }
     }
 
+    /// The same machine in another state, for tests that damage one on purpose.
+    pub fn with_state(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
     /// Whose rules it follows.
     pub fn dialect(&self) -> Dialect {
         self.dialect
