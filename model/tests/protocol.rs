@@ -5,6 +5,7 @@
 mod protocol {
     mod daemon_death;
     mod device;
+    mod generated;
     mod merging;
     mod play;
     mod replies;
