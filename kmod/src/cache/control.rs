@@ -12,7 +12,7 @@ use super::{
     ticket::Ticket,
     Object, ObjectRef,
 };
-use crate::vfs::{Deferred, Event, Store as Directory, WaitQueue};
+use crate::vfs::{Deferred, Event, Store as Directory, Tick, WaitQueue};
 use core::ops::Deref;
 use kernel::{
     new_mutex, new_poll_condvar,
@@ -281,6 +281,12 @@ impl Cache {
         }))
     }
 
+    /// One who waited for a request gives up.
+    pub(super) fn give_up(&self, object: &Object, asked: &Asked, why: Error) {
+        self.lock().table.leave(asked.sequence);
+        object.trace(Event::Cancel, asked.ticket.run(), Err(why));
+    }
+
     /// The object of a mount, opened by the daemon.
     ///
     /// # Errors
@@ -356,6 +362,15 @@ impl Cache {
     /// Whether a mount uses the cache file with these names.
     pub(crate) fn uses(&self, file: impl FnMut(&Object) -> bool) -> bool {
         self.registry.lock().any(file)
+    }
+}
+
+impl Tick for Cache {
+    /// Looks whether reads that are parked have waited too long.
+    fn tick(&self) -> bool {
+        let registry = self.registry.lock();
+        let parked = registry.objects().filter(|object| object.has_parked());
+        parked.inspect(|object| Deferred::kick(object)).count() != 0
     }
 }
 

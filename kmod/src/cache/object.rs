@@ -186,17 +186,36 @@ impl Object {
     /// Wakes who waits for a request of this object.
     pub(super) fn notify(this: &ObjectRef) {
         this.waiters.wake_all();
-        if !this.parked.lock().is_empty() {
+        if this.has_parked() {
             Deferred::kick(this);
         }
     }
 
+    /// Whether reads of folios wait.
+    pub(super) fn has_parked(&self) -> bool {
+        !self.parked.lock().is_empty()
+    }
+
     /// Keeps a read until its pages are present, or cannot be.
     pub(super) fn park(this: &ObjectRef, parked: Parked) {
-        // Out of memory, the push drops the read, which fails it.
-        let _kept = this.parked.lock().push(parked, GFP_KERNEL);
+        this.keep(parked);
         // Its request may have ended meanwhile.
         Deferred::kick(this);
+    }
+
+    fn keep(&self, read: Parked) {
+        let mut parked = self.parked.lock();
+        let Err(full) = parked.push_within_capacity(read) else {
+            return;
+        };
+        if parked.reserve(1, GFP_KERNEL).is_ok() {
+            // There is room now.
+            let _kept = parked.push_within_capacity(full.0);
+        } else {
+            // Out of memory. What fails the read takes other locks.
+            drop(parked);
+            drop(full);
+        }
     }
 
     fn recorded_size(&self) -> Option<u64> {
@@ -226,8 +245,7 @@ impl Background for Object {
         let reads = core::mem::take(&mut *self.parked.lock());
         for mut read in reads {
             if read.step() {
-                // Out of memory, the push drops the read, which fails it.
-                let _kept = self.parked.lock().push(read, GFP_KERNEL);
+                self.keep(read);
             }
         }
     }

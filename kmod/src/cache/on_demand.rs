@@ -3,10 +3,15 @@
 //! An object as one mount uses it: what hits, and what waits.
 
 use super::{
-    contents::pages_touched, control::Asked, error, local, mount::Mount, parked::Parked,
-    registry::Role, Object, ObjectRef,
+    contents::pages_touched,
+    control::Asked,
+    error, local,
+    mount::{time_left, Mount},
+    parked::Parked,
+    registry::Role,
+    Object, ObjectRef,
 };
-use crate::vfs::{Backing, Batch, Event, MetaSlice};
+use crate::vfs::{Backing, Batch, MetaSlice};
 use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed, sync::Arc};
 use ondine_ondemand::{
     presence::PAGE_SHIFT,
@@ -132,7 +137,7 @@ impl OnDemand {
         let given_up = || mount.aborts() != aborts;
         let waiting = mount.wait();
         loop {
-            let limit = waiting.left(mount.policy.limit)?;
+            let limit = time_left(waiting.since(), mount.policy.limit)?;
             match enter(mount, &self.object, run)? {
                 Entered::Present => return Ok(()),
                 Entered::NoSession => mount.cache.wait_for_session(limit, given_up)?,
@@ -140,10 +145,8 @@ impl OnDemand {
                     let done = || asked.ticket.outcome().is_some() || given_up();
                     let waited = self.object.waiters().wait(limit, done);
                     if asked.ticket.outcome().is_none() {
-                        mount.cache.lock().table.leave(asked.sequence);
-                        let gave_up = waited.and(Err(EIO));
-                        self.object
-                            .trace(Event::Cancel, asked.ticket.run(), gave_up);
+                        let why = waited.err().unwrap_or(EIO);
+                        mount.cache.give_up(&self.object, &asked, why);
                     }
                     waited?;
                     judge(mount, &self.object, &asked)?;

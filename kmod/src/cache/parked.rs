@@ -9,14 +9,15 @@ use super::{
     contents::pages_touched,
     control::Asked,
     local,
-    mount::Mount,
+    mount::{time_left, Mount},
     on_demand::{enter, judge, Entered, OnDemand},
     ObjectRef,
 };
-use crate::vfs::Batch;
+use crate::vfs::{start_ticker, Batch};
 use kernel::{
     prelude::*,
     sync::{atomic::Relaxed, Arc},
+    time::{Instant, Monotonic},
 };
 
 /// A batch whose pages are not all present. Dropping it fails the reads.
@@ -26,6 +27,7 @@ pub(super) struct Parked {
     direct: bool,
     /// Of the mount, when the read began to wait.
     aborts: u64,
+    since: Instant<Monotonic>,
     asked: Option<Asked>,
     /// Until the read goes on, or fails.
     batch: Option<Batch>,
@@ -35,11 +37,15 @@ impl Parked {
     /// A read that has not asked for anything yet.
     pub(super) fn new(blob: &OnDemand, batch: Batch) -> Self {
         blob.mount.waiting.fetch_add(1, Relaxed);
+        if blob.mount.policy.limit.is_some() {
+            start_ticker();
+        }
         Self {
             object: blob.object.clone(),
             mount: blob.mount.clone(),
             direct: blob.direct,
             aborts: blob.mount.aborts(),
+            since: Instant::now(),
             asked: None,
             batch: Some(batch),
         }
@@ -75,6 +81,7 @@ impl Parked {
         if let Some(asked) = self.asked.take_if(|asked| asked.ticket.outcome().is_some()) {
             judge(&self.mount, &self.object, &asked)?;
         }
+        time_left(self.since, self.mount.policy.limit)?;
         if self.asked.is_some() {
             return Ok(false);
         }
@@ -92,6 +99,9 @@ impl Parked {
 
 impl Drop for Parked {
     fn drop(&mut self) {
-        self.mount.waiting.fetch_add(u64::MAX, Relaxed);
+        self.mount.waited(self.since);
+        if let Some(asked) = self.asked.take_if(|asked| asked.ticket.outcome().is_none()) {
+            self.mount.cache.give_up(&self.object, &asked, EIO);
+        }
     }
 }

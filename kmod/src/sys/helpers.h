@@ -130,6 +130,16 @@ int ondine_store_set_xattr(struct file *file, const char *name, const void *valu
 const struct cred *ondine_get_current_cred(void);
 void ondine_put_cred(const struct cred *cred);
 
+struct ondine_ticker {
+	struct delayed_work work;
+	bool (*tick)(void *data);
+	void *data;
+};
+
+void ondine_ticker_init(struct ondine_ticker *ticker, bool (*tick)(void *), void *data);
+void ondine_ticker_start(struct ondine_ticker *ticker);
+void ondine_ticker_stop(struct ondine_ticker *ticker);
+
 void ondine_init_waitqueue(struct wait_queue_head *queue);
 void ondine_wake_up_all(struct wait_queue_head *queue);
 long ondine_wait_killable(struct wait_queue_head *queue, bool (*done)(void *), void *data,

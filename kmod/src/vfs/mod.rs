@@ -25,6 +25,7 @@ mod stats;
 mod store;
 mod super_block;
 mod sysfs;
+mod ticker;
 mod trace;
 mod wait;
 mod xattr;
@@ -44,6 +45,7 @@ pub(crate) use self::{
     store::{CacheFile, Store},
     super_block::{NewSuperBlock, SuperBlock, SuperParameters},
     sysfs::{Attribute, PageWriter},
+    ticker::{start as start_ticker, Tick, Ticker},
     trace::{trace, Event},
     wait::WaitQueue,
     xattr::{XattrList, XattrNamespace}, //
