@@ -86,8 +86,6 @@ pub struct Request<T> {
     stage: Stage,
     /// Whether the daemon has ever had it: only then can it answer.
     known: bool,
-    /// Tasks that wait for it; who leaves last takes it along.
-    waiters: u32,
     ticket: Option<T>,
 }
 

@@ -272,19 +272,12 @@ impl Cache {
         if readable {
             self.pollers.notify_all();
         }
-        Ok(joined.map(|(sequence, ticket)| Asked {
+        Ok(joined.map(|ticket| Asked {
             first,
-            sequence,
             merged: asked == 0,
             asked,
             ticket,
         }))
-    }
-
-    /// One who waited for a request gives up.
-    pub(super) fn give_up(&self, object: &Object, asked: &Asked, why: Error) {
-        self.lock().table.leave(asked.sequence);
-        object.trace(Event::Cancel, asked.ticket.run(), Err(why));
     }
 
     /// The object of a mount, opened by the daemon.
@@ -395,7 +388,6 @@ impl Drop for Attached {
 pub(super) struct Asked {
     /// The first page that is missing.
     pub(super) first: u64,
-    pub(super) sequence: u64,
     pub(super) ticket: Arc<Ticket>,
     /// Requests that the read caused.
     pub(super) asked: u64,

@@ -198,24 +198,10 @@ impl Object {
 
     /// Keeps a read until its pages are present, or cannot be.
     pub(super) fn park(this: &ObjectRef, parked: Parked) {
-        this.keep(parked);
+        // Out of memory, the push drops the read, which fails it.
+        let _kept = this.parked.lock().push(parked, GFP_KERNEL);
         // Its request may have ended meanwhile.
         Deferred::kick(this);
-    }
-
-    fn keep(&self, read: Parked) {
-        let mut parked = self.parked.lock();
-        let Err(full) = parked.push_within_capacity(read) else {
-            return;
-        };
-        if parked.reserve(1, GFP_KERNEL).is_ok() {
-            // There is room now.
-            let _kept = parked.push_within_capacity(full.0);
-        } else {
-            // Out of memory. What fails the read takes other locks.
-            drop(parked);
-            drop(full);
-        }
     }
 
     fn recorded_size(&self) -> Option<u64> {
@@ -245,7 +231,8 @@ impl Background for Object {
         let reads = core::mem::take(&mut *self.parked.lock());
         for mut read in reads {
             if read.step() {
-                self.keep(read);
+                // As in `park`.
+                let _kept = self.parked.lock().push(read, GFP_KERNEL);
             }
         }
     }

@@ -143,12 +143,7 @@ impl OnDemand {
                 Entered::NoSession => mount.cache.wait_for_session(limit, given_up)?,
                 Entered::Asked(asked) => {
                     let done = || asked.ticket.outcome().is_some() || given_up();
-                    let waited = self.object.waiters().wait(limit, done);
-                    if asked.ticket.outcome().is_none() {
-                        let why = waited.err().unwrap_or(EIO);
-                        mount.cache.give_up(&self.object, &asked, why);
-                    }
-                    waited?;
+                    self.object.waiters().wait(limit, done)?;
                     judge(mount, &self.object, &asked)?;
                 }
             }

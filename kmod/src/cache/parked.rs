@@ -100,8 +100,5 @@ impl Parked {
 impl Drop for Parked {
     fn drop(&mut self) {
         self.mount.waited(self.since);
-        if let Some(asked) = self.asked.take_if(|asked| asked.ticket.outcome().is_none()) {
-            self.mount.cache.give_up(&self.object, &asked, EIO);
-        }
     }
 }
