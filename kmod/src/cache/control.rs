@@ -272,11 +272,10 @@ impl Cache {
         if readable {
             self.pollers.notify_all();
         }
-        Ok(joined.map(|ticket| Asked {
+        Ok(Some(Asked {
             first,
-            merged: asked == 0,
             asked,
-            ticket,
+            joined,
         }))
     }
 
@@ -384,15 +383,14 @@ impl Drop for Attached {
     }
 }
 
-/// A request that a read waits for.
+/// What asking for missing pages came to.
 pub(super) struct Asked {
     /// The first page that is missing.
     pub(super) first: u64,
-    pub(super) ticket: Arc<Ticket>,
-    /// Requests that the read caused.
+    /// Requests that it took.
     pub(super) asked: u64,
-    /// Whether all it needs was asked for already.
-    pub(super) merged: bool,
+    /// The request of the first page, for one who waits.
+    pub(super) joined: Option<Arc<Ticket>>,
 }
 
 impl State {

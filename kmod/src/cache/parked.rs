@@ -7,10 +7,9 @@
 
 use super::{
     contents::pages_touched,
-    control::Asked,
     local,
     mount::{time_left, Mount},
-    on_demand::{enter, judge, Entered, OnDemand},
+    on_demand::{enter, judge, Entered, OnDemand, Wanted},
     ObjectRef,
 };
 use crate::vfs::{start_ticker, Batch};
@@ -28,7 +27,7 @@ pub(super) struct Parked {
     /// Of the mount, when the read began to wait.
     aborts: u64,
     since: Instant<Monotonic>,
-    asked: Option<Asked>,
+    wanted: Option<Wanted>,
     /// Until the read goes on, or fails.
     batch: Option<Batch>,
 }
@@ -46,7 +45,7 @@ impl Parked {
             direct: blob.direct,
             aborts: blob.mount.aborts(),
             since: Instant::now(),
-            asked: None,
+            wanted: None,
             batch: Some(batch),
         }
     }
@@ -78,19 +77,22 @@ impl Parked {
         if self.mount.aborts() != self.aborts {
             return Err(EIO);
         }
-        if let Some(asked) = self.asked.take_if(|asked| asked.ticket.outcome().is_some()) {
-            judge(&self.mount, &self.object, &asked)?;
+        if let Some(wanted) = self
+            .wanted
+            .take_if(|wanted| wanted.ticket.outcome().is_some())
+        {
+            judge(&self.mount, &self.object, &wanted)?;
         }
         time_left(self.since, self.mount.policy.limit)?;
-        if self.asked.is_some() {
+        if self.wanted.is_some() {
             return Ok(false);
         }
         let run = pages_touched(batch.address(), batch.len());
         match enter(&self.mount, &self.object, run)? {
             Entered::Present => Ok(true),
             Entered::NoSession => Ok(false),
-            Entered::Asked(asked) => {
-                self.asked = Some(asked);
+            Entered::Asked(wanted) => {
+                self.wanted = Some(wanted);
                 Ok(false)
             }
         }

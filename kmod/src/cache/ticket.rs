@@ -5,7 +5,7 @@
 use super::{error, Object, ObjectRef};
 use crate::vfs::Event;
 use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, Release};
+use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
 use ondine_ondemand::{requests::Outcome, Errno, Run};
 
 /// One request, as those see it who wait for it. The request table holds a
@@ -14,6 +14,8 @@ pub(crate) struct Ticket {
     object: ObjectRef,
     run: Run,
     outcome: Atomic<i32>,
+    /// Whether someone has waited for it.
+    joined: Atomic<bool>,
 }
 
 /// Values of [`Ticket::outcome`]; an errno is negative.
@@ -29,7 +31,13 @@ impl Ticket {
             object: object.clone(),
             run,
             outcome: Atomic::new(PENDING),
+            joined: Atomic::new(false),
         }
+    }
+
+    /// One more waits for the request. Tells whether others did before.
+    pub(super) fn join(&self) -> bool {
+        self.joined.xchg(true, Relaxed)
     }
 
     /// The pages that were asked for.
