@@ -118,6 +118,10 @@ impl FileSystem for Ondine {
         blob.present(address, len)
     }
 
+    fn is_missing(blob: &Blob, address: u64, len: u64) -> bool {
+        blob.is_missing(address, len)
+    }
+
     fn ask(blob: &Blob, address: u64, len: u64) {
         blob.ask(address, len);
     }

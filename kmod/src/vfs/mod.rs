@@ -116,8 +116,12 @@ pub(crate) trait FileSystem: Sized + 'static {
     /// bytes are there.
     fn submit(inode: &INode<Self>, blob: &Self::Blob, batch: Batch);
 
-    /// What holds `[address, address + len)` of a blob.
+    /// What holds `[address, address + len)` of a blob, by a read that is about to
+    /// use it.
     fn present(blob: &Self::Blob, address: u64, len: u64) -> Present<'_>;
+
+    /// Whether some of `[address, address + len)` of a blob has to be waited for.
+    fn is_missing(blob: &Self::Blob, address: u64, len: u64) -> bool;
 
     /// Has `[address, address + len)` of a blob brought in, and does not wait.
     fn ask(blob: &Self::Blob, address: u64, len: u64);
