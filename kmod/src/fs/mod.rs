@@ -88,6 +88,9 @@ impl FileSystem for Ondine {
     fn deactivate(data: &Data) {
         data.metabox.clear();
         data.packed.clear();
+        // Readahead that nobody waits for may be parked still, and would keep
+        // its inodes for as long as the daemon likes.
+        Self::abort(data);
     }
 
     fn ino(data: &Data, nid: u64) -> u64 {
