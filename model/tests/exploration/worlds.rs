@@ -141,7 +141,17 @@ fn larger_patient_readers() {
 #[test]
 #[ignore = "takes minutes"]
 fn larger_two_blobs() {
-    explore("two blobs, larger", larger(two_blobs()));
+    let budget = Budget {
+        odd: 2,
+        ..two_blobs().budget
+    };
+    explore(
+        "two blobs, larger",
+        Setup {
+            budget,
+            ..two_blobs()
+        },
+    );
 }
 
 #[test]
