@@ -122,13 +122,19 @@ impl Object {
         &self.waiters
     }
 
+    /// Whether the daemon may use the cache file: once it has told the size, as
+    /// long as a mount uses the object. Later, who opens the same file again
+    /// would not know what is written.
+    pub(crate) fn is_open(&self) -> bool {
+        self.contents().is_some() && !self.dropped.load(Acquire)
+    }
+
     /// Nobody uses the object any more.
     pub(super) fn set_dropped(&self) {
         self.dropped.store(true, Release);
     }
 
-    /// Whether nobody uses the object any more: what is written now may be
-    /// written over by who opens the same cache file again.
+    /// Whether nobody uses the object any more.
     pub(crate) fn is_dropped(&self) -> bool {
         self.dropped.load(Acquire)
     }
