@@ -29,8 +29,6 @@ pub(crate) struct Object {
     volume: KVec<u8>,
     cookie: CString,
     file: CacheFile,
-    /// Whether the file had bytes when it was opened.
-    found: bool,
     /// From the first answer to an OPEN on.
     contents: SetOnce<Contents>,
     #[pin]
@@ -60,7 +58,6 @@ impl Object {
         cookie: &[u8],
         file: CacheFile,
     ) -> Result<ObjectRef> {
-        let found = file.size() != 0;
         let mut volume_key = KVec::new();
         volume_key.extend_from_slice(volume, GFP_KERNEL)?;
         Arc::pin_init(
@@ -69,7 +66,6 @@ impl Object {
                 volume: volume_key,
                 cookie: c_string(cookie)?,
                 file,
-                found,
                 contents: SetOnce::new(),
                 sizing <- new_mutex!((), "ondine::Object::sizing"),
                 waiters <- WaitQueue::new(),
@@ -162,7 +158,7 @@ impl Object {
             .pages()
             .checked_mul(kernel::page::PAGE_SIZE as u64)
             .ok_or(EFBIG)?;
-        if self.found && self.recorded_size() != Some(size) {
+        if self.file.size() != 0 && self.recorded_size() != Some(size) {
             self.file.resize(0)?;
         }
         self.record_size(size)?;
