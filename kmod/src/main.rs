@@ -31,6 +31,8 @@ struct OndineModule {
     #[pin]
     file_system: vfs::Registration<fs::Ondine>,
     #[pin]
+    ticker: vfs::Ticker<cache::Cache>,
+    #[pin]
     device: device::Registration,
 }
 
@@ -40,6 +42,7 @@ impl kernel::InPlaceModule for OndineModule {
             let cache = cache::Cache::new()?;
             Ok(try_pin_init!(Self {
                 device <- device::Registration::new(cache.clone()),
+                ticker <- vfs::Ticker::new(cache.clone()),
                 file_system <- vfs::Registration::new(module, cache),
             }))
         })

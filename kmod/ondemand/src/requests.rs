@@ -8,7 +8,7 @@
 //! the table, and only he, gets its ticket, and ends the request with it: a
 //! ticket is given out once.
 //!
-//! A wire id is the low half of a sequence number that is never used again, so
+//! A wire id is the low half of a sequence number that a session uses once, so
 //! that a late reply finds nothing instead of another request.
 //!
 //! Source: cachefiles-ondemand.md, sections 3 to 6.
@@ -29,6 +29,9 @@ use crate::presence::Run;
 use core::marker::PhantomData;
 
 impl Run {
+    /// No pages.
+    pub const EMPTY: Run = Run { first: 0, count: 0 };
+
     /// The page after the last one.
     #[inline]
     pub const fn end(self) -> u64 {
@@ -83,8 +86,6 @@ pub struct Request<T> {
     stage: Stage,
     /// Whether the daemon has ever had it: only then can it answer.
     known: bool,
-    /// Tasks that wait for it; who leaves last takes it along.
-    waiters: u32,
     ticket: Option<T>,
 }
 
@@ -144,6 +145,10 @@ where
     /// no descriptor of them yet.
     pub fn start(&mut self) {
         self.dead = false;
+        // Nothing that knows an id of an earlier session is left.
+        self.next = 0;
+        self.cursor = 0;
+        self.handles = 0;
         for object in self.objects.as_mut_slice() {
             object.handle = 0;
             object.open = false;

@@ -78,6 +78,14 @@ impl Blob {
         }
     }
 
+    /// Whether some of `[address, address + len)` has to be waited for.
+    pub(crate) fn is_missing(&self, address: u64, len: u64) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::OnDemand(blob) => !blob.has(address, len),
+        }
+    }
+
     /// Bytes that a daemon has brought since the blob was opened first.
     pub(crate) fn filled(&self) -> u64 {
         match self {

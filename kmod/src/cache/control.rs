@@ -12,7 +12,7 @@ use super::{
     ticket::Ticket,
     Object, ObjectRef,
 };
-use crate::vfs::{Deferred, Store as Directory, WaitQueue};
+use crate::vfs::{Deferred, Event, Store as Directory, Tick, WaitQueue};
 use core::ops::Deref;
 use kernel::{
     new_mutex, new_poll_condvar,
@@ -272,12 +272,10 @@ impl Cache {
         if readable {
             self.pollers.notify_all();
         }
-        Ok(joined.map(|(sequence, ticket)| Asked {
+        Ok(Some(Asked {
             first,
-            sequence,
-            merged: asked == 0,
             asked,
-            ticket,
+            joined,
         }))
     }
 
@@ -359,6 +357,15 @@ impl Cache {
     }
 }
 
+impl Tick for Cache {
+    /// Looks whether reads that are parked have waited too long.
+    fn tick(&self) -> bool {
+        let registry = self.registry.lock();
+        let parked = registry.objects().filter(|object| object.has_parked());
+        parked.inspect(|object| Deferred::kick(object)).count() != 0
+    }
+}
+
 /// A cache that a daemon has open; its drop ends the session.
 pub(crate) struct Attached(Arc<Cache>);
 
@@ -376,16 +383,14 @@ impl Drop for Attached {
     }
 }
 
-/// A request that a read waits for.
+/// What asking for missing pages came to.
 pub(super) struct Asked {
     /// The first page that is missing.
     pub(super) first: u64,
-    pub(super) sequence: u64,
-    pub(super) ticket: Arc<Ticket>,
-    /// Requests that the read caused.
+    /// Requests that it took.
     pub(super) asked: u64,
-    /// Whether all it needs was asked for already.
-    pub(super) merged: bool,
+    /// The request of the first page, for one who waits.
+    pub(super) joined: Option<Arc<Ticket>>,
 }
 
 impl State {
@@ -394,11 +399,12 @@ impl State {
         if let Some(ticket) = self.table.join_open(object.key()) {
             return Ok(ticket);
         }
-        let ticket = self.ticket(object, Run { first: 0, count: 0 })?;
+        let ticket = self.ticket(object, Run::EMPTY)?;
         if !self.table.knows(object.key()) {
             self.table.add_object(object.key(), object.clone())?;
         }
         self.table.open(object.key(), ticket.clone())?;
+        object.trace(Event::Submit, ticket.run(), Ok(()));
         Ok(ticket)
     }
 
@@ -406,7 +412,9 @@ impl State {
     /// read.
     fn read(&mut self, object: &ObjectRef, run: Run) -> core::result::Result<bool, Refusal> {
         let ticket = self.ticket(object, run)?;
-        self.table.read(object.key(), run, ticket)
+        let readable = self.table.read(object.key(), run, ticket)?;
+        object.trace(Event::Submit, run, Ok(()));
+        Ok(readable)
     }
 
     /// A ticket, and room for its request.

@@ -118,6 +118,19 @@ impl Mount {
         self.aborts.load(Relaxed)
     }
 
+    /// A read has waited since `since`, and does so no more.
+    pub(super) fn waited(&self, since: Instant<Monotonic>) {
+        self.waiting.fetch_add(u64::MAX, Relaxed);
+        let waited = since.elapsed().as_micros_ceil().cast_unsigned();
+        let mut longest = self.longest.load(Relaxed);
+        while longest < waited {
+            match self.longest.cmpxchg(longest, waited, Relaxed) {
+                Ok(_) => break,
+                Err(now) => longest = now,
+            }
+        }
+    }
+
     /// What the mount counts.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
@@ -147,33 +160,28 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// What is left of a time limit.
-    ///
-    /// # Errors
-    ///
-    /// ETIMEDOUT if nothing is.
-    pub(super) fn left(&self, limit: Option<Msecs>) -> Result<Option<Msecs>> {
-        let Some(limit) = limit else {
-            return Ok(None);
-        };
-        let waited = self.since.elapsed().as_millis();
-        let left = i64::from(limit).saturating_sub(waited);
-        let left = Msecs::try_from(left).unwrap_or(0);
-        (left != 0).then_some(Some(left)).ok_or(ETIMEDOUT)
+    /// When it began.
+    pub(super) fn since(&self) -> Instant<Monotonic> {
+        self.since
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mount = self.mount;
-        mount.waiting.fetch_add(u64::MAX, Relaxed);
-        let waited = self.since.elapsed().as_micros_ceil().cast_unsigned();
-        let mut longest = mount.longest.load(Relaxed);
-        while longest < waited {
-            match mount.longest.cmpxchg(longest, waited, Relaxed) {
-                Ok(_) => break,
-                Err(now) => longest = now,
-            }
-        }
+        self.mount.waited(self.since);
     }
+}
+
+/// What is left of a time limit for one who waits since `since`.
+///
+/// # Errors
+///
+/// ETIMEDOUT if nothing is.
+pub(super) fn time_left(since: Instant<Monotonic>, limit: Option<Msecs>) -> Result<Option<Msecs>> {
+    let Some(limit) = limit else {
+        return Ok(None);
+    };
+    let left = i64::from(limit).saturating_sub(since.elapsed().as_millis());
+    let left = Msecs::try_from(left).unwrap_or(0);
+    (left != 0).then_some(Some(left)).ok_or(ETIMEDOUT)
 }

@@ -2,11 +2,12 @@
 
 //! An object: a cache file that a daemon fills.
 
-use super::{contents::Contents, parked::Parked};
-use crate::vfs::{Background, CacheFile, Deferred, WaitQueue};
+use super::{contents::Contents, names::c_string, parked::Parked};
+use crate::vfs::{trace, Background, CacheFile, Deferred, Event, WaitQueue};
 use kernel::{
     new_mutex,
     prelude::*,
+    str::CString,
     sync::{
         atomic::{Acquire, Atomic, Relaxed, Release},
         Arc,
@@ -14,6 +15,8 @@ use kernel::{
         SetOnce, //
     },
 };
+
+use ondine_ondemand::Run;
 
 /// A counted reference to an object.
 pub(crate) type ObjectRef = Arc<Deferred<Object>>;
@@ -24,10 +27,8 @@ pub(crate) struct Object {
     /// What the request table calls it.
     key: u64,
     volume: KVec<u8>,
-    cookie: KVec<u8>,
+    cookie: CString,
     file: CacheFile,
-    /// Whether the file had bytes when it was opened.
-    found: bool,
     /// From the first answer to an OPEN on.
     contents: SetOnce<Contents>,
     #[pin]
@@ -57,17 +58,14 @@ impl Object {
         cookie: &[u8],
         file: CacheFile,
     ) -> Result<ObjectRef> {
-        let found = file.size() != 0;
-        let mut keys = (KVec::new(), KVec::new());
-        keys.0.extend_from_slice(volume, GFP_KERNEL)?;
-        keys.1.extend_from_slice(cookie, GFP_KERNEL)?;
+        let mut volume_key = KVec::new();
+        volume_key.extend_from_slice(volume, GFP_KERNEL)?;
         Arc::pin_init(
             Deferred::new(try_pin_init!(Self {
                 key,
-                volume: keys.0,
-                cookie: keys.1,
+                volume: volume_key,
+                cookie: c_string(cookie)?,
                 file,
-                found,
                 contents: SetOnce::new(),
                 sizing <- new_mutex!((), "ondine::Object::sizing"),
                 waiters <- WaitQueue::new(),
@@ -91,7 +89,12 @@ impl Object {
 
     /// Key of the cookie.
     pub(crate) fn cookie(&self) -> &[u8] {
-        &self.cookie
+        self.cookie.to_bytes()
+    }
+
+    /// Traces what happens to a request for pages of the object.
+    pub(crate) fn trace(&self, event: Event, run: Run, result: Result) {
+        trace(event, &self.cookie, run.first, run.count, result);
     }
 
     /// The cache file.
@@ -115,13 +118,19 @@ impl Object {
         &self.waiters
     }
 
+    /// Whether the daemon may use the cache file: once it has told the size, as
+    /// long as a mount uses the object. Later, who opens the same file again
+    /// would not know what is written.
+    pub(crate) fn is_open(&self) -> bool {
+        self.contents().is_some() && !self.dropped.load(Acquire)
+    }
+
     /// Nobody uses the object any more.
     pub(super) fn set_dropped(&self) {
         self.dropped.store(true, Release);
     }
 
-    /// Whether nobody uses the object any more: what is written now may be
-    /// written over by who opens the same cache file again.
+    /// Whether nobody uses the object any more.
     pub(crate) fn is_dropped(&self) -> bool {
         self.dropped.load(Acquire)
     }
@@ -149,7 +158,7 @@ impl Object {
             .pages()
             .checked_mul(kernel::page::PAGE_SIZE as u64)
             .ok_or(EFBIG)?;
-        if self.found && self.recorded_size() != Some(size) {
+        if self.file.size() != 0 && self.recorded_size() != Some(size) {
             self.file.resize(0)?;
         }
         self.record_size(size)?;
@@ -179,9 +188,14 @@ impl Object {
     /// Wakes who waits for a request of this object.
     pub(super) fn notify(this: &ObjectRef) {
         this.waiters.wake_all();
-        if !this.parked.lock().is_empty() {
+        if this.has_parked() {
             Deferred::kick(this);
         }
+    }
+
+    /// Whether reads of folios wait.
+    pub(super) fn has_parked(&self) -> bool {
+        !self.parked.lock().is_empty()
     }
 
     /// Keeps a read until its pages are present, or cannot be.
@@ -219,7 +233,7 @@ impl Background for Object {
         let reads = core::mem::take(&mut *self.parked.lock());
         for mut read in reads {
             if read.step() {
-                // Out of memory, the push drops the read, which fails it.
+                // As in `park`.
                 let _kept = self.parked.lock().push(read, GFP_KERNEL);
             }
         }

@@ -3,8 +3,13 @@
 //! An object as one mount uses it: what hits, and what waits.
 
 use super::{
-    contents::pages_touched, control::Asked, error, local, mount::Mount, parked::Parked,
-    registry::Role, Object, ObjectRef,
+    contents::pages_touched,
+    error, local,
+    mount::{time_left, Mount},
+    parked::Parked,
+    registry::Role,
+    ticket::Ticket,
+    Object, ObjectRef,
 };
 use crate::vfs::{Backing, Batch, MetaSlice};
 use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed, sync::Arc};
@@ -132,18 +137,14 @@ impl OnDemand {
         let given_up = || mount.aborts() != aborts;
         let waiting = mount.wait();
         loop {
-            let limit = waiting.left(mount.policy.limit)?;
+            let limit = time_left(waiting.since(), mount.policy.limit)?;
             match enter(mount, &self.object, run)? {
                 Entered::Present => return Ok(()),
                 Entered::NoSession => mount.cache.wait_for_session(limit, given_up)?,
-                Entered::Asked(asked) => {
-                    let done = || asked.ticket.outcome().is_some() || given_up();
-                    let waited = self.object.waiters().wait(limit, done);
-                    if asked.ticket.outcome().is_none() {
-                        mount.cache.lock().table.leave(asked.sequence);
-                    }
-                    waited?;
-                    judge(mount, &self.object, &asked)?;
+                Entered::Asked(wanted) => {
+                    let done = || wanted.ticket.outcome().is_some() || given_up();
+                    self.object.waiters().wait(limit, done)?;
+                    judge(mount, &self.object, &wanted)?;
                 }
             }
             if given_up() {
@@ -159,12 +160,20 @@ impl Drop for OnDemand {
     }
 }
 
+/// What a read waits for.
+pub(super) struct Wanted {
+    /// The first page that is missing.
+    first: u64,
+    /// The request for it.
+    pub(super) ticket: Arc<Ticket>,
+}
+
 /// What asking for pages comes to.
 pub(super) enum Entered {
     /// They are all there.
     Present,
     /// A request is under way.
-    Asked(Asked),
+    Asked(Wanted),
     /// There is no daemon to ask, and the mount is one that waits for one.
     NoSession,
 }
@@ -183,8 +192,12 @@ pub(super) fn enter(mount: &Mount, object: &ObjectRef, run: Run) -> Result<Enter
         Ok(None) => Ok(Entered::Present),
         Ok(Some(asked)) => {
             mount.requests.fetch_add(asked.asked, Relaxed);
-            mount.merged.fetch_add(u64::from(asked.merged), Relaxed);
-            Ok(Entered::Asked(asked))
+            let ticket = asked.joined.ok_or(EIO)?;
+            mount.merged.fetch_add(u64::from(ticket.join()), Relaxed);
+            Ok(Entered::Asked(Wanted {
+                first: asked.first,
+                ticket,
+            }))
         }
         Err(Refusal::Dead) if mount.policy.hard => Ok(Entered::NoSession),
         Err(Refusal::Full) => Err(ENOMEM),
@@ -198,15 +211,15 @@ pub(super) fn enter(mount: &Mount, object: &ObjectRef, run: Run) -> Result<Enter
 /// # Errors
 ///
 /// What the read ends with.
-pub(super) fn judge(mount: &Mount, object: &ObjectRef, asked: &Asked) -> Result {
-    match asked.ticket.outcome() {
+pub(super) fn judge(mount: &Mount, object: &ObjectRef, wanted: &Wanted) -> Result {
+    match wanted.ticket.outcome() {
         None => Ok(()),
         Some(Outcome::Answered) => {
             let contents = object.contents().ok_or(EIO)?;
             let has = |first| contents.has(Run { first, count: 1 });
             // Where the request was met in part, the rest is asked for again;
             // where nothing came, nothing would.
-            if has(asked.first) || has(asked.ticket.run().first) {
+            if has(wanted.first) || has(wanted.ticket.run().first) {
                 Ok(())
             } else {
                 Err(EIO)

@@ -7,16 +7,16 @@
 
 use super::{
     contents::pages_touched,
-    control::Asked,
     local,
-    mount::Mount,
-    on_demand::{enter, judge, Entered, OnDemand},
+    mount::{time_left, Mount},
+    on_demand::{enter, judge, Entered, OnDemand, Wanted},
     ObjectRef,
 };
-use crate::vfs::Batch;
+use crate::vfs::{start_ticker, Batch};
 use kernel::{
     prelude::*,
     sync::{atomic::Relaxed, Arc},
+    time::{Instant, Monotonic},
 };
 
 /// A batch whose pages are not all present. Dropping it fails the reads.
@@ -26,7 +26,8 @@ pub(super) struct Parked {
     direct: bool,
     /// Of the mount, when the read began to wait.
     aborts: u64,
-    asked: Option<Asked>,
+    since: Instant<Monotonic>,
+    wanted: Option<Wanted>,
     /// Until the read goes on, or fails.
     batch: Option<Batch>,
 }
@@ -35,12 +36,16 @@ impl Parked {
     /// A read that has not asked for anything yet.
     pub(super) fn new(blob: &OnDemand, batch: Batch) -> Self {
         blob.mount.waiting.fetch_add(1, Relaxed);
+        if blob.mount.policy.limit.is_some() {
+            start_ticker();
+        }
         Self {
             object: blob.object.clone(),
             mount: blob.mount.clone(),
             direct: blob.direct,
             aborts: blob.mount.aborts(),
-            asked: None,
+            since: Instant::now(),
+            wanted: None,
             batch: Some(batch),
         }
     }
@@ -72,18 +77,22 @@ impl Parked {
         if self.mount.aborts() != self.aborts {
             return Err(EIO);
         }
-        if let Some(asked) = self.asked.take_if(|asked| asked.ticket.outcome().is_some()) {
-            judge(&self.mount, &self.object, &asked)?;
+        if let Some(wanted) = self
+            .wanted
+            .take_if(|wanted| wanted.ticket.outcome().is_some())
+        {
+            judge(&self.mount, &self.object, &wanted)?;
         }
-        if self.asked.is_some() {
+        time_left(self.since, self.mount.policy.limit)?;
+        if self.wanted.is_some() {
             return Ok(false);
         }
         let run = pages_touched(batch.address(), batch.len());
         match enter(&self.mount, &self.object, run)? {
             Entered::Present => Ok(true),
             Entered::NoSession => Ok(false),
-            Entered::Asked(asked) => {
-                self.asked = Some(asked);
+            Entered::Asked(wanted) => {
+                self.wanted = Some(wanted);
                 Ok(false)
             }
         }
@@ -92,6 +101,6 @@ impl Parked {
 
 impl Drop for Parked {
     fn drop(&mut self) {
-        self.mount.waiting.fetch_add(u64::MAX, Relaxed);
+        self.mount.waited(self.since);
     }
 }

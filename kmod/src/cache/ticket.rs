@@ -2,8 +2,10 @@
 
 //! How a request ended, for those who wait for it.
 
-use super::{Object, ObjectRef};
-use kernel::sync::atomic::{Acquire, Atomic, Release};
+use super::{error, Object, ObjectRef};
+use crate::vfs::Event;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
 use ondine_ondemand::{requests::Outcome, Errno, Run};
 
 /// One request, as those see it who wait for it. The request table holds a
@@ -12,6 +14,8 @@ pub(crate) struct Ticket {
     object: ObjectRef,
     run: Run,
     outcome: Atomic<i32>,
+    /// Whether someone has waited for it.
+    joined: Atomic<bool>,
 }
 
 /// Values of [`Ticket::outcome`]; an errno is negative.
@@ -27,7 +31,13 @@ impl Ticket {
             object: object.clone(),
             run,
             outcome: Atomic::new(PENDING),
+            joined: Atomic::new(false),
         }
+    }
+
+    /// One more waits for the request. Tells whether others did before.
+    pub(super) fn join(&self) -> bool {
+        self.joined.xchg(true, Relaxed)
     }
 
     /// The pages that were asked for.
@@ -38,12 +48,16 @@ impl Ticket {
     /// Ends the request, and wakes those who wait for it. Called once, by who
     /// took the request out of the table.
     pub(crate) fn end(&self, outcome: Outcome) {
-        let value = match outcome {
-            Outcome::Answered => ANSWERED,
-            Outcome::Dead => DEAD,
-            Outcome::Dropped => DROPPED,
-            Outcome::Failed(errno) => errno.number().wrapping_neg(),
+        let (value, event, result) = match outcome {
+            Outcome::Answered => (ANSWERED, Event::Complete, Ok(())),
+            Outcome::Dead => (DEAD, Event::Cancel, Err(EIO)),
+            Outcome::Dropped => (DROPPED, Event::Cancel, Err(EIO)),
+            Outcome::Failed(errno) => {
+                let number = errno.number().wrapping_neg();
+                (number, Event::Complete, Err(error(errno)))
+            }
         };
+        self.object.trace(event, self.run, result);
         // What was written for the request is seen by who sees its end.
         self.outcome.store(value, Release);
         Object::notify(&self.object);

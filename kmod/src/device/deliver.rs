@@ -3,13 +3,16 @@
 //! Reading messages from the device.
 
 use super::handle::Handle;
-use crate::cache::{error, Cache, ObjectRef, Ticket};
+use crate::{
+    cache::{error, Cache, ObjectRef, Ticket},
+    vfs::Event,
+};
 use kernel::{fs::file::FileDescriptorReservation, prelude::*, sync::Arc, uaccess::UserSlice};
 use ondine_ondemand::{
     message::SIZE_MAX,
     presence::PAGE_SHIFT,
     requests::{Outcome, Pending, What},
-    Errno, Message,
+    Errno, Message, Run,
 };
 
 /// The buffer of a daemon.
@@ -38,7 +41,7 @@ pub(super) fn message(cache: &Arc<Cache>, to: Buffer) -> Result<usize> {
         if size_of_message(&pending) > to.len {
             return Err(EMSGSIZE);
         }
-        let (message, object_id) = match pending.what {
+        let (message, object_id, run) = match pending.what {
             What::Open => {
                 let begun = state.table.begin_open(pending.sequence);
                 drop(state);
@@ -49,24 +52,29 @@ pub(super) fn message(cache: &Arc<Cache>, to: Buffer) -> Result<usize> {
                     return Err(error(errno));
                 }
                 match open(cache, &pending, to)? {
-                    Some(len) => return Ok(len),
+                    Some(len) => {
+                        pending.payload.trace(Event::Deliver, Run::EMPTY, Ok(()));
+                        return Ok(len);
+                    }
                     // Nobody wants it any more.
                     None => continue,
                 }
             }
-            What::Close(id) => (Message::Close, id),
+            What::Close(id) => (Message::Close, id, Run::EMPTY),
             What::Read(id, run) => {
                 let offset = run.first << PAGE_SHIFT;
                 let len = run.count << PAGE_SHIFT;
-                (Message::Read { offset, len }, id)
+                (Message::Read { offset, len }, id, run)
             }
         };
         state.table.deliver(pending.sequence);
         drop(state);
-        return send(to, &message, pending.id(), object_id).inspect_err(|_| {
+        let sent = send(to, &message, pending.id(), object_id).inspect_err(|_| {
             // A reader learns that its bytes do not come.
             undeliverable(cache, pending.sequence, Errno::EIO);
         });
+        pending.payload.trace(Event::Deliver, run, sent.map(drop));
+        return sent;
     }
 }
 

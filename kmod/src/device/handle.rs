@@ -164,7 +164,7 @@ unsafe extern "C" fn release(_inode: *mut sys::inode, file: *mut sys::file) -> c
 unsafe extern "C" fn llseek(file: *mut sys::file, offset: i64, whence: c_int) -> i64 {
     // SAFETY: The VFS gives a file of ours.
     let object = unsafe { &Handle::of(file).object };
-    if object.is_dropped() {
+    if !object.is_open() {
         return i64::from(ENOBUFS.to_errno());
     }
     match object.file().seek(offset, whence) {
@@ -183,7 +183,7 @@ unsafe extern "C" fn write_iter(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter
     let (handle, position) = unsafe { (Handle::of((*kiocb).ki_filp), (*kiocb).ki_pos) };
     let object = &handle.object;
     let position = position.cast_unsigned();
-    if object.is_dropped() || position % PAGE_SIZE as u64 != 0 {
+    if !object.is_open() || position % PAGE_SIZE as u64 != 0 {
         return ENOBUFS.to_errno() as isize;
     }
     sized(handle.cache.check_room().and_then(|()| {

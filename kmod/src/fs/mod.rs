@@ -88,6 +88,9 @@ impl FileSystem for Ondine {
     fn deactivate(data: &Data) {
         data.metabox.clear();
         data.packed.clear();
+        // Readahead that nobody waits for may be parked still, and would keep
+        // its inodes for as long as the daemon likes.
+        Self::abort(data);
     }
 
     fn ino(data: &Data, nid: u64) -> u64 {
@@ -116,6 +119,10 @@ impl FileSystem for Ondine {
 
     fn present(blob: &Blob, address: u64, len: u64) -> Present<'_> {
         blob.present(address, len)
+    }
+
+    fn is_missing(blob: &Blob, address: u64, len: u64) -> bool {
+        blob.is_missing(address, len)
     }
 
     fn ask(blob: &Blob, address: u64, len: u64) {

@@ -51,6 +51,14 @@ enum ondine_option {
 	ONDINE_OPT_TIMEOUT,
 };
 
+/* What ondine_trace() tells. */
+enum ondine_event {
+	ONDINE_EVENT_SUBMIT,
+	ONDINE_EVENT_DELIVER,
+	ONDINE_EVENT_COMPLETE,
+	ONDINE_EVENT_CANCEL,
+};
+
 extern char *ondine_fstype;
 extern char *ondine_device;
 extern const struct fs_parameter_spec ondine_fs_parameters[];
@@ -109,6 +117,8 @@ void ondine_iov_iter_truncate(struct iov_iter *iter, u64 count);
 void ondine_iov_iter_reexpand(struct iov_iter *iter, size_t count);
 bool ondine_capable_admin(void);
 
+void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result);
+
 int ondine_store_check(struct file *dir);
 int ondine_store_room(struct file *dir, u64 *blocks, u64 *files);
 struct file *ondine_store_open(struct file *dir, const char *const *names, unsigned int count);
@@ -119,6 +129,16 @@ ssize_t ondine_store_get_xattr(struct file *file, const char *name, void *value,
 int ondine_store_set_xattr(struct file *file, const char *name, const void *value, size_t size);
 const struct cred *ondine_get_current_cred(void);
 void ondine_put_cred(const struct cred *cred);
+
+struct ondine_ticker {
+	struct delayed_work work;
+	bool (*tick)(void *data);
+	void *data;
+};
+
+void ondine_ticker_init(struct ondine_ticker *ticker, bool (*tick)(void *), void *data);
+void ondine_ticker_start(struct ondine_ticker *ticker);
+void ondine_ticker_stop(struct ondine_ticker *ticker);
 
 void ondine_init_waitqueue(struct wait_queue_head *queue);
 void ondine_wake_up_all(struct wait_queue_head *queue);

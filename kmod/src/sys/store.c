@@ -204,3 +204,30 @@ long ondine_wait_killable(struct wait_queue_head *queue, bool (*done)(void *), v
 
 	return wait_event_killable_timeout(*queue, done(data), timeout);
 }
+
+/* --- a ticker ------------------------------------------------------------------ */
+
+static void ticker_work(struct work_struct *work)
+{
+	struct ondine_ticker *ticker = container_of(work, struct ondine_ticker, work.work);
+
+	if (ticker->tick(ticker->data))
+		ondine_ticker_start(ticker);
+}
+
+void ondine_ticker_init(struct ondine_ticker *ticker, bool (*tick)(void *), void *data)
+{
+	INIT_DELAYED_WORK(&ticker->work, ticker_work);
+	ticker->tick = tick;
+	ticker->data = data;
+}
+
+void ondine_ticker_start(struct ondine_ticker *ticker)
+{
+	schedule_delayed_work(&ticker->work, HZ);
+}
+
+void ondine_ticker_stop(struct ondine_ticker *ticker)
+{
+	cancel_delayed_work_sync(&ticker->work);
+}

@@ -83,6 +83,11 @@ impl Batch {
         }
     }
 
+    /// File position of the run.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Byte address of the run on its blob.
     pub(crate) fn address(&self) -> u64 {
         self.address

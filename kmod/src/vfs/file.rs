@@ -244,7 +244,7 @@ unsafe fn fetch<'a, F: FileSystem>(
             return Err(EAGAIN);
         }
         let state = &mut (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra;
-        ahead::ask(inode, state, (*kiocb).ki_pos.cast_unsigned());
+        ahead::read(inode, state, (*kiocb).ki_pos.cast_unsigned());
     }
     F::fetch(blob, address, len)
 }

@@ -25,6 +25,8 @@ mod stats;
 mod store;
 mod super_block;
 mod sysfs;
+mod ticker;
+mod trace;
 mod wait;
 mod xattr;
 
@@ -43,6 +45,8 @@ pub(crate) use self::{
     store::{CacheFile, Store},
     super_block::{NewSuperBlock, SuperBlock, SuperParameters},
     sysfs::{Attribute, PageWriter},
+    ticker::{start as start_ticker, Tick, Ticker},
+    trace::{trace, Event},
     wait::WaitQueue,
     xattr::{XattrList, XattrNamespace}, //
 };
@@ -112,8 +116,12 @@ pub(crate) trait FileSystem: Sized + 'static {
     /// bytes are there.
     fn submit(inode: &INode<Self>, blob: &Self::Blob, batch: Batch);
 
-    /// What holds `[address, address + len)` of a blob.
+    /// What holds `[address, address + len)` of a blob, by a read that is about to
+    /// use it.
     fn present(blob: &Self::Blob, address: u64, len: u64) -> Present<'_>;
+
+    /// Whether some of `[address, address + len)` of a blob has to be waited for.
+    fn is_missing(blob: &Self::Blob, address: u64, len: u64) -> bool;
 
     /// Has `[address, address + len)` of a blob brought in, and does not wait.
     fn ask(blob: &Self::Blob, address: u64, len: u64);

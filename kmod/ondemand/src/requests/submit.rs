@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Asking: how requests come into the table, and how those who wait leave.
+//! Asking: how requests come into the table, and how others join them.
 
 use super::{Kind, Object, Outcome, Request, Stage, Store, Table};
 use crate::presence::Run;
@@ -37,8 +37,8 @@ where
     }
 
     /// Joins those who wait for the OPEN of an object: its ticket.
-    pub fn join_open(&mut self, key: u64) -> Option<T> {
-        let mut requests = self.requests.as_mut_slice().iter_mut();
+    pub fn join_open(&self, key: u64) -> Option<T> {
+        let mut requests = self.requests.as_slice().iter();
         let request = requests.find(|one| one.object == key && one.kind == Kind::Open)?;
         request.ticket.clone()
     }
@@ -59,14 +59,15 @@ where
         Ok(open || self.open_again(key))
     }
 
-    /// Joins those who wait for a READ that covers `page`: its sequence number
-    /// and ticket.
-    pub fn join(&mut self, key: u64, page: u64) -> Option<(u64, T)> {
-        let mut requests = self.requests.as_mut_slice().iter_mut();
+    /// The ticket of the READ that covers `page`, for one more who waits for it.
+    ///
+    /// Those who wait may give up without a word: the request stays until it is
+    /// answered, or the object or the session goes. The daemon may be writing its
+    /// answer, and others may want it.
+    pub fn join(&self, key: u64, page: u64) -> Option<T> {
+        let mut requests = self.requests.as_slice().iter();
         let request = requests.find(|request| covers(request, key, page))?;
-        let ticket = request.ticket.clone()?;
-        request.waiters = request.waiters.saturating_add(1);
-        Some((request.sequence, ticket))
+        request.ticket.clone()
     }
 
     /// The first part of `pages` that no READ of the object covers.
@@ -83,20 +84,6 @@ where
             }
         }
         None
-    }
-
-    /// One who waited for a request gives up. The last one takes the request
-    /// along: nobody would look at the answer.
-    pub fn leave(&mut self, sequence: u64) {
-        let Some(index) = self.index(sequence) else {
-            return;
-        };
-        if let Some(request) = self.requests.as_mut_slice().get_mut(index) {
-            request.waiters = request.waiters.saturating_sub(1);
-            if request.waiters == 0 {
-                self.requests.remove(index);
-            }
-        }
     }
 
     /// Ends the READs of an object, without an answer.
@@ -149,7 +136,6 @@ where
                 kind,
                 stage: Stage::New,
                 known: false,
-                waiters: 0,
                 ticket,
             })
             .map_err(|_| Refusal::Full)?;

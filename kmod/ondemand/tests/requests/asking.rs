@@ -56,25 +56,10 @@ fn one_joins_the_request_of_his_page() {
     open(&mut table, 1);
     table.read(1, run(0, 4), 1).unwrap();
     table.read(1, run(4, 4), 2).unwrap();
-    assert_eq!(table.join(1, 3).unwrap().1, 1);
-    assert_eq!(table.join(1, 4).unwrap().1, 2);
+    assert_eq!(table.join(1, 3), Some(1));
+    assert_eq!(table.join(1, 4), Some(2));
     assert_eq!(table.join(1, 8), None);
     assert_eq!(table.join(2, 3), None);
-}
-
-#[test]
-fn who_leaves_last_takes_the_request_along() {
-    let mut table = started(&[1]);
-    open(&mut table, 1);
-    table.read(1, run(0, 4), 1).unwrap();
-    let (first, _) = table.join(1, 0).unwrap();
-    let (second, _) = table.join(1, 2).unwrap();
-    assert_eq!(first, second);
-    table.leave(first);
-    assert_eq!(table.len(), 1);
-    table.leave(second);
-    assert!(table.is_empty());
-    assert_eq!(table.peek().map(|pending| pending.what), None);
 }
 
 #[test]
