@@ -44,6 +44,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Let daemons die, disks fail, tasks be killed and power be cut while images are read
     Faults(faults::FaultArgs),
+    /// Mount a thousand images of twenty blobs in one guest: what each mount and each blob costs
+    Density(faults::density::DensityArgs),
     /// Make everything the other commands need (they do so themselves)
     Setup {
         /// Look for newer releases of Linux and erofs-utils
@@ -154,6 +156,7 @@ fn run(cli: Cli) -> Result<i32> {
         Command::Diff(args) => Ok(holds(compare::diff(&setup, &args)?)),
         Command::Bench(args) => Ok(holds(bench::run(&setup, &args)?)),
         Command::Check(args) => check::main(&args, &setup),
+        Command::Density(args) => Ok(holds(faults::density::main(&setup, &args)?)),
         Command::Faults(args) => Ok(holds(faults::main(&setup, &args)?)),
         Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {

@@ -2,7 +2,9 @@
 
 //! `faults`: what happens to readers of images on demand when something else goes wrong.
 
+pub mod density;
 pub(crate) mod guest;
+mod power;
 mod sample;
 
 use std::time::Duration;
@@ -42,10 +44,32 @@ struct Fault {
 }
 
 /// All of them.
-const FAULTS: &[Fault] = &[Fault {
-    name: "kill",
-    holds: "a daemon's SIGKILL spoils no read, and loses nothing that was fetched",
-}];
+const FAULTS: &[Fault] = &[
+    Fault {
+        name: "kill",
+        holds: "a daemon's SIGKILL spoils no read, and loses nothing that was fetched",
+    },
+    Fault {
+        name: "unmount",
+        holds: "unmounting and unloading while requests wait refuses, ends or outlives them",
+    },
+    Fault {
+        name: "signal",
+        holds: "SIGKILL, and no other signal, ends a wait in read(2) or mount(2)",
+    },
+    Fault {
+        name: "full",
+        holds: "a full cache gives EIO, and the bytes once there is room",
+    },
+    Fault {
+        name: "bad-blocks",
+        holds: "a failing disk gives EIO, and the bytes once it is well",
+    },
+    Fault {
+        name: "rival",
+        holds: "for comparison: the kill on mainline's fanotify, which fails open",
+    },
+];
 
 /// What came of one fault.
 #[derive(Clone, Debug, Serialize)]
@@ -54,6 +78,8 @@ pub struct Outcome {
     pub name: String,
     /// What holds, in words.
     pub holds: String,
+    /// The guests' kernel.
+    pub kernel: String,
     /// Rounds that were tried.
     pub rounds: u32,
     /// Seconds of the guest's time.
@@ -91,13 +117,21 @@ pub fn run(setup: &Setup, args: &FaultArgs) -> Result<Vec<Outcome>> {
     eprintln!("seed {seed}");
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.contains(only));
     let chosen: Vec<&Fault> = FAULTS.iter().filter(|fault| wanted(fault.name)).collect();
-    if chosen.is_empty() {
-        bail!("no fault is called {:?}", args.only.as_deref().unwrap_or_default());
+    let power = wanted("power");
+    if chosen.is_empty() && !power {
+        bail!(
+            "no fault is called {:?}",
+            args.only.as_deref().unwrap_or_default()
+        );
     }
-    chosen
-        .into_iter()
-        .map(|fault| in_guest(setup, args, seed, fault))
-        .collect()
+    let mut outcomes = Vec::new();
+    for fault in chosen {
+        outcomes.push(in_guest(setup, args, seed, fault)?);
+    }
+    if power {
+        outcomes.push(power::run(setup, args, seed)?);
+    }
+    Ok(outcomes)
 }
 
 fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: &Fault) -> Result<Outcome> {
@@ -127,6 +161,7 @@ fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: &Fault) -> Result
     Ok(Outcome {
         name: fault.name.to_owned(),
         holds: fault.holds.to_owned(),
+        kernel: setup.options().kernel().as_str().to_owned(),
         rounds: answer.rounds,
         seconds: answer.seconds,
         seed,
@@ -135,14 +170,33 @@ fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: &Fault) -> Result
     })
 }
 
+/// A few rounds of every fault, as part of a check.
+pub fn few(rounds: u32) -> FaultArgs {
+    FaultArgs {
+        rounds,
+        seed: None,
+        only: None,
+        seconds: 600,
+    }
+}
+
 impl Outcome {
+    /// What was tried, how often, and how to try it again.
+    pub fn tried(&self) -> String {
+        let (name, holds, kernel) = (&self.name, &self.holds, &self.kernel);
+        let (rounds, seconds, seed) = (self.rounds, self.seconds, self.seed);
+        format!("{name}: {holds} ({kernel}, {rounds} rounds, {seconds:.0} s, seed {seed})")
+    }
+
     /// One line, and the reason below it.
     fn line(&self) -> String {
-        let (rounds, seconds) = (self.rounds, self.seconds);
-        let tried = format!("{}: {} ({rounds} rounds, {seconds:.0} s, seed {})", self.name, self.holds, self.seed);
+        let tried = self.tried();
         match &self.failed {
             None => format!("ok      {tried}"),
-            Some(why) => format!("FAILED  {tried}\n        {}", why.replace('\n', "\n        ")),
+            Some(why) => format!(
+                "FAILED  {tried}\n        {}",
+                why.replace('\n', "\n        ")
+            ),
         }
     }
 }

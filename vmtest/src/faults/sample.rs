@@ -7,24 +7,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::images::{build, recipes, ImageSpec, Terms, Tree};
+use crate::images::recipes::{Blobs, Recipe, Scope};
+use crate::images::{build, ImageSpec, Terms, Tree};
 use crate::provision::Key;
 use crate::Setup;
 
 /// Sizes of the files in bytes: no page, part of a page, pages, chunks and more than one READ.
 const SIZES: [usize; 12] = [
-    1,
-    4095,
-    4096,
-    4097,
-    65_536,
-    70_001,
-    200_000,
-    262_144,
-    524_289,
-    700_000,
-    1_048_576,
-    1_500_001,
+    1, 4095, 4096, 4097, 65_536, 70_001, 200_000, 262_144, 524_289, 700_000, 1_048_576, 1_500_001,
 ];
 /// Files of each size.
 const COPIES: usize = 2;
@@ -44,16 +34,23 @@ pub(super) fn samples() -> Vec<Sample> {
 }
 
 fn sample(n: usize) -> Sample {
+    filled(n, SIZES[n % SIZES.len()], format!("d{}/f{n:02}", n % 3))
+}
+
+fn filled(n: usize, len: usize, path: String) -> Sample {
     let mut rng = fastrand::Rng::with_seed(n as u64);
-    let mut bytes = vec![0; SIZES[n % SIZES.len()]];
+    let mut bytes = vec![0; len];
     rng.fill(&mut bytes);
     for byte in &mut bytes {
         *byte |= 1;
     }
-    Sample {
-        path: format!("d{}/f{n:02}", n % 3),
-        bytes,
-    }
+    Sample { path, bytes }
+}
+
+/// Many small files.
+pub(super) fn small() -> Vec<Sample> {
+    let one = |n: usize| filled(n, 2000 + n * 13 % 5000, format!("f{n:03}"));
+    (0..400).map(one).collect()
 }
 
 /// The image of mkfs.erofs with all of [`samples`]: a bootstrap and one blob.
@@ -61,24 +58,45 @@ fn sample(n: usize) -> Sample {
 /// # Errors
 /// Those of the file system and of mkfs.erofs.
 pub(super) fn image(setup: &Setup) -> Result<ImageSpec> {
-    let key = Key::new().add("faults tree 1").add(format!("{SIZES:?} {COPIES}"));
-    let entry = setup.cache().step("faults-tree", &key, |draft| {
-        for sample in samples() {
+    made(setup, "faults", samples(), Blobs::One)
+}
+
+/// The image of mkfs.erofs with all of [`small`]: a bootstrap and twenty blobs.
+///
+/// # Errors
+/// Those of the file system and of mkfs.erofs.
+pub(super) fn image_of_twenty(setup: &Setup) -> Result<ImageSpec> {
+    made(setup, "density", small(), Blobs::Twenty)
+}
+
+fn made(
+    setup: &Setup,
+    name: &'static str,
+    samples: Vec<Sample>,
+    blobs: Blobs,
+) -> Result<ImageSpec> {
+    let sizes: Vec<usize> = samples.iter().map(|sample| sample.bytes.len()).collect();
+    let key = Key::new()
+        .add("tree of samples 1")
+        .add(format!("{sizes:?}"));
+    let entry = setup.cache().step(&format!("{name}-tree"), &key, |draft| {
+        for sample in samples {
             let path = draft.join("root").join(&sample.path);
             fs::create_dir_all(path.parent().unwrap_or(draft))?;
             fs::write(path, sample.bytes)?;
         }
         Ok(())
     })?;
-    let recipe = recipes::Recipe {
-        name: "faults",
+    let recipe = Recipe {
+        name,
         flags: &["--chunksize=65536"],
-        blobs: recipes::Blobs::One,
-        scope: recipes::Scope::Whole,
+        blobs,
+        scope: Scope::Whole,
         terms: Terms::default(),
     };
     let mkfs = setup.erofs_utils()?.mkfs;
-    build::image(setup.cache(), &mkfs, &Tree::open(&entry.join("root"))?, &recipe)
+    let tree = Tree::open(&entry.join("root"))?;
+    build::image(setup.cache(), &mkfs, &tree, &recipe)
 }
 
 /// Where an image's files are: the directory and the names in it.
@@ -88,7 +106,11 @@ pub(super) fn parts(image: &ImageSpec) -> (PathBuf, Vec<String>) {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default()
     };
-    let dir = image.primary.parent().map(PathBuf::from).unwrap_or_default();
+    let dir = image
+        .primary
+        .parent()
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let names = std::iter::once(&image.primary).chain(&image.devices);
     (dir, names.map(name).collect())
 }

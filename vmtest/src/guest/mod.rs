@@ -10,7 +10,7 @@ pub mod cycle;
 pub mod job;
 pub mod mounts;
 mod observe;
-mod sys;
+pub(crate) mod sys;
 
 use std::fs;
 use std::path::Path;
@@ -35,6 +35,9 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
         "cycle" => answer(out, &cycle::run(&read(job)?)?),
         "bench" => answer(out, &crate::bench::guest::run(&read(job)?)?),
         "faults" => answer(out, &faults::run(&read(job)?)?),
+        "density" => answer(out, &faults::density(&read(job)?)?),
+        "fill" => faults::fill(&read(job)?),
+        "handle" => faults::handle(&read(job)?),
         "serve" => faults::serve(&read(job)?),
         _ => bail!("no guest program is called {what:?}"),
     }

@@ -55,7 +55,10 @@ pub(super) struct Daemon {
 pub(crate) fn serve(service: &Service) -> Result<()> {
     let backend = Recorder {
         blobs: Local::new(&service.blobs)?,
-        ledger: OpenOptions::new().create(true).append(true).open(&service.ledger)?,
+        ledger: OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&service.ledger)?,
         latency_us: service.latency_us,
     };
     let device = Device::open(Path::new(DEVICE)).context(DEVICE)?;
@@ -130,7 +133,10 @@ impl Daemon {
             child,
             ledger: service.ledger.clone(),
         };
-        ensure!(line == "ready\n", "the daemon did not start (it says why above)");
+        ensure!(
+            line == "ready\n",
+            "the daemon did not start (it says why above)"
+        );
         Ok(daemon)
     }
 
@@ -166,7 +172,9 @@ impl Daemon {
 
     /// How many fetches it began: cheaper than [`Self::fetched`].
     pub(super) fn fetches(&self) -> u64 {
-        fs::read(&self.ledger).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count() as u64)
+        fs::read(&self.ledger).map_or(0, |text| {
+            text.iter().filter(|b| **b == b'\n').count() as u64
+        })
     }
 
     fn end(&mut self) {
@@ -228,7 +236,8 @@ mod tests {
 
     #[test]
     fn only_what_was_in_flight_may_be_fetched_again() {
-        let ledger = |text: &str| -> Vec<Fetch> { text.lines().map(|l| parse(l).unwrap()).collect() };
+        let ledger =
+            |text: &str| -> Vec<Fetch> { text.lines().map(|l| parse(l).unwrap()).collect() };
         let earlier = ledger("7 blob 0 4096\n8 blob 4096 4096\n7 blob 8192 100");
         assert_eq!(bytes(&earlier), 8292);
         let later = ledger("9 blob 8192 100\n9 blob 4096 4096\n9 other 0 4096");

@@ -46,25 +46,41 @@ impl Ground {
     /// # Errors
     /// When the guest has not what it takes.
     pub(super) fn new(job: &FaultJob) -> Result<Self> {
-        let scratch = Path::new(SCRATCH);
-        let blobs = scratch.join("blobs");
-        fs::create_dir_all(&blobs)?;
-        for name in &job.names {
-            let from = job.images.join(name);
-            fs::copy(&from, blobs.join(name)).with_context(|| format!("{}", from.display()))?;
-        }
+        let ground = Self::with_cache(&job.images, &job.names, job.module.clone())?;
         let config = "/sys/kernel/config";
         mount("configfs", config, "configfs", MountFlags::empty(), None).context("configfs")?;
         let device = format!("/dev/{}", disk(CACHE_MIB)?);
-        let cache = scratch.join("cache");
-        format(&device, &cache)?;
+        // Without a journal: one that meets a bad block gives up the whole file system.
+        format(&device, &ground.cache, "^has_journal")?;
         Ok(Self {
-            cache,
             disk: Path::new(config).join("nullb/n0"),
+            ..ground
+        })
+    }
+
+    /// Lays all of it but the file system of the cache.
+    ///
+    /// # Errors
+    /// When an image cannot be copied.
+    pub(super) fn with_cache(
+        images: &Path,
+        names: &[String],
+        module: Option<PathBuf>,
+    ) -> Result<Self> {
+        let scratch = Path::new(SCRATCH);
+        let blobs = scratch.join("blobs");
+        fs::create_dir_all(&blobs)?;
+        for name in names {
+            let from = images.join(name);
+            fs::copy(&from, blobs.join(name)).with_context(|| format!("{}", from.display()))?;
+        }
+        Ok(Self {
+            cache: scratch.join("cache"),
+            disk: PathBuf::new(),
             blobs,
             point: scratch.join("mounted"),
-            names: job.names.clone(),
-            module: job.module.clone(),
+            names: names.to_vec(),
+            module,
             samples: Arc::new(samples()),
         })
     }
@@ -94,7 +110,11 @@ impl Ground {
     /// The options of [`Self::mount`].
     pub(super) fn options(&self, more: &str) -> String {
         let devices = self.names[1..].iter().map(|name| format!(",device={name}"));
-        format!("fsid={}{},{more}", self.names[0], devices.collect::<String>())
+        format!(
+            "fsid={}{},{more}",
+            self.names[0],
+            devices.collect::<String>()
+        )
     }
 
     /// Unmounts it.
@@ -122,6 +142,16 @@ impl Ground {
         Ok(())
     }
 
+    /// The disk's blocks that hold data of the cache: those in use, behind the file system's own.
+    ///
+    /// # Errors
+    /// Those of statvfs(3).
+    pub(super) fn data_blocks(&self) -> Result<std::ops::Range<u64>> {
+        let room = rustix::fs::statvfs(&self.cache)?;
+        let own = CACHE_MIB * 256 - room.f_blocks;
+        Ok(own..own + self.bytes()?.div_ceil(4096))
+    }
+
     /// Bytes of bootstrap and blobs.
     pub(super) fn bytes(&self) -> Result<u64> {
         let size = |name: &String| Ok(fs::metadata(self.blobs.join(name))?.len());
@@ -129,13 +159,14 @@ impl Ground {
     }
 }
 
-/// Makes an ext4 on `device` and mounts it on `point`, for the life of the guest.
+/// Makes an ext4 with (`has_journal`) or without (`^has_journal`) a journal on `device`, and mounts
+/// it on `point`, for the life of the guest.
 ///
 /// # Errors
 /// Those of mkfs.ext4 and mount(2).
-pub(super) fn format(device: &str, point: &Path) -> Result<()> {
+pub(super) fn format(device: &str, point: &Path, journal: &str) -> Result<()> {
     let made = Command::new("mkfs.ext4")
-        .args(["-q", "-F", "-b", "4096", "-m", "0"])
+        .args(["-q", "-F", "-b", "4096", "-m", "0", "-O", journal])
         .arg(device)
         .status()
         .context("mkfs.ext4")?;

@@ -26,7 +26,7 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     let service = ground.service(LATENCY_US);
     let first = Daemon::start(&service)?;
     let mounted = ground.mount(if hard { "hard" } else { "soft" })?;
-    let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..));
+    let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..))?;
 
     let moment = rng.u64(0..FETCHES);
     let idle = || first.fetches() >= moment || crowd.is_idle() || crowd.is_wrong();

@@ -3,9 +3,15 @@
 //! The faults, made and survived inside a guest.
 
 mod daemon;
+mod density;
+mod full;
 mod ground;
 mod kill;
+mod mounted;
+mod power;
 mod readers;
+mod rival;
+mod signals;
 mod watch;
 
 use std::path::PathBuf;
@@ -14,8 +20,11 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Result};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use daemon::{serve, Service};
+pub(crate) use daemon::serve;
+pub(crate) use density::{run as density, Density, DensityJob};
 use ground::Ground;
+pub(crate) use power::{fill, PowerJob};
+pub(crate) use rival::handle;
 
 /// The order of `vmtest guest faults`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,6 +70,14 @@ impl Figures {
             None => self.0.push((name.to_owned(), n)),
         }
     }
+
+    /// Keeps the greatest `n` of `name`.
+    pub(crate) fn most(&mut self, name: &str, n: u64) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, most)) => *most = n.max(*most),
+            None => self.0.push((name.to_owned(), n)),
+        }
+    }
 }
 
 /// Does the job.
@@ -70,6 +87,11 @@ impl Figures {
 pub(crate) fn run(job: &FaultJob) -> Result<FaultAnswer> {
     let round: fn(&Ground, u64, &mut Figures) -> Result<()> = match job.name.as_str() {
         "kill" => kill::round,
+        "unmount" => mounted::round,
+        "signal" => signals::round,
+        "rival" => rival::round,
+        "full" => full::no_space,
+        "bad-blocks" => full::bad_blocks,
         name => bail!("no fault is called {name:?}"),
     };
     let ground = Ground::new(job)?;

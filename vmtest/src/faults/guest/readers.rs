@@ -4,14 +4,16 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{bail, ensure, Result};
+use rustix::fs::{Mode, OFlags};
 
 use super::watch;
 use crate::faults::sample::Sample;
@@ -24,10 +26,12 @@ const PIECE: usize = 96 << 10;
 /// Readers of one tree, each of which reads all of it.
 pub(super) struct Crowd {
     shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 struct Shared {
-    root: PathBuf,
+    /// The tree's root: a mount that is detached has no path any more.
+    root: OwnedFd,
     samples: Arc<Vec<Sample>>,
     /// Even while errors are wrong, odd while reads may fail.
     weather: AtomicU64,
@@ -52,9 +56,13 @@ pub(super) struct Met {
 
 impl Crowd {
     /// Sends them off into the tree at `root`.
-    pub(super) fn start(root: &Path, samples: &Arc<Vec<Sample>>, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn start(root: &Path, samples: &Arc<Vec<Sample>>, seed: u64) -> Result<Self> {
+        let root = rustix::fs::open(root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let shared = Arc::new(Shared {
-            root: root.to_owned(),
+            root,
             samples: Arc::clone(samples),
             weather: AtomicU64::new(0),
             sheltered: AtomicU64::new(0),
@@ -64,7 +72,7 @@ impl Crowd {
             wrong: Mutex::default(),
             read: Mutex::default(),
         });
-        for n in 0..READERS {
+        let reader = |n| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
                 let rng = fastrand::Rng::with_seed(seed.wrapping_add(n as u64));
@@ -72,9 +80,10 @@ impl Crowd {
                     shared.complain(format!("reader {n}: {why:#}"));
                 }
                 shared.finished.fetch_add(1, SeqCst);
-            });
-        }
-        Self { shared }
+            })
+        };
+        let threads = (0..READERS).map(reader).collect();
+        Ok(Self { shared, threads })
     }
 
     /// From now on reads may fail.
@@ -109,7 +118,7 @@ impl Crowd {
         rng.shuffle(&mut read);
         for (sample, range) in read.into_iter().take(count) {
             let sample = &self.shared.samples[sample];
-            let file = File::open(self.shared.root.join(&sample.path));
+            let file = self.shared.open(sample);
             let all = file.and_then(|file| {
                 let mut buffer = vec![0; range.len()];
                 file.read_exact_at(&mut buffer, range.start as u64)?;
@@ -123,14 +132,18 @@ impl Crowd {
         Ok(())
     }
 
-    /// Waits for the last reader.
+    /// Waits for the last reader; nothing in the tree is open then.
     ///
     /// # Errors
     /// What any of them met that it should not; a hang.
-    pub(super) fn finish(&self) -> Result<Met> {
+    pub(super) fn finish(mut self) -> Result<Met> {
         let shared = &self.shared;
         let through = || shared.finished.load(SeqCst) == READERS as u64;
         watch::until("the readers finish", through)?;
+        for thread in self.threads.drain(..) {
+            // A panic of a reader was printed, and is no success.
+            ensure!(thread.join().is_ok(), "a reader panicked");
+        }
         let wrong = shared.lock(&shared.wrong);
         ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         Ok(Met {
@@ -154,13 +167,17 @@ impl Shared {
         self.lock(&self.wrong).push(what);
     }
 
+    fn open(&self, sample: &Sample) -> std::io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.root, &sample.path, flags, Mode::empty())?.into())
+    }
+
     fn run(&self, mut rng: fastrand::Rng) -> Result<()> {
         let mut order: Vec<usize> = (0..self.samples.len()).collect();
         rng.shuffle(&mut order);
         for n in order {
             let sample = &self.samples[n];
-            let path = self.root.join(&sample.path);
-            let Some(file) = self.patiently(|| File::open(&path))? else {
+            let Some(file) = self.patiently(|| self.open(sample))? else {
                 return Ok(());
             };
             let mut pieces = pieces(sample.bytes.len(), &mut rng);
@@ -236,7 +253,11 @@ pub(super) fn compare(sample: &Sample, at: usize, bytes: &[u8]) -> Result<()> {
     if want == bytes {
         return Ok(());
     }
-    let first = want.iter().zip(bytes).position(|(a, b)| a != b).unwrap_or(0);
+    let first = want
+        .iter()
+        .zip(bytes)
+        .position(|(a, b)| a != b)
+        .unwrap_or(0);
     let zeros = bytes.iter().filter(|byte| **byte == 0).count();
     bail!(
         "WRONG BYTES in {} from {}: {zeros} zeros in a read of {} at {at}",

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Signals to tasks that wait: only one that kills ends the wait, and does so at once.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{ensure, Context, Result};
+use rustix::process::Signal;
+
+use super::daemon::Daemon;
+use super::ground::Ground;
+use super::readers::Crowd;
+use super::{watch, Figures};
+
+/// Tasks that wait at once.
+const TASKS: usize = 4;
+/// A signal that ended the wait would have done so by then.
+const STAYS: Duration = Duration::from_millis(200);
+/// How long a killed task may take to be gone; a second, and what a loaded host adds.
+const DIES: Duration = Duration::from_secs(5);
+
+/// Even seeds signal readers, odd ones a task in mount(2).
+pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result<()> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    ground.clear()?;
+    let daemon = Daemon::start(&ground.service(0))?;
+    let slowest = if seed % 2 == 0 {
+        let mounted = ground.mount(if rng.bool() { "hard" } else { "soft" })?;
+        daemon.signal(Signal::STOP)?;
+        let reader = |_| {
+            let sample = &ground.samples[rng.usize(..ground.samples.len())];
+            quiet("cat", [ground.point.join(&sample.path)])
+        };
+        let slowest = signal((0..TASKS).map(reader).collect())?;
+        daemon.signal(Signal::CONT)?;
+        ground.unmount(mounted)?;
+        slowest
+    } else {
+        daemon.signal(Signal::STOP)?;
+        let options = ground.options("soft").into();
+        let words = ["-i", "-t", "ondine", "none"].map(PathBuf::from);
+        let words = words
+            .into_iter()
+            .chain([ground.point.clone(), "-o".into(), options]);
+        fs::create_dir_all(&ground.point)?;
+        let slowest = signal(vec![quiet("mount", words)])?;
+        daemon.signal(Signal::CONT)?;
+        slowest
+    };
+    figures.most("longest time to die in ms", slowest.as_millis() as u64);
+    // The killed ones left nothing behind that others meet.
+    let mounted = ground.mount("soft")?;
+    Crowd::start(&ground.point, &ground.samples, rng.u64(..))?.finish()?;
+    ground.unmount(mounted)
+}
+
+fn quiet(program: &str, words: impl IntoIterator<Item = PathBuf>) -> Result<Child> {
+    let mut command = Command::new(program);
+    command
+        .args(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().with_context(|| program.to_owned())
+}
+
+/// Interrupts waiting tasks, then kills them; the longest time that one took to be gone.
+fn signal(tasks: Vec<Result<Child>>) -> Result<Duration> {
+    let mut tasks: Vec<Child> = tasks.into_iter().collect::<Result<_>>()?;
+    let ids: Vec<u32> = tasks.iter().map(Child::id).collect();
+    watch::until("all tasks wait", || {
+        ids.iter().all(|id| state(*id) == Some('D'))
+    })?;
+    for task in &tasks {
+        send(task, Signal::INT)?;
+    }
+    thread::sleep(STAYS);
+    for task in &mut tasks {
+        let ended = task.try_wait()?;
+        ensure!(ended.is_none(), "SIGINT ended a task that waits: {ended:?}");
+    }
+    let mut slowest = Duration::ZERO;
+    for mut task in tasks {
+        let begin = Instant::now();
+        send(&task, Signal::KILL)?;
+        let id = task.id();
+        watch::within(DIES, "a killed task is gone", || {
+            matches!(state(id), None | Some('Z' | 'X'))
+        })?;
+        slowest = slowest.max(begin.elapsed());
+        task.wait()?;
+    }
+    Ok(slowest)
+}
+
+fn send(task: &Child, signal: Signal) -> Result<()> {
+    Ok(rustix::process::kill_process(
+        rustix::process::Pid::from_child(task),
+        signal,
+    )?)
+}
+
+/// The letter of a task's state in /proc.
+fn state(id: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
