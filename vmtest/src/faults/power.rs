@@ -2,23 +2,23 @@
 
 //! Power cuts: the machine is killed while its cache fills, and the next one finds that cache.
 
-use std::fs::File;
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, Result};
+use anyhow::{bail, ensure, Result};
+use xshell::{cmd, Shell};
 
 use super::guest::{Figures, PowerJob};
 use super::{sample, FaultArgs, Outcome};
 use crate::compare::look::Desk;
+use crate::images::drive;
 use crate::Setup;
 
 /// Bytes of the disk.
 const DISK: u64 = 128 << 20;
-/// The power goes within so many milliseconds of the command's begin. It finds images and mounts
-/// first, and what the last cut left is read whole.
-const CUT_MS: std::ops::Range<u64> = 2_000..12_000;
-/// How long the last guest has to read what the last cut left.
-const LAST: Duration = Duration::from_secs(60);
+/// The power goes so many milliseconds after filling began, at most.
+const CUT_MS: u64 = 4_000;
+/// How long a guest has to read what the last cut left.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Cuts the power so many times.
 ///
@@ -28,8 +28,18 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
     let image = sample::image(setup)?;
     let (images, names) = sample::parts(&image);
     let desk = Desk::new(setup.cache())?;
-    let disk = desk.path().join("disk");
-    File::create(&disk)?.set_len(DISK)?;
+    let (disk, sign) = (desk.path().join("disk"), desk.path().join("filling"));
+    drive::format(setup.cache(), &disk, None, DISK)?;
+    let shell = Shell::new()?;
+    let path = format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    );
+    cmd!(shell, "tune2fs -O has_journal {disk}")
+        .env("PATH", path)
+        .quiet()
+        .ignore_stdout()
+        .run()?;
     let mut outcome = Outcome {
         name: "power".to_owned(),
         holds: "after a power cut all that is read is right".to_owned(),
@@ -49,19 +59,17 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
         let last = n == args.rounds || over;
         let job = PowerJob {
             disk: "/dev/vda".into(),
-            blank: n == 0,
+            sign: (!last).then(|| sign.clone()),
             seed: seed.wrapping_add(u64::from(n)),
             images: images.clone(),
             names: names.clone(),
         };
-        let after = if last {
-            LAST
-        } else {
-            Duration::from_millis(rng.u64(CUT_MS))
-        };
-        let boot = setup.boot()?.drive(&disk, false).power_cut(after);
+        let after = Duration::from_millis(rng.u64(..CUT_MS));
+        let boot = setup.boot()?.drive(&disk, false).limit(LIMIT);
+        let boot = boot.power_cut(&sign, after);
         let (_, run) = desk.ask::<_, ()>(boot, "fill", &job)?;
-        if run.exit_code.is_some() || !run.problems.is_empty() {
+        let wanted = if last { Some(0) } else { None };
+        if run.exit_code != wanted || !run.problems.is_empty() {
             outcome.failed = Some(format!("after cut {n}: {}", run.complaint()));
             break;
         }
@@ -69,20 +77,23 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
             .stdout
             .lines()
             .find_map(|line| line.strip_prefix("kept "));
-        if let Some(kept) = kept {
+        let Some(kept) = kept else {
+            bail!("no look at the cache within {LIMIT:?}: {}", run.complaint());
+        };
+        if n > 0 {
             figures.add("caches compared after a cut", 1);
             figures.add("bytes found in them", kept.parse()?);
         }
         if last {
-            if n > 0 && kept.is_none() {
-                bail!("the last guest did not come to the end of its look within {LAST:?}");
-            }
             break;
         }
+        ensure!(
+            sign.exists(),
+            "the guest did not begin to fill: {}",
+            run.complaint()
+        );
+        std::fs::remove_file(&sign)?;
         outcome.rounds += 1;
-        if run.stdout.lines().any(|line| line == "filling") {
-            figures.add("cuts while filling", 1);
-        }
     }
     outcome.seconds = begin.elapsed().as_secs_f64();
     outcome.figures = figures.0;

@@ -33,7 +33,7 @@ pub struct Boot {
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) stdio: Stdio,
     pub(crate) limit: Duration,
-    pub(crate) power_cut: Option<Duration>,
+    pub(crate) power_cut: Option<(PathBuf, Duration)>,
     pub(crate) kvm: bool,
     pub(crate) verbose: bool,
     pub(crate) log: Option<PathBuf>,
@@ -164,9 +164,9 @@ impl Boot {
         self
     }
 
-    /// Kills the machine so long after its command began, unless it has ended by then.
-    pub fn power_cut(mut self, after: Duration) -> Self {
-        self.power_cut = Some(after);
+    /// Kills the machine so long after the file `sign` was made, by its command say.
+    pub fn power_cut(mut self, sign: impl Into<PathBuf>, after: Duration) -> Self {
+        self.power_cut = Some((sign.into(), after));
         self
     }
 

@@ -216,6 +216,7 @@ fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, boot: &B
     let mut end = End::default();
     let mut deadline = begin + limit.min(BOOT_LIMIT);
     let mut closed = false;
+    let mut power_cut = boot.power_cut.clone();
     loop {
         let step = Duration::from_millis(20);
         let got = if closed {
@@ -228,9 +229,6 @@ fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, boot: &B
             Ok(Report::Started) => {
                 end.started = Some(begin.elapsed());
                 deadline = begin + limit;
-                if let Some(after) = boot.power_cut {
-                    deadline = deadline.min(Instant::now() + after);
-                }
             }
             Ok(report) => {
                 end.report = Some(report);
@@ -248,6 +246,9 @@ fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, boot: &B
                 }
             }
             return end;
+        }
+        if let Some((_, after)) = power_cut.take_if(|(sign, _)| sign.exists()) {
+            deadline = Instant::now() + after;
         }
         if Instant::now() > deadline {
             end.timed_out = true;

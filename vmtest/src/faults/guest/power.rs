@@ -3,22 +3,23 @@
 //! A guest that fills its cache until its power is cut, after it has looked at what the last cut
 //! left.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::daemon::{bytes, Daemon};
-use super::ground::{attach, format, Ground};
+use super::ground::{attach, Ground};
 use super::readers::Crowd;
 
 /// The order of `vmtest guest fill`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PowerJob {
-    /// The disk with the cache.
+    /// The disk with the cache, an ext4.
     pub(crate) disk: PathBuf,
-    /// The disk is blank.
-    pub(crate) blank: bool,
+    /// The file to make when filling begins; none: there is no filling.
+    pub(crate) sign: Option<PathBuf>,
     /// Decides what is read in which order.
     pub(crate) seed: u64,
     /// As in [`FaultJob`](super::FaultJob).
@@ -27,32 +28,30 @@ pub(crate) struct PowerJob {
     pub(crate) names: Vec<String>,
 }
 
-/// Longest time of a fetch in microseconds: filling takes about a second.
-const LATENCY_US: u64 = 60_000;
+/// Longest time of a fetch in microseconds: filling takes seconds.
+const LATENCY_US: u64 = 200_000;
 
 /// Compares all that the image gives on top of the cache as it is; then fills an empty one, again
-/// and again. Prints `kept N` and `filling`.
+/// and again. Prints `kept N`, the bytes that the cache had.
 ///
 /// # Errors
 /// Wrong bytes, above all.
 pub(crate) fn fill(job: &PowerJob) -> Result<()> {
     let ground = Ground::with_cache(&job.images, &job.names, None)?;
-    let disk = job.disk.display().to_string();
-    if job.blank {
-        format(&disk, &ground.cache, "has_journal")?;
-    } else {
-        attach(&disk, &ground.cache)?;
-        let fetched = read_all(&ground, 0, job.seed).context("after a power cut")?;
-        println!("kept {}", ground.bytes()?.saturating_sub(fetched));
-    }
-    for n in 0.. {
+    attach(&job.disk.display().to_string(), &ground.cache)?;
+    let fetched = read_all(&ground, 0, job.seed).context("after a power cut")?;
+    println!("kept {}", ground.bytes()?.saturating_sub(fetched));
+    let Some(sign) = &job.sign else {
+        return Ok(());
+    };
+    ground.clear()?;
+    // What the last cut left is gone from the disk, too.
+    rustix::fs::sync();
+    fs::write(sign, "")?;
+    loop {
+        read_all(&ground, LATENCY_US, job.seed)?;
         ground.clear()?;
-        // What the last cut left is gone from the disk, too.
-        rustix::fs::sync();
-        println!("filling");
-        read_all(&ground, LATENCY_US, job.seed.wrapping_add(n))?;
     }
-    Ok(())
 }
 
 /// Has a crowd read everything; how many bytes had to be fetched.

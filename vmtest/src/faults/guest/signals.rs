@@ -3,7 +3,7 @@
 //! Signals to tasks that wait: only one that kills ends the wait, and does so at once.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
             let sample = &ground.samples[rng.usize(..ground.samples.len())];
             quiet("cat", [ground.point.join(&sample.path)])
         };
-        let slowest = signal((0..TASKS).map(reader).collect())?;
+        let slowest = signal(ground, (0..TASKS).map(reader).collect())?;
         daemon.signal(Signal::CONT)?;
         ground.unmount(mounted)?;
         slowest
@@ -47,7 +47,7 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
             .into_iter()
             .chain([ground.point.clone(), "-o".into(), options]);
         fs::create_dir_all(&ground.point)?;
-        let slowest = signal(vec![quiet("mount", words)])?;
+        let slowest = signal(ground, vec![quiet("mount", words)])?;
         daemon.signal(Signal::CONT)?;
         slowest
     };
@@ -68,11 +68,11 @@ fn quiet(program: &str, words: impl IntoIterator<Item = PathBuf>) -> Result<Chil
 }
 
 /// Interrupts waiting tasks, then kills them; the longest time that one took to be gone.
-fn signal(tasks: Vec<Result<Child>>) -> Result<Duration> {
+fn signal(ground: &Ground, tasks: Vec<Result<Child>>) -> Result<Duration> {
     let mut tasks: Vec<Child> = tasks.into_iter().collect::<Result<_>>()?;
     let ids: Vec<u32> = tasks.iter().map(Child::id).collect();
     watch::until("all tasks wait", || {
-        ids.iter().all(|id| state(*id) == Some('D'))
+        ids.iter().all(|id| waits(*id, &ground.point))
     })?;
     for task in &tasks {
         send(task, Signal::INT)?;
@@ -101,6 +101,16 @@ fn send(task: &Child, signal: Signal) -> Result<()> {
         rustix::process::Pid::from_child(task),
         signal,
     )?)
+}
+
+/// Whether a task waits for what is mounted at `point`, or going to be: it may wait for the host's
+/// files just as well, while it starts.
+fn waits(id: u32, point: &Path) -> bool {
+    let stack = fs::read_to_string(format!("/proc/{id}/stack")).unwrap_or_default();
+    let open = fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten();
+    let below =
+        |entry: fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to.starts_with(point));
+    state(id) == Some('D') && (stack.contains("[ondine]") || open.flatten().any(below))
 }
 
 /// The letter of a task's state in /proc.

@@ -11,7 +11,7 @@ use anyhow::{bail, Context, Result};
 
 /// What should take milliseconds may take this long, on a loaded host under emulation with every
 /// sanitizer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until `done`.
 ///
