@@ -55,7 +55,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "signal",
-        holds: "SIGKILL, and no other signal, ends a wait in read(2) or mount(2)",
+        holds: "SIGKILL, and no signal that is handled, ends a wait in read(2) or mount(2)",
     },
     Fault {
         name: "full",

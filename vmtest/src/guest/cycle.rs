@@ -194,7 +194,7 @@ pub(crate) struct Count {
     /// Objects of each slab cache in use, and other countable things.
     pub(crate) objects: BTreeMap<String, u64>,
     /// Free bytes.
-    free: u64,
+    pub(crate) free: u64,
 }
 
 impl Count {

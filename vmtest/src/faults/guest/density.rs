@@ -90,7 +90,9 @@ pub(crate) fn run(job: &DensityJob) -> Result<Density> {
     }
     let all = Held::now()?;
     for mounted in mounts {
+        let point = mounted.point.clone();
         ground.unmount(mounted)?;
+        fs::remove_dir(point)?;
     }
     let done = || fs::read_dir("/sys/fs/ondine").map_or(true, |mut dir| dir.next().is_none());
     watch::until("all mounts are gone", done)?;
@@ -142,8 +144,9 @@ fn look(mounted: &Mounted, samples: &[Sample], n: usize) -> Result<u64> {
     Ok(files)
 }
 
-/// What the kernel and its programs hold, with all caches dropped.
+/// What the kernel holds, with all caches dropped.
 struct Held {
+    /// Pages of programs not counted; differences alone mean something.
     bytes: i64,
     count: Count,
 }
@@ -151,18 +154,15 @@ struct Held {
 impl Held {
     fn now() -> Result<Self> {
         let count = Count::now()?;
+        // The count takes slabs for free, since it counts their objects.
         let memory = fs::read_to_string("/proc/meminfo")?;
-        let of = |name: &str| -> Result<i64> {
-            let line = memory.lines().find_map(|line| line.strip_prefix(name));
-            let number = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
-            Ok(number
-                .with_context(|| format!("no {name} in /proc/meminfo"))?
-                .parse::<i64>()?
-                * 1024)
-        };
-        let free = of("MemFree:")? + of("Buffers:")? + of("Cached:")?;
-        let bytes = of("MemTotal:")? - free;
-        Ok(Self { bytes, count })
+        let line = memory.lines().find_map(|line| line.strip_prefix("Slab:"));
+        let slab = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        let slab: i64 = slab.context("no Slab: in /proc/meminfo")?.parse()?;
+        Ok(Self {
+            bytes: slab * 1024 - i64::try_from(count.free)?,
+            count,
+        })
     }
 }
 

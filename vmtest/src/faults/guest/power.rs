@@ -5,6 +5,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,9 @@ pub(crate) struct PowerJob {
 /// Longest time of a fetch in microseconds: filling takes seconds.
 const LATENCY_US: u64 = 200_000;
 
+/// Longest time between two syncs in milliseconds.
+const SYNC_MS: u64 = 600;
+
 /// Compares all that the image gives on top of the cache as it is; then fills an empty one, again
 /// and again. Prints `kept N`, the bytes that the cache had.
 ///
@@ -47,6 +52,11 @@ pub(crate) fn fill(job: &PowerJob) -> Result<()> {
     ground.clear()?;
     // What the last cut left is gone from the disk, too.
     rustix::fs::sync();
+    // Without it the file system's journal would not know of the files for seconds.
+    thread::spawn(|| loop {
+        thread::sleep(Duration::from_millis(fastrand::u64(..SYNC_MS)));
+        rustix::fs::sync();
+    });
     fs::write(sign, "")?;
     loop {
         read_all(&ground, LATENCY_US, job.seed)?;

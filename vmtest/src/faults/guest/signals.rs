@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Signals to tasks that wait: only one that kills ends the wait, and does so at once.
+//! Signals to tasks that wait: only one that kills ends the wait, and does so soon.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,9 +33,15 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
         daemon.signal(Signal::STOP)?;
         let reader = |_| {
             let sample = &ground.samples[rng.usize(..ground.samples.len())];
-            quiet("cat", [ground.point.join(&sample.path)])
+            let path = ground.point.join(&sample.path);
+            // Only a signal that is handled can leave a wait alone: one that ends the process
+            // counts as SIGKILL to the kernel.
+            let words = ["-c", "trap 'exit 3' INT; mapfile < \"$0\""].map(PathBuf::from);
+            quiet("bash", words.into_iter().chain([path]))
         };
-        let slowest = signal(ground, (0..TASKS).map(reader).collect())?;
+        let mut tasks = waiting(ground, (0..TASKS).map(reader).collect())?;
+        interrupt(&mut tasks)?;
+        let slowest = kill(tasks)?;
         daemon.signal(Signal::CONT)?;
         ground.unmount(mounted)?;
         slowest
@@ -47,7 +53,7 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
             .into_iter()
             .chain([ground.point.clone(), "-o".into(), options]);
         fs::create_dir_all(&ground.point)?;
-        let slowest = signal(ground, vec![quiet("mount", words)])?;
+        let slowest = kill(waiting(ground, vec![quiet("mount", words)])?)?;
         daemon.signal(Signal::CONT)?;
         slowest
     };
@@ -67,21 +73,31 @@ fn quiet(program: &str, words: impl IntoIterator<Item = PathBuf>) -> Result<Chil
     command.spawn().with_context(|| program.to_owned())
 }
 
-/// Interrupts waiting tasks, then kills them; the longest time that one took to be gone.
-fn signal(ground: &Ground, tasks: Vec<Result<Child>>) -> Result<Duration> {
-    let mut tasks: Vec<Child> = tasks.into_iter().collect::<Result<_>>()?;
+/// Waits until all tasks wait for what is mounted, or going to be.
+fn waiting(ground: &Ground, tasks: Vec<Result<Child>>) -> Result<Vec<Child>> {
+    let tasks: Vec<Child> = tasks.into_iter().collect::<Result<_>>()?;
     let ids: Vec<u32> = tasks.iter().map(Child::id).collect();
     watch::until("all tasks wait", || {
         ids.iter().all(|id| waits(*id, &ground.point))
     })?;
-    for task in &tasks {
+    Ok(tasks)
+}
+
+/// Interrupts tasks that wait; none of them takes notice.
+fn interrupt(tasks: &mut [Child]) -> Result<()> {
+    for task in &*tasks {
         send(task, Signal::INT)?;
     }
     thread::sleep(STAYS);
-    for task in &mut tasks {
+    for task in tasks {
         let ended = task.try_wait()?;
-        ensure!(ended.is_none(), "SIGINT ended a task that waits: {ended:?}");
+        ensure!(ended.is_none(), "SIGINT ended a wait: {ended:?}");
     }
+    Ok(())
+}
+
+/// Kills tasks that wait; the longest time that one took to be gone.
+fn kill(tasks: Vec<Child>) -> Result<Duration> {
     let mut slowest = Duration::ZERO;
     for mut task in tasks {
         let begin = Instant::now();
