@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::provision::packages;
 use crate::setup::{Options, Setup};
-use crate::{bench, check, compare, doctor, exec, guest};
+use crate::{bench, check, compare, conform, doctor, exec, guest};
 
 /// What was asked held.
 pub const HOLDS: i32 = 0;
@@ -40,6 +40,8 @@ enum Command {
     Diff(compare::DiffArgs),
     /// Everything that must hold: unit, property and VM tests
     Check(check::CheckArgs),
+    /// The on-demand protocol's scenarios, against ondine and against the C code of Linux 6.12
+    Conform(conform::ConformArgs),
     /// Measure: instructions and device reads of every driver, side by side
     Bench(bench::BenchArgs),
     /// Make everything the other commands need (they do so themselves)
@@ -139,7 +141,7 @@ fn run(cli: Cli) -> Result<i32> {
     let setup = Setup::new(cli.options)?;
     // Trees and images are made before any kernel is asked for, with the same packages.
     let whole = match &cli.command {
-        Command::Run(_) | Command::Diff(_) | Command::Bench(_) => true,
+        Command::Run(_) | Command::Diff(_) | Command::Bench(_) | Command::Conform(_) => true,
         Command::Check(args) => !args.quick,
         _ => false,
     };
@@ -151,6 +153,7 @@ fn run(cli: Cli) -> Result<i32> {
         Command::Run(args) => Ok(holds(compare::run(&setup, &args)?)),
         Command::Diff(args) => Ok(holds(compare::diff(&setup, &args)?)),
         Command::Bench(args) => Ok(holds(bench::run(&setup, &args)?)),
+        Command::Conform(args) => conform::main(&args, &setup),
         Command::Check(args) => check::main(&args, &setup),
         Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {
