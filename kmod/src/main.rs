@@ -7,6 +7,7 @@
 
 #[deny(unsafe_code)]
 mod cache;
+mod device;
 #[deny(unsafe_code)]
 mod fs;
 mod sys;
@@ -29,12 +30,21 @@ module! {
 struct OndineModule {
     #[pin]
     file_system: vfs::Registration<fs::Ondine>,
+    #[pin]
+    ticker: vfs::Ticker<cache::Cache>,
+    #[pin]
+    device: device::Registration,
 }
 
 impl kernel::InPlaceModule for OndineModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            file_system <- vfs::Registration::new(module),
+        pin_init::pin_init_scope(move || {
+            let cache = cache::Cache::new()?;
+            Ok(try_pin_init!(Self {
+                device <- device::Registration::new(cache.clone()),
+                ticker <- vfs::Ticker::new(cache.clone()),
+                file_system <- vfs::Registration::new(module, cache),
+            }))
         })
     }
 }

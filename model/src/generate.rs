@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Strategies for proptest: arbitrary trees with image options that go with them, and images damaged on purpose.
+//! Strategies for proptest: arbitrary trees with image options that go with them, images damaged on purpose, and
+//! scripts of the on-demand protocol.
 //!
 //! Sizes are small and lean to boundaries: what breaks a reader is not how much there is but where it ends.
 
 mod corrupt;
 mod options;
+mod protocol;
 mod tree;
 
 use proptest::prelude::*;
 
 pub use corrupt::{boundaries, corrupt, damages, strike, Change, Corrupted, Damage};
 pub use options::image_options;
+pub use protocol::{events, script};
 pub use tree::{tree, Taste};
 
 use crate::observation::Observation;

@@ -8,6 +8,7 @@ pub mod check;
 pub mod generate;
 pub mod observation;
 pub mod observe;
+pub mod protocol;
 pub mod read;
 pub mod strictness;
 pub mod tree;

@@ -114,6 +114,14 @@ pub struct Listing {
     pub ended: Option<Errno>,
 }
 
+impl Listing {
+    /// The names that lead somewhere. One that begins with a NUL is empty to user space, and a path with it names the
+    /// directory itself.
+    pub fn reachable(&self) -> impl DoubleEndedIterator<Item = &Text> {
+        self.names.iter().filter(|name| !name.is_empty())
+    }
+}
+
 /// The bytes of a regular file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {

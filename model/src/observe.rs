@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, Mode, OFlags, SeekFrom};
+use rustix::fs::{self, Mode, OFlags, RawDir, SeekFrom};
 
 use crate::observation::{
     Content, Digester, Entry, Errno, Kind, Listing, Observation, Span, Stat, Text,
@@ -16,6 +16,8 @@ use crate::observation::{
 
 /// The kernel's own limits on an attribute list and on an attribute value, in bytes.
 const XATTR_MAX: usize = 65536;
+/// Bytes of directory entries that one getdents(2) takes.
+const DIRENTS: usize = 32768;
 
 /// How much to look at. The model's own observer takes the same options, so that both stop at the same place.
 #[derive(Clone, Debug)]
@@ -88,7 +90,7 @@ impl Walk<'_> {
             let mut entry = self.entry(&path, device);
             if let Some(listing) = &mut entry.listing {
                 // A hostile directory may repeat a name; it is looked at once.
-                todo.extend(listing.names.iter().rev().map(|name| path.join(&name.0)));
+                todo.extend(listing.reachable().rev().map(|name| path.join(&name.0)));
             }
             self.seen.entries.insert(path, entry);
         }
@@ -133,18 +135,23 @@ impl Walk<'_> {
 
     fn list(&mut self, full: &Path) -> Listing {
         let mut listing = Listing::default();
-        let found = match std::fs::read_dir(full) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let found = match fs::open(full, flags, Mode::empty()) {
             Ok(found) => found,
-            Err(error) => {
-                listing.ended = Some(error.into());
+            Err(errno) => {
+                listing.ended = Some(errno.into());
                 return listing;
             }
         };
-        for name in found {
-            match name {
-                Ok(name) => listing.names.push(Text::from(name.file_name().as_os_str())),
-                Err(error) => {
-                    listing.ended = Some(error.into());
+        // libc's readdir(3) drops an entry of inode number 0, which a hostile image may well have.
+        let mut buffer = Vec::with_capacity(DIRENTS);
+        let mut entries = RawDir::new(found, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            match entry.as_ref().map(|entry| entry.file_name().to_bytes()) {
+                Ok(b"." | b"..") => continue,
+                Ok(name) => listing.names.push(Text::from(name)),
+                Err(errno) => {
+                    listing.ended = Some((*errno).into());
                     break;
                 }
             }

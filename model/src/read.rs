@@ -15,6 +15,7 @@ mod image;
 mod inode;
 mod metadata;
 mod observe;
+mod permission;
 mod prefix;
 mod store;
 mod superblock;

@@ -213,7 +213,8 @@ table! {
     /// A directory that is its own ancestor.
     DirectoryCycle, Lookup, no(Errno::ELOOP), no(Errno::ELOOP), "the VFS refuses the second alias";
     /// Names out of order.
-    UnsortedDirectory, Never, yes("lookups miss names"), yes("lookups miss names, maybe others"), "finding it costs a scan";
+    UnsortedDirectory, Never, yes("lookups miss names"), yes("lookups miss names, maybe others"),
+        "finding it costs a scan, and a search that knows a block's last name reads fewer blocks";
     /// One name twice in a directory.
     DuplicateName, Never, yes("one of them is found"), yes("one of them is found, maybe another"), "finding it costs a scan";
     /// An entry's type is not the inode's.

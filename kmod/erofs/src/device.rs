@@ -61,19 +61,6 @@ pub enum Devices<'a> {
 }
 
 impl<'a> Devices<'a> {
-    /// Chooses the mode from the number of devices given at mount.
-    ///
-    /// # Errors
-    ///
-    /// [`Defect::DeviceCount`] when it is neither 0 nor the number of slots.
-    pub fn new(slots: &'a [DeviceSlot], given: usize) -> Result<Self, Defect> {
-        match given {
-            0 => Ok(Self::Flat(slots)),
-            n if n == slots.len() => Ok(Self::Multi(slots)),
-            _ => Err(Defect::DeviceCount),
-        }
-    }
-
     /// The device table.
     #[inline]
     pub fn slots(&self) -> &'a [DeviceSlot] {

@@ -75,7 +75,7 @@ pub fn lookup<D: DirSource>(
     let mut low = 0;
     let mut high = last.saturating_add(1);
     while low < high {
-        let middle = low.saturating_add(high.saturating_sub(low) >> 1);
+        let middle = halfway(low, high);
         let held = src.block(middle)?;
         let block = DirBlock::new(valid_part(sb, dir, middle, &held)?)?;
 
@@ -111,7 +111,7 @@ fn search(block: &DirBlock<'_>, name: &[u8]) -> Result<Option<Found>, Defect> {
     let mut low = 1;
     let mut high = block.len();
     while low < high {
-        let middle = low.saturating_add(high.saturating_sub(low) >> 1);
+        let middle = halfway(low, high);
         let dirent = block.entry(middle)?;
         match compare(name, dirent.name) {
             Ordering::Less => high = middle,
@@ -120,6 +120,14 @@ fn search(block: &DirBlock<'_>, name: &[u8]) -> Result<Option<Found>, Defect> {
         }
     }
     Ok(None)
+}
+
+/// The middle of `low..high`, the lower one of two as in the C driver: in a
+/// directory out of order it decides which names are found.
+#[inline]
+fn halfway(low: u32, high: u32) -> u32 {
+    let last = high.saturating_sub(1);
+    low.saturating_add(last.saturating_sub(low) >> 1)
 }
 
 /// Compares a wanted name, which has no NUL, with one on disk, which ends at

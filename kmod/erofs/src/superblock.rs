@@ -289,6 +289,20 @@ impl SuperBlock {
         self.extra_devices
     }
 
+    /// Checks how many devices were given at mount: none, when the primary
+    /// device holds everything, or one for each slot.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::DeviceCount`].
+    pub fn check_device_count(&self, given: usize) -> Result<(), Defect> {
+        if given == 0 || given == usize::from(self.extra_devices) {
+            Ok(())
+        } else {
+            Err(Defect::DeviceCount)
+        }
+    }
+
     /// Byte offset in the primary device of the slot of device id
     /// `index + 1`, or `None` past the last slot. A slot is 128 bytes.
     pub fn device_slot_offset(&self, index: u16) -> Option<u64> {

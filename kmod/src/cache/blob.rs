@@ -1,43 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A blob: one file or block device of an image, as the file system reads it.
+//! A blob: the primary image or an extra device of it, as the file system
+//! reads it.
 
-use crate::vfs::{Backing, BackingKind, Batch, MetaSlice, ReadMode};
-use kernel::prelude::*;
+use super::{local::Local, on_demand::OnDemand};
+use crate::vfs::{Backing, BackingKind, Batch, MetaSlice, Present};
+use kernel::{prelude::*, sync::atomic::Relaxed};
 
-/// Runs of at least this many bytes are read directly: one device read costs
-/// less than a copy by then. Shorter ones go through the page cache of the
-/// blob, so that one readahead there serves many small files.
-const DIRECT_MIN: u64 = 64 << 10;
-
-/// The primary image or an extra device of it.
-pub(crate) struct Blob {
-    backing: Backing,
-    /// Byte of the backing where the blob begins.
-    start: u64,
-    /// The mount option: never through the page cache of the backing, for what
-    /// can be read past it.
-    direct: bool,
+/// A blob, wherever its bytes are.
+pub(crate) enum Blob {
+    /// All there.
+    Local(Local),
+    /// Filled by a daemon, page by page.
+    OnDemand(OnDemand),
 }
 
 impl Blob {
-    /// The blob that begins at byte `start` of `backing`.
-    pub(crate) fn new(backing: Backing, start: u64, direct: bool) -> Self {
-        Self {
-            backing,
-            start,
-            direct,
-        }
-    }
-
     /// Whether it is a regular file or a block device.
     pub(crate) fn kind(&self) -> BackingKind {
-        self.backing.kind()
+        match self {
+            Self::Local(blob) => blob.kind(),
+            Self::OnDemand(_) => BackingKind::Regular,
+        }
     }
 
     /// The block device, if it is one.
     pub(crate) fn device(&self) -> Option<&Backing> {
-        (self.kind() == BackingKind::Device).then_some(&self.backing)
+        match self {
+            Self::Local(blob) => blob.device(),
+            Self::OnDemand(_) => None,
+        }
     }
 
     /// The byte of the backing that holds byte `offset` of the blob.
@@ -46,10 +38,10 @@ impl Blob {
     ///
     /// EIO where no file can be that large.
     pub(crate) fn address(&self, offset: u64) -> Result<u64> {
-        self.start
-            .checked_add(offset)
-            .filter(|&address| i64::try_from(address).is_ok())
-            .ok_or(EIO)
+        match self {
+            Self::Local(blob) => blob.address(offset),
+            Self::OnDemand(_) => Ok(offset),
+        }
     }
 
     /// Metadata: up to `len` bytes at `offset` of the blob, at least one, as
@@ -57,32 +49,80 @@ impl Blob {
     ///
     /// # Errors
     ///
-    /// EIO beyond the end; what reading gives.
+    /// EIO beyond the end; what reading gives, or waiting for it.
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> Result<MetaSlice> {
         self.bytes_at(self.address(offset)?, len)
     }
 
     /// As [`Self::bytes`], at a byte of the backing that [`Self::address`] gave.
     pub(crate) fn bytes_at(&self, address: u64, len: usize) -> Result<MetaSlice> {
-        self.backing.bytes(address, len)
+        match self {
+            Self::Local(blob) => blob.bytes(address, len),
+            Self::OnDemand(blob) => blob.bytes(address, len),
+        }
     }
 
-    /// The file that holds `[address, address + len)` of the backing; `None` if
-    /// it is a device.
-    pub(crate) fn present(&self, _address: u64, _len: u64) -> Option<&Backing> {
-        (self.kind() == BackingKind::Regular).then_some(&self.backing)
+    /// What holds `[address, address + len)`, by a read that is about to use it.
+    #[inline]
+    pub(crate) fn present(&self, address: u64, len: u64) -> Present<'_> {
+        match self {
+            Self::Local(blob) => match blob.file() {
+                Some(file) => Present::File(file),
+                None => Present::NoFile,
+            },
+            Self::OnDemand(blob) if blob.has(address, len) => {
+                blob.mount.hits.fetch_add(1, Relaxed);
+                Present::File(blob.file())
+            }
+            Self::OnDemand(_) => Present::Missing,
+        }
+    }
+
+    /// Whether some of `[address, address + len)` has to be waited for.
+    pub(crate) fn is_missing(&self, address: u64, len: u64) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::OnDemand(blob) => !blob.has(address, len),
+        }
+    }
+
+    /// Bytes that a daemon has brought since the blob was opened first.
+    pub(crate) fn filled(&self) -> u64 {
+        match self {
+            Self::Local(_) => 0,
+            Self::OnDemand(blob) => blob.object.filled(),
+        }
+    }
+
+    /// Asks for what is missing of `[address, address + len)`, and does not wait
+    /// for it.
+    pub(crate) fn ask(&self, address: u64, len: u64) {
+        if let Self::OnDemand(blob) = self {
+            blob.ask_for(address, len);
+        }
+    }
+
+    /// Waits until `[address, address + len)` is there: the file that holds it.
+    ///
+    /// # Errors
+    ///
+    /// As `OnDemand::wait`.
+    pub(crate) fn fetch(&self, address: u64, len: u64) -> Result<Option<&Backing>> {
+        match self {
+            Self::Local(blob) => Ok(blob.file()),
+            Self::OnDemand(blob) => {
+                blob.mount.misses.fetch_add(1, Relaxed);
+                blob.wait_for(address, len)?;
+                Ok(Some(blob.file()))
+            }
+        }
     }
 
     /// Fills the page cache ranges of `batch`, in the background if it can.
     pub(crate) fn read(&self, batch: Batch) {
-        let (address, len) = (batch.address(), batch.len());
-        let direct = self.backing.can_read_direct(address, len)
-            && (self.direct || (len >= DIRECT_MIN && !self.backing.is_cached(address, len)));
-        let mode = if direct {
-            ReadMode::Direct
-        } else {
-            ReadMode::Buffered
-        };
-        batch.read(&self.backing, mode);
+        match self {
+            Self::Local(blob) => blob.read(batch),
+            Self::OnDemand(blob) => blob.read(batch),
+        }
     }
 }

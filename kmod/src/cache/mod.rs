@@ -2,9 +2,51 @@
 
 //! Where an image's bytes are kept.
 //!
-//! The file system above asks a [`Blob`] for bytes and does not know whether
-//! they are there already.
+//! The file system above asks a [`Blob`] for bytes. A [`Local`](local::Local)
+//! one has them all; of an on-demand one the pages that are missing are asked
+//! of a daemon, and whoever needs them waits.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | [`blob`] | what the file system sees |
+//! | [`local`] | a file or a block device |
+//! | [`on_demand`] | an object as one mount uses it: hits, misses, waiting |
+//! | [`parked`] | reads of folios that wait without a task |
+//! | [`object`] | a cache file, and which of its pages are present |
+//! | [`contents`] | size and presence of an object |
+//! | [`mount`] | what the objects of a mount have in common |
+//! | [`control`] | the cache: session, request table, who waits for a daemon |
+//! | [`names`] | where a cache file lies |
+//! | [`registry`] | which objects there are, and who uses them |
+//! | [`ticket`] | how a request ended, for those who wait for it |
 
 mod blob;
+mod contents;
+mod control;
+mod local;
+mod mount;
+mod names;
+mod object;
+mod on_demand;
+mod parked;
+mod registry;
+mod ticket;
 
-pub(crate) use self::blob::Blob;
+pub(crate) use self::{
+    blob::Blob,
+    control::{Attached, Cache},
+    local::Local,
+    mount::{Counts, Mount, Policy},
+    names::c_string,
+    object::{Object, ObjectRef},
+    on_demand::OnDemand,
+    registry::Role,
+    ticket::Ticket, //
+};
+
+use kernel::error::Error;
+
+/// The kernel's error for one of the protocol.
+pub(crate) fn error(errno: ondine_ondemand::Errno) -> Error {
+    Error::from_errno(errno.number().wrapping_neg())
+}

@@ -4,22 +4,28 @@
 
 use super::{options::Options, prefixes::Prefixes, Ondine};
 use crate::{
-    cache::Blob,
+    cache::{Blob, Mount},
     vfs::{BackingKind, InodeSlot, MetaSlice, SuperBlock},
 };
-use kernel::{prelude::*, sync::SetOnce};
+use kernel::{
+    prelude::*,
+    sync::{Arc, SetOnce},
+};
 use ondine_erofs::{Defect, DeviceSlot, Devices, Errno, Space};
 
 /// A mounted image.
 pub(crate) struct Data {
     pub(super) image: ondine_erofs::SuperBlock,
-    pub(super) slots: KVec<DeviceSlot>,
+    /// Up to 65535 of them, more than fits consecutive pages.
+    pub(super) slots: KVVec<DeviceSlot>,
     /// The primary image, then the extra devices that were given.
     pub(super) blobs: KVec<Blob>,
     pub(super) prefixes: SetOnce<Prefixes>,
     pub(super) metabox: InodeSlot<Ondine>,
     pub(super) packed: InodeSlot<Ondine>,
     pub(super) options: Options,
+    /// What on-demand blobs have in common; `None` if there are none.
+    pub(super) mount: Option<Arc<Mount>>,
 }
 
 impl Data {

@@ -18,7 +18,7 @@ mod xattr;
 pub(crate) use self::data::Data;
 
 use crate::{
-    cache::Blob,
+    cache::{Blob, Cache},
     vfs::{
         self,
         Attribute,
@@ -31,6 +31,7 @@ use crate::{
         INode,
         MountOption,
         NewSuperBlock,
+        Present,
         Source,
         StatFs,
         SuperBlock,
@@ -39,7 +40,7 @@ use crate::{
         XattrNamespace, //
     },
 };
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Arc};
 
 /// The file system type.
 pub(crate) struct Ondine;
@@ -50,6 +51,7 @@ pub(crate) type Inode = INode<Ondine>;
 impl FileSystem for Ondine {
     const MAGIC: u64 = 0xE0F5_E1E2;
 
+    type Shared = Arc<Cache>;
     type Options = options::Options;
     type Data = Data;
     type Node = ondine_erofs::Inode;
@@ -57,6 +59,10 @@ impl FileSystem for Ondine {
 
     fn parse(options: &mut Self::Options, option: MountOption) -> Result {
         options.set(option)
+    }
+
+    fn is_cached(options: &Self::Options) -> bool {
+        options.cached.fsid.is_some()
     }
 
     fn options(sb: &SuperBlock<Self>) -> Self::Options {
@@ -82,6 +88,9 @@ impl FileSystem for Ondine {
     fn deactivate(data: &Data) {
         data.metabox.clear();
         data.packed.clear();
+        // Readahead that nobody waits for may be parked still, and would keep
+        // its inodes for as long as the daemon likes.
+        Self::abort(data);
     }
 
     fn ino(data: &Data, nid: u64) -> u64 {
@@ -108,8 +117,26 @@ impl FileSystem for Ondine {
         blob.read(batch);
     }
 
-    fn present(blob: &Blob, address: u64, len: u64) -> Result<Option<&Backing>> {
-        Ok(blob.present(address, len))
+    fn present(blob: &Blob, address: u64, len: u64) -> Present<'_> {
+        blob.present(address, len)
+    }
+
+    fn is_missing(blob: &Blob, address: u64, len: u64) -> bool {
+        blob.is_missing(address, len)
+    }
+
+    fn ask(blob: &Blob, address: u64, len: u64) {
+        blob.ask(address, len);
+    }
+
+    fn fetch(blob: &Blob, address: u64, len: u64) -> Result<Option<&Backing>> {
+        blob.fetch(address, len)
+    }
+
+    fn abort(data: &Data) {
+        if let Some(mount) = &data.mount {
+            mount.abort();
+        }
     }
 
     fn device(blob: &Blob) -> Option<&Backing> {
@@ -149,9 +176,16 @@ impl FileSystem for Ondine {
 
     const ATTRIBUTES: &'static [Attribute<Self>] = &[
         Attribute::new(c"block_size", attributes::block_size),
+        Attribute::new(c"bytes_filled", attributes::bytes_filled),
         Attribute::new(c"devices", attributes::devices),
         Attribute::new(c"feature_compat", attributes::feature_compat),
         Attribute::new(c"feature_incompat", attributes::feature_incompat),
+        Attribute::new(c"hits", attributes::hits),
+        Attribute::new(c"longest_wait_us", attributes::longest_wait_us),
+        Attribute::new(c"misses", attributes::misses),
+        Attribute::new(c"requests", attributes::requests),
+        Attribute::new(c"requests_merged", attributes::requests_merged),
         Attribute::new(c"source", attributes::source),
+        Attribute::new(c"waiting", attributes::waiting),
     ];
 }

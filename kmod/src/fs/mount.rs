@@ -9,11 +9,16 @@ use super::{
     Ondine,
 };
 use crate::{
-    cache::Blob,
+    cache::{Blob, Local, Mount, OnDemand, Role},
     vfs::{Backing, BackingKind, InodeSlot, NewSuperBlock, Source, SuperBlock, SuperParameters},
 };
-use kernel::{page::PAGE_SIZE, prelude::*, str::CString, sync::SetOnce};
-use ondine_erofs::{Defect, DeviceSlot, Devices, Source as _, Space};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    str::CString,
+    sync::{Arc, SetOnce},
+};
+use ondine_erofs::{Defect, DeviceSlot, Source as _, Space};
 
 type New<'a> = NewSuperBlock<'a, Ondine>;
 
@@ -31,7 +36,13 @@ pub(super) fn fill(
     source: Source,
 ) -> Result<(KBox<Data>, SuperParameters)> {
     let devices = core::mem::take(&mut options.devices);
-    let primary = Blob::new(open(sb, source)?, options.offset, options.direct_io);
+    let (primary, mount) = match source {
+        Source::Cache => {
+            let (blob, mount) = open_cached(sb, &options)?;
+            (blob, Some(mount))
+        }
+        source => (open_local(sb, source, &options)?, None),
+    };
     let image = {
         let page = primary.bytes(0, PAGE_SIZE)?;
         ondine_erofs::SuperBlock::parse(&page, PAGE_SIZE as u32)
@@ -42,6 +53,10 @@ pub(super) fn fill(
             .error(c"fsoffset= is not a multiple of the block size");
         return Err(EINVAL);
     }
+    // Before the table is read: a wrong count is told whatever the table is.
+    image
+        .check_device_count(devices.len())
+        .map_err(|defect| refuse(sb, defect))?;
     let parameters = SuperParameters {
         block_bits: image.block_bits() as u8,
         uuid: image.uuid().copied().unwrap_or_default(),
@@ -51,28 +66,91 @@ pub(super) fn fill(
     let mut data = KBox::new(
         Data {
             image,
-            slots: KVec::new(),
+            slots: KVVec::new(),
             blobs: KVec::new(),
             prefixes: SetOnce::new(),
             metabox: InodeSlot::new(),
             packed: InodeSlot::new(),
             options,
+            mount,
         },
         GFP_KERNEL,
     )?;
     data.blobs.push(primary, GFP_KERNEL)?;
     data.slots = read_slots(&data)?;
-    Devices::new(&data.slots, devices.len()).map_err(|defect| refuse(sb, defect))?;
+    if let Some(mount) = data.mount.clone() {
+        open_cached_devices(sb, &mut data, &mount, &devices)?;
+        return Ok((data, parameters));
+    }
     for source in devices {
-        let blob = Blob::new(open_extra(sb, source, kind)?, 0, data.options.direct_io);
-        data.blobs.push(blob, GFP_KERNEL)?;
+        let extra = Local::new(open_extra(sb, source, kind)?, 0, data.options.direct_io);
+        data.blobs.push(Blob::Local(extra), GFP_KERNEL)?;
     }
     Ok((data, parameters))
 }
 
-fn read_slots(data: &Data) -> Result<KVec<DeviceSlot>> {
+fn open_local(sb: &New<'_>, source: Source, options: &Options) -> Result<Blob> {
+    let backing = open(sb, source)?;
+    Ok(Blob::Local(Local::new(
+        backing,
+        options.offset,
+        options.direct_io,
+    )))
+}
+
+/// The object that holds the image, and the mount that it begins.
+fn open_cached(sb: &New<'_>, options: &Options) -> Result<(Blob, Arc<Mount>)> {
+    let cached = &options.cached;
+    if options.offset != 0 {
+        sb.context().error(c"fsoffset= has no meaning with fsid=");
+        return Err(EINVAL);
+    }
+    let fsid = cached.fsid.as_ref().ok_or(EINVAL)?.to_bytes();
+    let domain = cached.domain_id.as_ref().map(|domain| domain.to_bytes());
+    let mount = Mount::new(sb.shared().clone(), domain, fsid, cached.policy)?;
+    let blob =
+        OnDemand::open(&mount, fsid, Role::Primary, options.direct_io).inspect_err(|&error| {
+            if error == ENOBUFS {
+                sb.context()
+                    .error(c"no daemon has the cache bound, or it refuses the image of fsid=");
+            }
+        })?;
+    Ok((Blob::OnDemand(blob), mount))
+}
+
+/// The objects that hold the extra devices: called after their slots' tags, or
+/// what `device=` says instead.
+fn open_cached_devices(
+    sb: &New<'_>,
+    data: &mut Data,
+    mount: &Arc<Mount>,
+    names: &KVec<Source>,
+) -> Result {
+    if data.image.block_size() as usize != PAGE_SIZE {
+        sb.context()
+            .error(c"the block size of an image with fsid= must be the page size");
+        return Err(EINVAL);
+    }
+    for (index, slot) in data.slots.iter().enumerate() {
+        let cookie = match names.get(index) {
+            Some(Source::Path(name)) => name.to_bytes(),
+            Some(_) => return Err(EINVAL),
+            None => slot.tag(),
+        };
+        if cookie.is_empty() {
+            sb.context()
+                .error(c"a device slot of the image has no tag; name its blob with device=");
+            return Err(EINVAL);
+        }
+        let blob = OnDemand::open(mount, cookie, Role::Device, data.options.direct_io)?;
+        data.blobs.push(Blob::OnDemand(blob), GFP_KERNEL)?;
+    }
+    Ok(())
+}
+
+fn read_slots(data: &Data) -> Result<KVVec<DeviceSlot>> {
     let count = data.image.extra_devices();
-    let mut slots = KVec::with_capacity(usize::from(count), GFP_KERNEL)?;
+    let mut slots = KVVec::with_capacity(usize::from(count), GFP_KERNEL)?;
     for index in 0..count {
         let offset = data.image.device_slot_offset(index).ok_or(EINVAL)?;
         let mut bytes = [0u8; 128];
@@ -91,6 +169,7 @@ fn open(sb: &New<'_>, source: Source) -> Result<Backing> {
         Source::Path(path) => Backing::open(&path),
         Source::Open(backing) => Ok(backing),
         Source::SuperBlockDevice => sb.device(),
+        Source::Cache => Err(EINVAL),
     }
 }
 
@@ -128,10 +207,12 @@ pub(super) fn activate(sb: &SuperBlock<Ondine>) -> Result<u64> {
     if let Some(nid) = data.image.metabox_nid() {
         data.metabox.set(sb.inode(nid)?);
     }
-    // What is wrong with the root is told before what is wrong with prefixes.
+    // What is wrong with the root is told before what is wrong with prefixes,
+    // and with a root that is no directory there is no mount to need them.
     let root_nid = data.image.root_nid();
-    let _root = sb.inode(root_nid)?;
-    let prefixes = checked(sb, root_nid, Prefixes::load(data))?;
-    data.prefixes.populate(prefixes);
+    if sb.inode(root_nid)?.is_dir() {
+        let prefixes = checked(sb, root_nid, Prefixes::load(data))?;
+        data.prefixes.populate(prefixes);
+    }
     Ok(root_nid)
 }

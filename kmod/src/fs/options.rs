@@ -2,9 +2,13 @@
 
 //! Mount options.
 
-use crate::vfs::{self, MountOption, Source};
+use crate::{
+    cache::Policy,
+    vfs::{self, MountOption, Source},
+};
 use kernel::{
     prelude::*,
+    str::CString,
     sync::atomic::{Atomic, Relaxed},
 };
 
@@ -16,8 +20,18 @@ pub(crate) struct Options {
     pub(super) offset: u64,
     /// Whether blobs are read past their own page cache wherever that works.
     pub(super) direct_io: bool,
+    /// What an image in the cache is called, and how it is waited for.
+    pub(super) cached: Cached,
     user_xattr: Atomic<bool>,
     acl: Atomic<bool>,
+}
+
+/// Options of an on-demand mount.
+#[derive(Default)]
+pub(crate) struct Cached {
+    pub(super) fsid: Option<CString>,
+    pub(super) domain_id: Option<CString>,
+    pub(super) policy: Policy,
 }
 
 impl Default for Options {
@@ -26,6 +40,7 @@ impl Default for Options {
             devices: KVec::new(),
             offset: 0,
             direct_io: false,
+            cached: Cached::default(),
             user_xattr: Atomic::new(true),
             acl: Atomic::new(true),
         }
@@ -40,6 +55,12 @@ impl Options {
             MountOption::Acl(on) => self.acl.store(on, Relaxed),
             MountOption::DirectIo(on) => self.direct_io = on,
             MountOption::Offset(offset) => self.offset = offset,
+            MountOption::FsId(key) => self.cached.fsid = Some(key),
+            MountOption::DomainId(key) => self.cached.domain_id = Some(key),
+            MountOption::Hard(hard) => self.cached.policy.hard = hard,
+            MountOption::Timeout(seconds) => {
+                self.cached.policy.limit = (seconds != 0).then(|| seconds.saturating_mul(1000));
+            }
         }
         Ok(())
     }
@@ -60,6 +81,8 @@ impl Options {
             devices: KVec::new(),
             offset: self.offset,
             direct_io: self.direct_io,
+            // A remount ignores what they say, as the C driver did.
+            cached: Cached::default(),
             user_xattr: Atomic::new(self.user_xattr()),
             acl: Atomic::new(self.acl()),
         }
@@ -90,8 +113,28 @@ impl Options {
         if self.direct_io {
             to.add(format_args!("directio"));
         }
+        self.cached.show(to);
         if self.offset != 0 {
             to.add(format_args!("fsoffset={}", self.offset));
+        }
+    }
+}
+
+impl Cached {
+    fn show(&self, to: &mut vfs::Options<'_>) {
+        let Some(fsid) = &self.fsid else {
+            return;
+        };
+        to.add_value("fsid", fsid);
+        if let Some(domain) = &self.domain_id {
+            to.add_value("domain_id", domain);
+        }
+        to.add(format_args!(
+            "{}",
+            if self.policy.hard { "hard" } else { "soft" }
+        ));
+        if let Some(limit) = self.policy.limit {
+            to.add(format_args!("timeout={}", limit / 1000));
         }
     }
 }

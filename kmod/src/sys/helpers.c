@@ -15,6 +15,10 @@ char *ondine_fstype = "ondine";
 module_param_named(fstype, ondine_fstype, charp, 0444);
 MODULE_PARM_DESC(fstype, "File system type to register, such as `erofs` on kernels without the C driver");
 
+char *ondine_device = "cachefiles";
+module_param_named(device, ondine_device, charp, 0444);
+MODULE_PARM_DESC(device, "Name in /dev of the device that on-demand daemons open");
+
 const struct fs_parameter_spec ondine_fs_parameters[] = {
 	fsparam_file_or_string("source",	ONDINE_OPT_SOURCE),
 	fsparam_file_or_string("device",	ONDINE_OPT_DEVICE),
@@ -23,6 +27,11 @@ const struct fs_parameter_spec ondine_fs_parameters[] = {
 	fsparam_string("cache_strategy",	ONDINE_OPT_CACHE_STRATEGY),
 	fsparam_flag_no("directio",		ONDINE_OPT_DIRECTIO),
 	fsparam_u64("fsoffset",			ONDINE_OPT_FSOFFSET),
+	fsparam_string("fsid",			ONDINE_OPT_FSID),
+	fsparam_string("domain_id",		ONDINE_OPT_DOMAIN_ID),
+	fsparam_flag("hard",			ONDINE_OPT_HARD),
+	fsparam_flag("soft",			ONDINE_OPT_SOFT),
+	fsparam_u32("timeout",			ONDINE_OPT_TIMEOUT),
 	{}
 };
 

@@ -6,6 +6,7 @@
 #ifndef ONDINE_HELPERS_H
 #define ONDINE_HELPERS_H
 
+#include <linux/anon_inodes.h>
 #include <linux/backing-dev.h>
 #include <linux/bio.h>
 #include <linux/blkdev.h>
@@ -18,6 +19,7 @@
 #include <linux/fs_parser.h>
 #include <linux/iomap.h>
 #include <linux/kobject.h>
+#include <linux/miscdevice.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
@@ -27,6 +29,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/statfs.h>
+#include <linux/string_helpers.h>
 #include <linux/sysfs.h>
 #include <linux/uio.h>
 #include <linux/workqueue.h>
@@ -41,9 +44,23 @@ enum ondine_option {
 	ONDINE_OPT_CACHE_STRATEGY,
 	ONDINE_OPT_DIRECTIO,
 	ONDINE_OPT_FSOFFSET,
+	ONDINE_OPT_FSID,
+	ONDINE_OPT_DOMAIN_ID,
+	ONDINE_OPT_HARD,
+	ONDINE_OPT_SOFT,
+	ONDINE_OPT_TIMEOUT,
+};
+
+/* What ondine_trace() tells. */
+enum ondine_event {
+	ONDINE_EVENT_SUBMIT,
+	ONDINE_EVENT_DELIVER,
+	ONDINE_EVENT_COMPLETE,
+	ONDINE_EVENT_CANCEL,
 };
 
 extern char *ondine_fstype;
+extern char *ondine_device;
 extern const struct fs_parameter_spec ondine_fs_parameters[];
 
 int ondine_fs_parse(struct fs_context *fc, struct fs_parameter *param,
@@ -99,5 +116,33 @@ size_t ondine_iov_iter_count(const struct iov_iter *iter);
 void ondine_iov_iter_truncate(struct iov_iter *iter, u64 count);
 void ondine_iov_iter_reexpand(struct iov_iter *iter, size_t count);
 bool ondine_capable_admin(void);
+
+void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result);
+
+int ondine_store_check(struct file *dir);
+int ondine_store_room(struct file *dir, u64 *blocks, u64 *files);
+struct file *ondine_store_open(struct file *dir, const char *const *names, unsigned int count);
+ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos);
+int ondine_store_remove(const char *name);
+int ondine_store_resize(struct file *file, loff_t size);
+ssize_t ondine_store_get_xattr(struct file *file, const char *name, void *value, size_t size);
+int ondine_store_set_xattr(struct file *file, const char *name, const void *value, size_t size);
+const struct cred *ondine_get_current_cred(void);
+void ondine_put_cred(const struct cred *cred);
+
+struct ondine_ticker {
+	struct delayed_work work;
+	bool (*tick)(void *data);
+	void *data;
+};
+
+void ondine_ticker_init(struct ondine_ticker *ticker, bool (*tick)(void *), void *data);
+void ondine_ticker_start(struct ondine_ticker *ticker);
+void ondine_ticker_stop(struct ondine_ticker *ticker);
+
+void ondine_init_waitqueue(struct wait_queue_head *queue);
+void ondine_wake_up_all(struct wait_queue_head *queue);
+long ondine_wait_killable(struct wait_queue_head *queue, bool (*done)(void *), void *data,
+			  unsigned long msecs);
 
 #endif /* ONDINE_HELPERS_H */

@@ -31,7 +31,7 @@ pub(super) unsafe extern "C" fn get<F: FileSystem>(
     match read(unsafe { INode::<F>::from_raw(inode) }, namespace) {
         // SAFETY: The value is valid for its length, and copied.
         Ok(value) => unsafe { sys::ondine_acl_from_xattr(value.as_ptr().cast(), value.len()) },
-        Err(error) if error == ENODATA || error == EOPNOTSUPP => ptr::null_mut(),
+        Err(error) if error == ENODATA => ptr::null_mut(),
         Err(error) => error.to_ptr(),
     }
 }

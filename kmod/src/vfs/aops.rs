@@ -8,7 +8,7 @@
 //! C headers: [`include/linux/iomap.h`](srctree/include/linux/iomap.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{batch::Batch, iomap, FileSystem, INode};
+use super::{ahead, batch::Batch, iomap, FileSystem, INode};
 use crate::sys;
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
@@ -174,17 +174,21 @@ unsafe extern "C" fn read_folio_range<F: FileSystem>(
         let blob = map.private;
         // A failure drops the batch, which ends the folio's read by itself:
         // from `push` on it must not be reported here as well.
-        if let Ok(pending) = KBox::new(Pending { batch, blob }, GFP_KERNEL) {
+        // SAFETY: As above.
+        let ahead = unsafe { ahead::pieces(context.rac, position) };
+        if let Ok(pending) = KBox::new(Pending { batch, blob, ahead }, GFP_KERNEL) {
             context.read_ctx = KBox::into_raw(pending).cast();
         }
         Ok(0)
     })
 }
 
-/// A batch that grows, and the blob that it reads from.
+/// A batch that grows, the blob that it reads from, and how many pieces are
+/// worth asking for if it is not there.
 struct Pending {
     batch: Batch,
     blob: *mut c_void,
+    ahead: u32,
 }
 
 /// `iomap_read_ops.submit_read`
@@ -213,6 +217,11 @@ unsafe fn submit<F: FileSystem>(iter: &sys::iomap_iter, context: &mut sys::iomap
     unsafe {
         let pending = KBox::into_inner(KBox::from_raw(pending.cast::<Pending>()));
         let inode = INode::<F>::from_raw(iter.inode);
-        F::submit(inode, &*pending.blob.cast::<F::Blob>(), pending.batch);
+        let blob = &*pending.blob.cast::<F::Blob>();
+        let batch = pending.batch;
+        if pending.ahead != 0 && F::is_missing(blob, batch.address(), batch.len()) {
+            ahead::ask(inode, batch.position(), pending.ahead);
+        }
+        F::submit(inode, blob, batch);
     }
 }

@@ -23,6 +23,16 @@ pub(crate) enum BackingKind {
     Device,
 }
 
+/// Whether bytes of a blob can be read from a file now.
+pub(crate) enum Present<'a> {
+    /// From this file.
+    File(&'a Backing),
+    /// They have to be waited for first.
+    Missing,
+    /// There is no such file: the inode's own page cache has to be used.
+    NoFile,
+}
+
 /// An open, readable file or block device.
 ///
 /// # Invariants
@@ -247,7 +257,7 @@ impl Backing {
     pub(super) fn as_opener(&self) -> Credentials {
         // SAFETY: The file's credentials live as long as the file, which
         // outlives the guard: both are used by one call.
-        Credentials(unsafe { sys::ondine_override_creds((*self.as_raw()).f_cred) })
+        unsafe { Credentials::of((*self.as_raw()).f_cred) }
     }
 }
 
@@ -270,6 +280,18 @@ impl Drop for Backing {
 ///
 /// They were the current task's, and still have the reference of the task.
 pub(super) struct Credentials(*const sys::cred);
+
+impl Credentials {
+    /// Acts with `cred`, until the result is dropped.
+    ///
+    /// # Safety
+    ///
+    /// `cred` is valid, and outlives the result.
+    pub(super) unsafe fn of(cred: *const sys::cred) -> Self {
+        // SAFETY: By the caller.
+        Self(unsafe { sys::ondine_override_creds(cred) })
+    }
+}
 
 impl Drop for Credentials {
     fn drop(&mut self) {

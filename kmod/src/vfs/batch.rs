@@ -15,6 +15,7 @@ use kernel::{
         Refcount, //
     },
     types::Opaque,
+    workqueue::Queue,
 };
 
 /// How a [`Batch`] reads its file.
@@ -82,6 +83,11 @@ impl Batch {
         }
     }
 
+    /// File position of the run.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Byte address of the run on its blob.
     pub(crate) fn address(&self) -> u64 {
         self.address
@@ -90,6 +96,11 @@ impl Batch {
     /// Length of the run in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Ends the reads with `error`.
+    pub(crate) fn fail(mut self, error: Error) {
+        self.finish(error.to_errno() as isize);
     }
 
     /// Reads the run from `file`. Returns at once if the read goes on by
@@ -237,6 +248,13 @@ impl Completions {
         // INVARIANT: Created just now; the drop destroys it.
         COMPLETIONS.store(queue, Relaxed);
         Ok(Self)
+    }
+
+    /// The queue, for what else is done later.
+    pub(super) fn queue() -> &'static Queue {
+        // SAFETY: By the type invariants: whoever has work to queue belongs to
+        // a super block, whose type is registered until the drop.
+        unsafe { Queue::from_raw(COMPLETIONS.load(Relaxed)) }
     }
 }
 

@@ -26,6 +26,14 @@ pub(crate) enum MountOption {
     DirectIo(bool),
     /// `fsoffset=BYTES`.
     Offset(u64),
+    /// `fsid=KEY`: the image is an object of the cache.
+    FsId(CString),
+    /// `domain_id=KEY`: its objects are shared with others of that domain.
+    DomainId(CString),
+    /// `hard`, `soft`: whether to wait for a daemon if there is none.
+    Hard(bool),
+    /// `timeout=SECONDS` that a read waits at most; 0 for no limit.
+    Timeout(u32),
 }
 
 /// Where a blob comes from.
@@ -36,6 +44,8 @@ pub(crate) enum Source {
     Open(Backing),
     /// The block device that the super block was made for.
     SuperBlockDevice,
+    /// The cache.
+    Cache,
 }
 
 /// What the context carries between the calls.
@@ -170,6 +180,20 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
                 // SAFETY: A `u64` specification fills this arm of the union.
                 MountOption::Offset(unsafe { *result.__bindgen_anon_1.uint_64.as_ref() })
             }
+            sys::ondine_option_ONDINE_OPT_FSID => {
+                // SAFETY: As for the source.
+                MountOption::FsId(unsafe { take_string(param) }?)
+            }
+            sys::ondine_option_ONDINE_OPT_DOMAIN_ID => {
+                // SAFETY: As for the source.
+                MountOption::DomainId(unsafe { take_string(param) }?)
+            }
+            sys::ondine_option_ONDINE_OPT_HARD => MountOption::Hard(true),
+            sys::ondine_option_ONDINE_OPT_SOFT => MountOption::Hard(false),
+            sys::ondine_option_ONDINE_OPT_TIMEOUT => {
+                // SAFETY: A `u32` specification fills this arm of the union.
+                MountOption::Timeout(unsafe { *result.__bindgen_anon_1.uint_32.as_ref() })
+            }
             // It tunes decompression, which there is none of: accepted, so that
             // existing mount commands work, and without effect.
             sys::ondine_option_ONDINE_OPT_CACHE_STRATEGY => return Ok(0),
@@ -198,9 +222,20 @@ unsafe fn take_source(param: *mut sys::fs_parameter) -> Result<Source> {
         };
         return Ok(Source::Open(file?));
     }
-    // SAFETY: As above: a NUL-terminated string, which is copied here.
-    let path = unsafe { CStr::from_char_ptr(param.__bindgen_anon_1.string) };
-    Ok(Source::Path(CString::try_from(path)?))
+    // SAFETY: As above: it is of type string.
+    Ok(Source::Path(unsafe { take_string(param) }?))
+}
+
+/// Copies a string value out of a parameter.
+///
+/// # Safety
+///
+/// `param` is valid, and of type string.
+unsafe fn take_string(param: *const sys::fs_parameter) -> Result<CString> {
+    // SAFETY: By the caller the string is the arm of the union that is filled,
+    // and NUL-terminated.
+    let string = unsafe { CStr::from_char_ptr((*param).__bindgen_anon_1.string) };
+    Ok(CString::try_from(string)?)
 }
 
 /// `fs_context_operations.get_tree`
@@ -213,7 +248,12 @@ unsafe extern "C" fn get_tree<F: FileSystem>(fc: *mut sys::fs_context) -> c_int 
     // SAFETY: The VFS serialises calls on one context.
     unsafe { (*fc).sb_flags |= sys::ONDINE_CONST_SB_RDONLY as u32 };
     // SAFETY: The VFS serialises calls on one context.
-    if unsafe { private::<F>(fc) }.source.is_none() {
+    let private = unsafe { private::<F>(fc) };
+    if F::is_cached(&private.options) {
+        // SAFETY: As above; the callback gets the same context.
+        return unsafe { sys::get_tree_nodev(fc, Some(fill_from_cache::<F>)) };
+    }
+    if private.source.is_none() {
         // SAFETY: As above; the callback gets the same context.
         let ret = unsafe {
             sys::get_tree_bdev_flags(
@@ -229,8 +269,7 @@ unsafe extern "C" fn get_tree<F: FileSystem>(fc: *mut sys::fs_context) -> c_int 
         // there is one here, NUL-terminated.
         let path = unsafe { CStr::from_char_ptr((*fc).source) };
         match Backing::open(path) {
-            // SAFETY: As above.
-            Ok(file) => unsafe { private::<F>(fc) }.source = Some(file),
+            Ok(file) => private.source = Some(file),
             Err(error) => return error.to_errno(),
         }
     }
@@ -263,6 +302,19 @@ unsafe extern "C" fn fill_from_file<F: FileSystem>(
     let source = |private: &mut Private<F>| private.source.take().map(Source::Open).ok_or(EINVAL);
     // SAFETY: get_tree_nodev() gives a new super block.
     unsafe { fill(sb, fc, source) }
+}
+
+/// Callback of get_tree_nodev(), for an image in the cache.
+///
+/// # Safety
+///
+/// As for [`fill_from_file`].
+unsafe extern "C" fn fill_from_cache<F: FileSystem>(
+    sb: *mut sys::super_block,
+    fc: *mut sys::fs_context,
+) -> c_int {
+    // SAFETY: get_tree_nodev() gives a new super block.
+    unsafe { fill(sb, fc, |_: &mut Private<F>| Ok(Source::Cache)) }
 }
 
 /// # Safety

@@ -5,7 +5,7 @@
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
 //! [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
 
-use super::{aops, iomap, iomap::Target, xattr, FileSystem, INode};
+use super::{ahead, aops, iomap, iomap::Target, xattr, Backing, FileSystem, INode, Present};
 use crate::sys;
 use core::{marker::PhantomData, ptr};
 use kernel::{prelude::*, uaccess::UserSlice};
@@ -113,7 +113,10 @@ unsafe extern "C" fn read_iter<F: FileSystem>(
         let inode = (*(*(*kiocb).ki_filp).f_mapping).host;
         let direct = (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_DIRECT != 0;
         if (*(*inode).i_sb).s_bdev.is_null() {
-            return read_through::<F>(INode::from_raw(inode), kiocb, iter, direct);
+            let read = read_through::<F>(INode::from_raw(inode), kiocb, iter, direct);
+            // For `ahead`, which looks whether the next read goes on here.
+            (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra.prev_pos = (*kiocb).ki_pos;
+            return read;
         }
         if direct {
             let ops = iomap::Table::<F>::OPS;
@@ -182,7 +185,13 @@ unsafe fn read_extent<F: FileSystem>(
     let file = match extent.target {
         Target::Blob(blob, address) => {
             let address = address.wrapping_add(skip);
-            F::present(blob, address, len)?.map(|file| (file, address))
+            let file = match F::present(blob, address, len) {
+                Present::File(file) => Some(file),
+                Present::NoFile => None,
+                // SAFETY: By the caller.
+                Present::Missing => unsafe { fetch(inode, kiocb, blob, address, len) }?,
+            };
+            file.map(|file| (file, address))
         }
         Target::Hole | Target::Inline(..) => None,
     };
@@ -212,6 +221,32 @@ unsafe fn read_extent<F: FileSystem>(
         sys::ondine_iov_iter_reexpand(iter, room.wrapping_sub(used));
     }
     read
+}
+
+/// Waits until bytes of a blob are there: the file that holds them. Out of
+/// line, since a hit has no use for it.
+///
+/// # Safety
+///
+/// As for [`read_through`].
+#[cold]
+#[inline(never)]
+unsafe fn fetch<'a, F: FileSystem>(
+    inode: &INode<F>,
+    kiocb: *mut sys::kiocb,
+    blob: &'a F::Blob,
+    address: u64,
+    len: u64,
+) -> Result<Option<&'a Backing>> {
+    // SAFETY: By the caller.
+    unsafe {
+        if (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_NOWAIT != 0 {
+            return Err(EAGAIN);
+        }
+        let state = &mut (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra;
+        ahead::read(inode, state, (*kiocb).ki_pos.cast_unsigned());
+    }
+    F::fetch(blob, address, len)
 }
 
 /// Reads through the inode's own page cache.

@@ -7,10 +7,12 @@
 //! implementation of one trait, [`FileSystem`], and contains no unsafe code.
 
 mod acl;
+mod ahead;
 mod aops;
 mod backing;
 mod batch;
 mod context;
+mod deferred;
 mod dir;
 mod export;
 mod file;
@@ -20,14 +22,19 @@ mod inode_slot;
 mod iomap;
 mod registration;
 mod stats;
+mod store;
 mod super_block;
 mod sysfs;
+mod ticker;
+mod trace;
+mod wait;
 mod xattr;
 
 pub(crate) use self::{
-    backing::{Backing, BackingKind},
+    backing::{Backing, BackingKind, Present},
     batch::{Batch, ReadMode},
     context::{MountOption, Source},
+    deferred::{Background, Deferred},
     dir::{DirSink, Flow},
     folio::MetaSlice,
     inode::{Attributes, INode, Kind},
@@ -35,8 +42,12 @@ pub(crate) use self::{
     iomap::{Extent, Target},
     registration::Registration,
     stats::{Options, StatFs},
+    store::{CacheFile, Store},
     super_block::{NewSuperBlock, SuperBlock, SuperParameters},
     sysfs::{Attribute, PageWriter},
+    ticker::{start as start_ticker, Tick, Ticker},
+    trace::{trace, Event},
+    wait::WaitQueue,
     xattr::{XattrList, XattrNamespace}, //
 };
 
@@ -49,6 +60,8 @@ pub(crate) trait FileSystem: Sized + 'static {
     /// Magic number that `statfs(2)` reports.
     const MAGIC: u64;
 
+    /// What all super blocks of the type use.
+    type Shared: Send + Sync;
     /// Mount options while they are parsed.
     type Options: Send + Sync + Default;
     /// What a mounted super block owns; dropped after its last inode is gone.
@@ -60,6 +73,9 @@ pub(crate) trait FileSystem: Sized + 'static {
 
     /// Takes one mount option.
     fn parse(options: &mut Self::Options, option: MountOption) -> Result;
+
+    /// Whether the image is in a cache, and no source is to be opened.
+    fn is_cached(options: &Self::Options) -> bool;
 
     /// The options that a remount starts from.
     fn options(sb: &SuperBlock<Self>) -> Self::Options;
@@ -100,9 +116,21 @@ pub(crate) trait FileSystem: Sized + 'static {
     /// bytes are there.
     fn submit(inode: &INode<Self>, blob: &Self::Blob, batch: Batch);
 
-    /// The file behind `[address, address + len)` of a blob, once those bytes
-    /// are present in it; `None` if the blob is no regular file.
-    fn present<'a>(blob: &'a Self::Blob, address: u64, len: u64) -> Result<Option<&'a Backing>>;
+    /// What holds `[address, address + len)` of a blob, by a read that is about to
+    /// use it.
+    fn present(blob: &Self::Blob, address: u64, len: u64) -> Present<'_>;
+
+    /// Whether some of `[address, address + len)` of a blob has to be waited for.
+    fn is_missing(blob: &Self::Blob, address: u64, len: u64) -> bool;
+
+    /// Has `[address, address + len)` of a blob brought in, and does not wait.
+    fn ask(blob: &Self::Blob, address: u64, len: u64);
+
+    /// Waits until `[address, address + len)` of a blob is in its file.
+    fn fetch(blob: &Self::Blob, address: u64, len: u64) -> Result<Option<&Backing>>;
+
+    /// Ends all waiting, so that the file system can be unmounted.
+    fn abort(data: &Self::Data);
 
     /// The block device behind a blob, if it is one.
     fn device(blob: &Self::Blob) -> Option<&Backing>;

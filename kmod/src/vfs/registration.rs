@@ -22,6 +22,7 @@ pub(crate) struct Registration<F: FileSystem> {
     cache: InodeCache<F>,
     directory: sysfs::Directory,
     completions: batch::Completions,
+    shared: F::Shared,
     #[pin]
     fs_type: Opaque<sys::file_system_type>,
 }
@@ -38,8 +39,9 @@ impl<F: FileSystem> Registration<F> {
     /// # Errors
     ///
     /// EBUSY if the name is taken; ENOMEM.
-    pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(module: &'static ThisModule, shared: F::Shared) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            shared,
             cache: InodeCache::new()?,
             directory: sysfs::Directory::new()?,
             completions: batch::Completions::new()?,
@@ -80,6 +82,16 @@ impl<F: FileSystem> Registration<F> {
         // SAFETY: By the caller, `fs_type` is the field of a `Registration<F>`
         // (`Opaque` has the layout of what it wraps).
         unsafe { Self::of(fs_type) }.cache.0
+    }
+
+    /// What all super blocks of the type use.
+    ///
+    /// # Safety
+    ///
+    /// `sb` is a valid super block of the file system type `F`.
+    pub(super) unsafe fn shared_of<'a>(sb: *mut sys::super_block) -> &'a F::Shared {
+        // SAFETY: As in `cache_of`.
+        unsafe { &Self::of((*sb).s_type).shared }
     }
 
     /// The sysfs directory of the type.

@@ -7,7 +7,7 @@
 
 use super::{FileSystem, SuperBlock};
 use crate::sys;
-use core::fmt;
+use core::{fmt, ptr};
 use kernel::{error::from_result, prelude::*, seq_file::SeqFile};
 
 /// Numbers for `statfs(2)`.
@@ -55,6 +55,21 @@ impl Options<'_> {
     /// Prints `,` and the option.
     pub(crate) fn add(&mut self, option: fmt::Arguments<'_>) {
         self.0.call_printf(format_args!(",{option}"));
+    }
+
+    /// Prints `,name=value`, with what would end the value escaped.
+    pub(crate) fn add_value(&mut self, name: &str, value: &CStr) {
+        self.0.call_printf(format_args!(",{name}="));
+        // SAFETY: The file is valid while `self` is; the strings end in NUL.
+        unsafe {
+            sys::seq_escape_mem(
+                ptr::from_ref(self.0).cast_mut().cast(),
+                value.as_char_ptr(),
+                value.to_bytes().len(),
+                sys::ONDINE_CONST_ESCAPE_OCTAL,
+                c" \t\n\\,".as_char_ptr(),
+            )
+        };
     }
 }
 

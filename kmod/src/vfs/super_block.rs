@@ -106,6 +106,12 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
         unsafe { MountContext::from_raw(self.fc) }
     }
 
+    /// What all super blocks of the type use.
+    pub(crate) fn shared(&self) -> &F::Shared {
+        // SAFETY: The super block is of type `F`; the type outlives it.
+        unsafe { super::Registration::<F>::shared_of(self.sb) }
+    }
+
     /// The block device that the super block was made for.
     ///
     /// # Errors
@@ -137,8 +143,19 @@ impl<F: FileSystem> Table<F> {
         free_inode: Some(inode::free::<F>),
         statfs: Some(stats::statfs::<F>),
         show_options: Some(stats::show_options::<F>),
+        umount_begin: Some(umount_begin::<F>),
         ..pin_init::zeroed()
     };
+}
+
+/// `super_operations.umount_begin`
+///
+/// # Safety
+///
+/// `sb` is mounted, and of type `F`.
+unsafe extern "C" fn umount_begin<F: FileSystem>(sb: *mut sys::super_block) {
+    // SAFETY: The VFS gives a mounted super block of ours.
+    F::abort(unsafe { SuperBlock::<F>::from_raw(sb) }.data());
 }
 
 /// Makes a new super block ready: data, operations, root.

@@ -7,8 +7,17 @@ use super::fields::Fields;
 use crate::observation::Errno;
 
 const VERSION: u32 = 2;
-const HEADER: usize = 4;
-const ENTRY: usize = 8;
+/// Bytes before the first entry.
+pub(super) const HEADER: usize = 4;
+/// Bytes of an entry: u16 tag, u16 permissions (4 read, 2 write, 1 search), u32 id.
+pub(super) const ENTRY: usize = 8;
+
+pub(super) const OWNER: u16 = 0x01;
+pub(super) const USER: u16 = 0x02;
+pub(super) const OWNING_GROUP: u16 = 0x04;
+pub(super) const GROUP: u16 = 0x08;
+const MASK: u16 = 0x10;
+pub(super) const OTHERS: u16 = 0x20;
 
 /// What user space reads of a stored ACL.
 pub(super) fn visible(stored: &[u8]) -> Result<Vec<u8>, Errno> {
@@ -28,10 +37,9 @@ pub(super) fn visible(stored: &[u8]) -> Result<Vec<u8>, Errno> {
     let mut shown = stored[..HEADER].to_vec();
     for entry in entries.chunks_exact(ENTRY) {
         let id = match Fields(entry).u16(0) {
-            // Owner, group, mask, others: they have no id, whatever is stored.
-            0x01 | 0x04 | 0x10 | 0x20 => u32::MAX,
-            // A named user or group.
-            0x02 | 0x08 => match Fields(entry).u32(4) {
+            // They have no id, whatever is stored.
+            OWNER | OWNING_GROUP | MASK | OTHERS => u32::MAX,
+            USER | GROUP => match Fields(entry).u32(4) {
                 u32::MAX => return Err(Errno::EINVAL),
                 id => id,
             },

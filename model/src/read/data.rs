@@ -185,11 +185,15 @@ impl Image {
     /// The data ranges that SEEK_DATA and SEEK_HOLE show, adjacent ones merged.
     ///
     /// # Errors
-    /// As [`Image::extent`]: mapping alone; whether the blocks are there is not looked at.
+    /// As [`Image::extent`]; and what reading an inline tail gave, for drivers map it by reading it. Whether blocks are
+    /// there is not looked at.
     pub fn spans(&self, inode: &Inode) -> Result<Vec<Span>> {
         let mut spans: Vec<Span> = Vec::new();
         for extent in self.extents(inode) {
             let Extent { start, end, source } = extent?;
+            if let Source::Inline(place) = source {
+                self.metadata(place, end - start)?;
+            }
             match spans.last_mut() {
                 _ if source == Source::Hole => {}
                 Some(last) if last.end == start => last.end = end,

@@ -3,6 +3,7 @@
 //! Directories (section 6): listing and lookup, which have their own rules each.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::fields::Fields;
 use super::{Fault, Image, Inode, Result};
@@ -59,7 +60,7 @@ impl Block {
         let valid = self.bytes.len();
         let from = self.offset(k);
         let wrong = |what: String| bad.fault(self.complaint(&format!("entry {k}: {what}")));
-        if from >= valid {
+        if from >= valid || from < count * DIRENT {
             return Err(wrong(format!("its name begins at {from} of {valid} bytes")));
         }
         let end = if k + 1 < count {
@@ -142,10 +143,12 @@ impl Image {
         (entries, None)
     }
 
-    /// The entry of a name by the two binary searches of 6.1; `None` is ENOENT.
+    /// The entry of a name; `None` is ENOENT.
     ///
-    /// The entries that the searches meet must keep the rules of 6.2. In a directory that is out of order a name
-    /// may be missed although it is there.
+    /// Blocks are halved, the lower of two middles first, as in 6.1. But the search among them ends with the first
+    /// block whose first and last name have the wanted one between them: C goes on to the last block whose first name
+    /// is not above it, which in a directory that is in order is the same one. In one that is not, a name may be missed
+    /// although it is there, and the entries that the search meets, which must keep the rules of 6.2, are others.
     ///
     /// # Errors
     /// ENAMETOOLONG, [`Defect::LookupEmptyBlock`], [`Defect::LookupDirent`], or what reading a block gave.
@@ -157,40 +160,46 @@ impl Image {
             ));
         }
         let bs = self.sb.block_size();
-        let open = |index: u64| {
-            let block = self.directory_block(directory, index)?;
+        let mut blocks = 0..directory.size.div_ceil(bs);
+        while !blocks.is_empty() {
+            let middle = blocks.start + (blocks.end - blocks.start - 1) / 2;
+            let block = self.directory_block(directory, middle)?;
             let count = block.count(bs, Defect::LookupDirent, Defect::LookupEmptyBlock)?;
-            Ok::<_, Fault>((block, count))
-        };
-        // The last block whose first name is not above the wanted one.
-        let (mut low, mut high) = (0, directory.size.div_ceil(bs));
-        let mut candidate = None;
-        while low < high {
-            let middle = low + (high - low - 1) / 2;
-            let (block, count) = open(middle)?;
-            let first = block.entry(0, count, Defect::LookupDirent)?;
+            let entry = |k| block.entry(k, count, Defect::LookupDirent);
+            let first = entry(0)?;
             match compare(&first.name.0, name) {
                 Ordering::Equal => return Ok(Some(first)),
+                Ordering::Greater => blocks.end = middle,
+                // No block is left behind this one, and its last name does not matter.
+                Ordering::Less if middle + 1 == blocks.end => return find(entry, 1..count, name),
                 Ordering::Less => {
-                    candidate = Some((block, count));
-                    low = middle + 1;
+                    let last = entry(count - 1)?;
+                    match compare(&last.name.0, name) {
+                        Ordering::Equal => return Ok(Some(last)),
+                        Ordering::Greater => return find(entry, 1..count, name),
+                        Ordering::Less => blocks.start = middle + 1,
+                    }
                 }
-                Ordering::Greater => high = middle,
-            }
-        }
-        let Some((block, count)) = candidate else {
-            return Ok(None);
-        };
-        let (mut low, mut high) = (1, count);
-        while low < high {
-            let middle = low + (high - low - 1) / 2;
-            let entry = block.entry(middle, count, Defect::LookupDirent)?;
-            match compare(&entry.name.0, name) {
-                Ordering::Equal => return Ok(Some(entry)),
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
             }
         }
         Ok(None)
     }
+}
+
+/// The binary search within a block.
+fn find(
+    entry: impl Fn(usize) -> Result<Dirent>,
+    mut range: Range<usize>,
+    name: &[u8],
+) -> Result<Option<Dirent>> {
+    while !range.is_empty() {
+        let middle = range.start + (range.len() - 1) / 2;
+        let found = entry(middle)?;
+        match compare(&found.name.0, name) {
+            Ordering::Equal => return Ok(Some(found)),
+            Ordering::Less => range.start = middle + 1,
+            Ordering::Greater => range.end = middle,
+        }
+    }
+    Ok(None)
 }

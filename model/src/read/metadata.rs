@@ -99,12 +99,19 @@ impl Image {
                 Some(_) => Defect::MetadataBeyondMetabox.fault(why),
             });
         }
-        let mut out = vec![0; usize::try_from(len).expect("metadata records are small")];
-        match file {
-            Some(inode) => self.read(inode, place.at, &mut out)?,
-            None => self.fill(0, place.at, &mut out)?,
-        }
-        Ok(out)
+        let Some(file) = file else {
+            let mut out = vec![0; length(len)];
+            self.fill(0, place.at, &mut out)?;
+            return Ok(out);
+        };
+        // Of a file whole pages are read, so what is missing elsewhere in the page is missed here.
+        let start = place.at - place.at % self.page_size;
+        let end = (place.at + len).next_multiple_of(self.page_size).min(size);
+        let mut pages = vec![0; length(end - start)];
+        self.read(file, start, &mut pages)?;
+        pages.drain(..length(place.at - start));
+        pages.truncate(length(len));
+        Ok(pages)
     }
 
     /// Whether the bytes of an extent are there.
@@ -133,4 +140,8 @@ impl Image {
             |errno| Fault::other(errno, format!("device {device} cannot be read at {at:#x}"));
         store.read_at(at, out).map_err(failed)
     }
+}
+
+fn length(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("metadata records are small")
 }

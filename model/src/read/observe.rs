@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::permission::Access;
 use super::{Image, Inode, Result};
 use crate::observation::{Content, Digester, Entry, Errno, Kind, Listing, Observation, Text};
 use crate::observe::Options;
@@ -64,7 +65,7 @@ impl Image {
             let entry = self.entry(&inode, options, &mut seen);
             if let Some(listing) = &entry.listing {
                 let below = ancestors.with(inode.nid);
-                todo.extend(listing.names.iter().rev().map(|name| {
+                todo.extend(listing.reachable().rev().map(|name| {
                     Visit {
                         path: path.join(&name.0),
                         inode: self
@@ -82,6 +83,7 @@ impl Image {
 
     /// The inode under a name, as a path walk finds it.
     fn child(&self, directory: &Inode, name: &Text, ancestors: &Chain) -> Result<Inode> {
+        self.permit(directory, Access::Search)?;
         let Some(entry) = self.lookup(directory, name.as_bytes())? else {
             return Err(super::Fault::other(
                 Errno::ENOENT,
@@ -105,9 +107,12 @@ impl Image {
             Kind::Symlink => entry.target = Some(self.readlink(inode).map_err(|fault| fault.errno)),
             Kind::Directory => entry.listing = Some(self.listing(inode, options, seen)),
             Kind::Regular if inode.size <= options.file_bytes => {
-                entry.data = Some(self.spans(inode).map_err(|fault| fault.errno));
-                if seen.bytes < options.bytes {
-                    entry.content = Some(self.digest(inode).map_err(|fault| fault.errno));
+                let opened = self.permit(inode, Access::Read);
+                let spans = opened.clone().and_then(|()| self.spans(inode));
+                entry.data = Some(spans.map_err(|fault| fault.errno));
+                if seen.bytes < options.bytes || opened.is_err() {
+                    let content = opened.and_then(|()| self.digest(inode));
+                    entry.content = Some(content.map_err(|fault| fault.errno));
                     let read = entry.content.iter().flatten().map(|content| content.bytes);
                     seen.bytes += read.sum::<u64>();
                 } else {
@@ -137,6 +142,10 @@ impl Image {
     /// Names as getdents(2) hands them to user space: cut at a NUL, and without `.` and `..`.
     fn listing(&self, inode: &Inode, options: &Options, seen: &mut Observation) -> Listing {
         let mut listing = Listing::default();
+        if let Err(fault) = self.permit(inode, Access::Read) {
+            listing.ended = Some(fault.errno);
+            return listing;
+        }
         for entry in self.readdir(inode) {
             match entry {
                 Ok(entry) => {

@@ -5,13 +5,15 @@
 use xxhash_rust::xxh32::xxh32;
 
 use super::fields::Fields;
+use super::permission::Access;
 use super::superblock::compat;
 use super::{acl, Fault, Image, Inode, Place, Result, Space};
 use crate::observation::{Errno, Kind, Text};
 use crate::strictness::Defect;
 
 const FILTER_SEED: u32 = 0x25bb_e08f;
-const ACL_ACCESS: u8 = 2;
+const USER: u8 = 1;
+pub(super) const ACL_ACCESS: u8 = 2;
 const ACL_DEFAULT: u8 = 3;
 
 /// Where an attribute is stored.
@@ -39,18 +41,39 @@ pub struct Xattr {
 
 /// The namespaces that getxattr(2) can reach, and their indexes.
 const NAMESPACES: [(u8, &[u8]); 5] = [
-    (1, b"user."),
+    (USER, b"user."),
     (ACL_ACCESS, b"system.posix_acl_access"),
     (ACL_DEFAULT, b"system.posix_acl_default"),
     (4, b"trusted."),
     (6, b"security."),
 ];
 
-struct Header {
+/// The attributes of one inode.
+struct Area {
     filter: u32,
-    shared: Vec<u32>,
-    /// The area after the shared ids.
-    entries: Vec<u8>,
+    /// The shared ids, and how many they are.
+    ids: Place,
+    shared: u8,
+    /// The inline entries, and where they end.
+    entries: Place,
+    end: u64,
+}
+
+/// An attribute of which no more than its own four bytes was read.
+struct Entry {
+    origin: Origin,
+    index: u8,
+    /// Where the name is; the value follows it.
+    name: Place,
+    name_len: u64,
+    value_len: u64,
+}
+
+impl Entry {
+    /// Bytes up to the next entry.
+    fn padded(&self) -> u64 {
+        (4 + self.name_len + self.value_len).next_multiple_of(4)
+    }
 }
 
 impl Image {
@@ -59,65 +82,77 @@ impl Image {
     /// # Errors
     /// The checks of 9.1, or what reading the metadata gave.
     pub fn xattrs(&self, inode: &Inode) -> Result<Vec<Xattr>> {
-        let Some(header) = self.xattr_header(inode)? else {
+        let Some(area) = self.xattr_area(inode)? else {
             return Ok(Vec::new());
         };
-        let mut found = Vec::new();
-        let mut rest = header.entries.as_slice();
-        while !rest.is_empty() {
-            // The area and all entries are of whole words, so a rest has room for an entry's own four bytes.
-            let (entry, used) = self.xattr(rest, Origin::Inline);
-            let Some(entry) = entry else {
-                let why = format!(
-                    "an inline attribute of {used} bytes in {} bytes",
-                    rest.len()
-                );
-                return Err(Defect::XattrEntry.fault(why));
-            };
-            found.push(entry);
-            rest = &rest[used..];
-        }
-        for id in header.shared {
-            found.push(self.shared_xattr(id)?);
-        }
-        Ok(found)
+        let stored = self.xattr_entries(&area).map(|entry| {
+            let entry = entry?;
+            Ok(Xattr {
+                index: entry.index,
+                name: self.shown_name(&entry)?,
+                value: Text(self.value(&entry)?),
+                origin: entry.origin,
+            })
+        });
+        stored.collect()
     }
 
-    fn xattr_header(&self, inode: &Inode) -> Result<Option<Header>> {
+    fn xattr_area(&self, inode: &Inode) -> Result<Option<Area>> {
         match inode.xattr_count {
             0 => return Ok(None),
             1 => return Err(Defect::XattrCountOne.fault("i_xattr_icount is 1")),
             _ => {}
         }
-        let area = self.metadata(inode.xattr_place(), inode.xattr_bytes())?;
-        let (header, rest) = area.split_at(12);
-        let count = usize::from(header[4]);
-        let Some((ids, entries)) = rest.split_at_checked(count * 4) else {
-            let why = format!("{count} shared attributes in {} bytes", rest.len());
+        let start = inode.xattr_place();
+        let header = self.metadata(start, 12)?;
+        let shared = Fields(&header).u8(4);
+        let (ids, bytes) = (start.plus(12), u64::from(shared) * 4);
+        if 12 + bytes > inode.xattr_bytes() {
+            let why = format!(
+                "{shared} shared attributes in {} bytes",
+                inode.xattr_bytes() - 12
+            );
             return Err(Defect::XattrSharedCount.fault(why));
-        };
-        Ok(Some(Header {
-            filter: Fields(header).u32(0),
-            shared: ids.chunks_exact(4).map(|id| Fields(id).u32(0)).collect(),
-            entries: entries.to_vec(),
+        }
+        Ok(Some(Area {
+            filter: Fields(&header).u32(0),
+            ids,
+            shared,
+            entries: ids.plus(bytes),
+            end: inode.tail_place().at,
         }))
     }
 
-    /// The entry at the start of `bytes`, if it fits, and its padded length.
-    fn xattr(&self, bytes: &[u8], origin: Origin) -> (Option<Xattr>, usize) {
-        let f = Fields(bytes);
-        let (name, index, value) = (usize::from(f.u8(0)), f.u8(1), usize::from(f.u16(2)));
-        let used = (4 + name + value).next_multiple_of(4);
-        let entry = bytes.get(4..used).map(|body| Xattr {
-            index,
-            name: self.full_name(index, &body[..name]),
-            value: Text::from(&body[name..name + value]),
-            origin,
+    /// The entries in lookup order; whoever goes on behind an error meets it again.
+    fn xattr_entries<'a>(&'a self, area: &'a Area) -> impl Iterator<Item = Result<Entry>> + 'a {
+        let mut place = area.entries;
+        let inline = std::iter::from_fn(move || {
+            // The area and all entries are of whole words, so a rest has room for an entry's own four bytes.
+            let left = area.end - place.at;
+            let entry = (left > 0).then(|| self.inline_xattr(place, left))?;
+            place = place.plus(entry.as_ref().map_or(0, Entry::padded));
+            Some(entry)
         });
-        (entry, used)
+        let shared = (0..u64::from(area.shared)).map(|k| {
+            let id = self.metadata(area.ids.plus(4 * k), 4)?;
+            self.shared_xattr(Fields(&id).u32(0))
+        });
+        inline.chain(shared)
     }
 
-    fn shared_xattr(&self, id: u32) -> Result<Xattr> {
+    fn inline_xattr(&self, place: Place, left: u64) -> Result<Entry> {
+        let entry = self.xattr(Origin::Inline, place)?;
+        if entry.padded() > left {
+            let why = format!(
+                "an inline attribute of {} bytes in {left} bytes",
+                entry.padded()
+            );
+            return Err(Defect::XattrEntry.fault(why));
+        }
+        Ok(entry)
+    }
+
+    fn shared_xattr(&self, id: u32) -> Result<Entry> {
         let space = if self.sb.feature_compat & compat::SHARED_XATTRS_IN_METABOX == 0 {
             Space::Primary
         } else if self.metabox.is_some() {
@@ -126,51 +161,84 @@ impl Image {
             return Err(Defect::XattrNeedsMetabox
                 .fault("shared attributes are in a metabox, none is loaded"));
         };
-        let start = u64::from(self.sb.xattr_block) << self.sb.block_bits;
-        let place = Place { space, at: start }.plus(u64::from(id) * 4);
-        let read = |len| {
-            self.metadata(place, len)
-                .map_err(|fault| match fault.defect {
-                    Some(Defect::MetadataBeyondImage) => Defect::XattrBeyondImage.fault(fault.why),
-                    _ => fault,
-                })
-        };
-        let head = read(4)?;
+        let at = u64::from(self.sb.xattr_block) << self.sb.block_bits;
+        let place = Place { space, at }.plus(u64::from(id) * 4);
+        self.xattr(Origin::Shared(id), place)
+    }
+
+    fn xattr(&self, origin: Origin, place: Place) -> Result<Entry> {
+        let head = self.xattr_bytes(origin, place, 4)?;
         let f = Fields(&head);
-        // The padding of the last entry need not be there.
-        let len = 4 + u64::from(f.u8(0)) + u64::from(f.u16(2));
-        let mut bytes = read(len)?;
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        let (entry, _) = self.xattr(&bytes, Origin::Shared(id));
-        Ok(entry.expect("read as long as it says"))
+        Ok(Entry {
+            origin,
+            index: f.u8(1),
+            name: place.plus(4),
+            name_len: f.u8(0).into(),
+            value_len: f.u16(2).into(),
+        })
+    }
+
+    /// Bytes of an attribute's entry.
+    fn xattr_bytes(&self, origin: Origin, place: Place, len: u64) -> Result<Vec<u8>> {
+        self.metadata(place, len)
+            .map_err(|fault| match (fault.defect, origin) {
+                (Some(Defect::MetadataBeyondImage), Origin::Shared(_)) => {
+                    Defect::XattrBeyondImage.fault(fault.why)
+                }
+                _ => fault,
+            })
+    }
+
+    fn suffix(&self, entry: &Entry) -> Result<Vec<u8>> {
+        self.xattr_bytes(entry.origin, entry.name, entry.name_len)
+    }
+
+    fn value(&self, entry: &Entry) -> Result<Vec<u8>> {
+        let place = entry.name.plus(entry.name_len);
+        self.xattr_bytes(entry.origin, place, entry.value_len)
+    }
+
+    /// What stands in front of the stored part of a name: the index of its namespace, and what a long prefix adds.
+    fn prefix(&self, index: u8) -> Option<(u8, &[u8])> {
+        if index & 0x80 == 0 {
+            return Some((index, &[]));
+        }
+        let prefix = self.prefixes.get(usize::from(index & 0x7f))?;
+        Some((prefix.base, prefix.infix.as_bytes()))
     }
 
     /// The name that user space sees; `None` for an index that it cannot see.
-    fn full_name(&self, index: u8, suffix: &[u8]) -> Option<Text> {
-        let (base, infix) = if index & 0x80 == 0 {
-            (index, &[][..])
-        } else {
-            let prefix = self.prefixes.get(usize::from(index & 0x7f))?;
-            (prefix.base, prefix.infix.as_bytes())
+    fn shown_name(&self, entry: &Entry) -> Result<Option<Text>> {
+        let shown = self.prefix(entry.index).and_then(|(base, infix)| {
+            let (_, namespace) = NAMESPACES.iter().find(|(known, _)| *known == base)?;
+            Some((*namespace, infix))
+        });
+        let Some((namespace, infix)) = shown else {
+            return Ok(None);
         };
-        let (_, prefix) = NAMESPACES.iter().find(|(known, _)| *known == base)?;
-        Some(Text([prefix, infix, suffix].concat()))
+        let name = [namespace, infix, &self.suffix(entry)?].concat();
+        Ok(Some(Text(name)))
     }
 
-    /// The names that llistxattr(2) gives to root, in stored order.
+    /// The names that llistxattr(2) gives to root, in stored order. Values are not read.
     ///
     /// # Errors
     /// As [`Image::xattrs`].
     pub fn listxattr(&self, inode: &Inode) -> Result<Vec<Text>> {
-        let stored = self.xattrs(inode)?;
-        Ok(stored.into_iter().filter_map(|xattr| xattr.name).collect())
+        let Some(area) = self.xattr_area(inode)? else {
+            return Ok(Vec::new());
+        };
+        let names = self
+            .xattr_entries(&area)
+            .map(|entry| self.shown_name(&entry?));
+        names.filter_map(Result::transpose).collect()
     }
 
     /// The value that lgetxattr(2) gives to root, the rules of the VFS included.
     ///
     /// # Errors
     /// ENODATA, EOPNOTSUPP for a name of no namespace, EINVAL for a bare namespace, ERANGE for a name whose part
-    /// after the namespace is longer than 255 bytes; or as [`Image::xattrs`].
+    /// after the namespace is longer than 255 bytes; or as [`Image::xattrs`], as far as the search goes.
     pub fn getxattr(&self, inode: &Inode, name: &[u8]) -> Result<Vec<u8>> {
         let refuse = |errno: Errno, why: &str| Err(Fault::other(errno, why));
         let Some((index, suffix)) = split(name) else {
@@ -183,12 +251,14 @@ impl Image {
         if is_acl && inode.kind == Kind::Symlink {
             return refuse(Errno::EOPNOTSUPP, "a symbolic link has no ACL");
         }
-        let user = matches!(inode.kind, Kind::Regular | Kind::Directory | Kind::Socket);
-        if index == 1 && !user {
-            return refuse(
-                Errno::ENODATA,
-                "only files, directories and sockets have user attributes",
-            );
+        if index == USER {
+            if !matches!(inode.kind, Kind::Regular | Kind::Directory | Kind::Socket) {
+                return refuse(
+                    Errno::ENODATA,
+                    "only files, directories and sockets have user attributes",
+                );
+            }
+            self.permit(inode, Access::Read)?;
         }
         if suffix.is_empty() && !is_acl {
             return refuse(Errno::EINVAL, "the name is a bare namespace");
@@ -196,28 +266,44 @@ impl Image {
         if suffix.len() > 255 {
             return refuse(Errno::ERANGE, "the name is too long");
         }
-        let Some(header) = self.xattr_header(inode)? else {
-            return refuse(Errno::ENODATA, "the inode has no attributes");
+        let value = self.stored_value(inode, index, suffix)?;
+        if !is_acl {
+            return Ok(value);
+        }
+        acl::visible(&value).map_err(|errno| {
+            Fault::other(errno, "the stored value is no ACL that the kernel shows")
+        })
+    }
+
+    /// The value of the first attribute of this name: `suffix` follows the namespace of `index`.
+    ///
+    /// # Errors
+    /// ENODATA, or as [`Image::xattrs`], as far as the search goes.
+    pub(super) fn stored_value(&self, inode: &Inode, index: u8, suffix: &[u8]) -> Result<Vec<u8>> {
+        let refuse = |why: &str| Err(Fault::other(Errno::ENODATA, why));
+        let Some(area) = self.xattr_area(inode)? else {
+            return refuse("the inode has no attributes");
         };
         let hash = xxh32(suffix, FILTER_SEED.wrapping_add(index.into()));
-        if self.sb.xattr_filter && header.filter >> (hash % 32) & 1 != 0 {
-            return refuse(
-                Errno::ENODATA,
-                "the name filter says that there is no such attribute",
-            );
+        if self.sb.xattr_filter && area.filter >> (hash % 32) & 1 != 0 {
+            return refuse("the name filter says that there is no such attribute");
         }
-        let stored = self.xattrs(inode)?;
-        let wanted = |xattr: &&Xattr| xattr.name.as_ref().is_some_and(|found| found.0 == name);
-        match stored.iter().find(wanted) {
-            None => refuse(Errno::ENODATA, "there is no such attribute"),
-            Some(xattr) if is_acl => {
-                let shown = acl::visible(xattr.value.as_bytes());
-                shown.map_err(|errno| {
-                    Fault::other(errno, "the stored value is no ACL that the kernel shows")
-                })
+        for entry in self.xattr_entries(&area) {
+            let entry = entry?;
+            let Some((base, infix)) = self.prefix(entry.index) else {
+                continue;
+            };
+            let Some(wanted) = suffix.strip_prefix(infix) else {
+                continue;
+            };
+            if base == index
+                && wanted.len() as u64 == entry.name_len
+                && self.suffix(&entry)? == wanted
+            {
+                return self.value(&entry);
             }
-            Some(xattr) => Ok(xattr.value.0.clone()),
         }
+        refuse("there is no such attribute")
     }
 }
 

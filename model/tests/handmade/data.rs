@@ -20,6 +20,18 @@ fn filled(blocks: usize) -> Bytes {
 }
 
 #[test]
+fn an_inline_tail_that_is_not_there_cannot_be_mapped() {
+    let mut image = Bytes::new(4);
+    image.extended(126, 2, FILE, 40, (0, 0));
+    let (opened, inode) = image.inode(126);
+    let inode = inode.expect("it loads");
+    assert_eq!(opened.spans(&inode).expect("it is there").len(), 1);
+    image.0.truncate(2 * BLOCK + 39);
+    let opened = image.open().expect("it mounts");
+    assert_eq!(row(opened.spans(&inode)), Defect::MetadataBeyondImage);
+}
+
+#[test]
 fn a_null_start_is_a_hole_by_its_own_width() {
     let mut image = filled(4);
     image.compact(8, 0, FILE, 10, u32::MAX);

@@ -146,6 +146,58 @@ fn the_search_crosses_blocks() {
 }
 
 #[test]
+fn the_search_ends_with_the_first_block_that_can_hold_the_name() {
+    let mut image = Bytes::new(6);
+    image
+        .compact(8, 0, FILE, 0, 0)
+        .compact(1, 0, DIRECTORY, 3 * 4096, 3);
+    // Block 1 of 3 is the middle one. C would go on to block 2, whose first name is "c".
+    image
+        .directory(3, &[("a", 8)])
+        .directory(4, &[("b", 8), ("d", 8), ("f", 8)])
+        .directory(5, &[("c", 8), ("d", 9)]);
+    assert_eq!(find(&image, "d").expect("it reads"), Some(8));
+    assert_eq!(find(&image, "e").expect("it reads"), None);
+    assert_eq!(find(&image, "c").expect("it reads"), None);
+    // Nor does it matter what block 2 is, unless the name is behind block 1.
+    image.put(5 * 4096, &[0; 12]);
+    assert_eq!(find(&image, "f").expect("it reads"), Some(8));
+    assert_eq!(row(find(&image, "g")), Defect::LookupEmptyBlock);
+}
+
+#[test]
+fn of_two_middles_the_search_takes_the_lower() {
+    let mut image = Bytes::new(4);
+    image.compact(8, 0, FILE, 0, 0);
+    // Entries 1 to 4 are searched: 2 comes first.
+    image.directory(2, &[("a", 8), ("y", 8), ("c", 8), ("b", 8), ("z", 8)]);
+    for (name, found) in [("c", true), ("z", true), ("b", false), ("y", false)] {
+        let entry = find(&image, name).expect("it reads");
+        assert_eq!(entry.is_some(), found, "{name}");
+    }
+}
+
+#[test]
+fn a_name_among_the_entries_is_none() {
+    let mut image = Bytes::new(4);
+    image.compact(8, 0, FILE, 0, 0);
+    image.directory(2, &[("a", 8), ("b", 8), ("c", 8), ("d", 8)]);
+    image.u16(2 * 4096 + 12 * 2 + 8, 24);
+    assert_eq!(row(find(&image, "c")), Defect::LookupDirent);
+}
+
+#[test]
+fn a_name_that_begins_with_a_nul_is_listed_and_leads_nowhere() {
+    let mut image = sound();
+    image.put(NAMES + 60 + 3, b"\0");
+    let seen = image.open().expect("it mounts").observe();
+    let root = &seen.entries[&Text::default()];
+    let names = &root.listing.as_ref().expect("the root").names;
+    assert_eq!(names[0], Text::default());
+    assert_eq!(seen.paths(), names.len(), "the root and all names but one");
+}
+
+#[test]
 fn a_slash_ends_a_listing() {
     let mut image = sound();
     image.put(NAMES + 60 + 3 + 5, b"b/ta");

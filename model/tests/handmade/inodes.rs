@@ -216,3 +216,22 @@ fn the_metabox_holds_inodes_and_nothing_past_its_end() {
         b"tail"
     );
 }
+
+#[test]
+fn of_the_metabox_whole_pages_are_read() {
+    let mut image = Bytes::new(4);
+    image.0[SUPERBLOCK + 81] = 1;
+    image.0[SUPERBLOCK + 13] = 1;
+    image.u64(SUPERBLOCK + 128, 8);
+    // Two blocks: the first is the image's last, the second lies behind its end.
+    image.compact(8, 0, FILE, 4096 + 32, 3);
+    let slot = image.0[Bytes::slot(8)..Bytes::slot(8) + 32].to_vec();
+    image.put(3 * 4096, &slot);
+    let opened = image.open().expect("it mounts");
+    assert!(opened.inode(1 << 63).is_ok());
+    assert_eq!(row(opened.inode(1 << 63 | 128)), Defect::DataBeyondDevice);
+    // Cut off at byte 64 of the first block, its first inode is there and its page is not.
+    image.0.truncate(3 * 4096 + 64);
+    let opened = image.open().expect("it mounts");
+    assert_eq!(row(opened.inode(1 << 63)), Defect::DataBeyondDevice);
+}

@@ -6,7 +6,7 @@ use ondine_model::observation::{Errno, Text};
 use ondine_model::read::Result;
 use ondine_model::strictness::Defect;
 
-use crate::bytes::{row, Bytes, BLOCK, SUPERBLOCK};
+use crate::bytes::{row, Bytes, BLOCK, ROOT, SUPERBLOCK};
 
 const FILE: u16 = 0o100_644;
 /// Header of the attribute area of inode 8.
@@ -125,8 +125,36 @@ fn a_shared_attribute_is_where_its_id_says() {
     assert_eq!(get(&image, "user.a"), Ok(b"first".to_vec()));
     image.u32(AREA + 12, 1 << 20);
     assert_eq!(row(list(&image)), Defect::XattrBeyondImage);
+    assert_eq!(get(&image, "user.a"), Err(Errno::EIO));
     image.0[SUPERBLOCK + 8] = 8;
     assert_eq!(row(list(&image)), Defect::XattrNeedsMetabox);
+}
+
+#[test]
+fn a_search_reads_no_more_than_it_needs() {
+    // The second of three shared attributes has a value that leaves the image.
+    let mut image = with(&[]);
+    image.u16(Bytes::slot(8) + 2, 4).put(AREA + 4, &[3]);
+    for (k, id) in [0, BLOCK / 4 - 4, 10].into_iter().enumerate() {
+        image.u32(AREA + 12 + 4 * k, id as u32);
+    }
+    image
+        .put(SHARED, &entry(1, b"a", b"first"))
+        .put(SHARED + BLOCK - 16, b"\x01\x01\xff\0b")
+        .put(SHARED + 40, &entry(1, b"c", b"third"));
+    assert_eq!(list(&image).expect("sound"), ["user.a", "user.b", "user.c"]);
+    assert_eq!(get(&image, "user.a"), Ok(b"first".to_vec()));
+    assert_eq!(get(&image, "user.b"), Err(Errno::EIO));
+    assert_eq!(get(&image, "user.c"), Ok(b"third".to_vec()));
+}
+
+#[test]
+fn what_is_behind_the_attribute_that_was_found_does_not_matter() {
+    let mut image = with(&[entry(1, b"a", b"1"), entry(1, b"b", b"2")]);
+    image.u16(AREA + 12 + 8 + 2, 200);
+    assert_eq!(get(&image, "user.a"), Ok(b"1".to_vec()));
+    assert_eq!(get(&image, "user.b"), Err(Errno::EUCLEAN));
+    assert_eq!(row(list(&image)), Defect::XattrEntry);
 }
 
 #[test]
@@ -161,6 +189,70 @@ fn a_long_prefix_is_part_of_the_name() {
         .put(SHARED + 14, b"\x63");
     assert_eq!(list(&image).expect("sound"), ["trusted.overlay.opaque"]);
     assert_eq!(get(&image, "trusted.overlay.opaque"), Ok(b"y".to_vec()));
+}
+
+/// Inode 8 with these entries, in the root, of the user 7.
+fn foreign(mode: u16, entries: &[Vec<u8>]) -> Bytes {
+    let mut image = with(entries);
+    image
+        .directory(2, &[(".", ROOT), ("..", ROOT), ("f", 8)])
+        .u16(Bytes::slot(8) + 4, mode)
+        .u16(Bytes::slot(8) + 24, 7);
+    image
+}
+
+/// What opening `/f` gives.
+fn opened(image: &Bytes) -> std::result::Result<(), Errno> {
+    let seen = image.open().expect("it mounts").observe();
+    let entry = &seen.entries[&Text::from(&b"f"[..])];
+    entry.content.clone().expect("a file").map(drop)
+}
+
+#[test]
+fn a_file_whose_acl_cannot_be_read_opens_for_its_owner_alone() {
+    let damaged = |mode| {
+        let mut image = foreign(mode, &[entry(1, b"a", b"1")]);
+        image.u16(AREA + 12 + 2, 200);
+        image
+    };
+    assert_eq!(opened(&damaged(FILE)), Err(Errno::EUCLEAN));
+    // Without permissions of the group there can be no ACL.
+    assert_eq!(opened(&damaged(0o100_606)), Ok(()));
+    let mut own = damaged(FILE);
+    own.u16(Bytes::slot(8) + 24, 0);
+    assert_eq!(opened(&own), Ok(()));
+    let mut without = damaged(FILE);
+    without.u16(Bytes::slot(8) + 2, 0);
+    assert_eq!(opened(&without), Ok(()));
+    without.u16(Bytes::slot(8) + 2, 1);
+    assert_eq!(opened(&without), Err(Errno::EOPNOTSUPP));
+}
+
+#[test]
+fn an_acl_must_have_an_answer_for_everybody() {
+    let owner = b"\x02\0\0\0\x01\0\x07\0\xff\xff\xff\xff".to_vec();
+    let others = [&owner[..], b"\x20\0\0\0\xff\xff\xff\xff"].concat();
+    let user = entry(1, b"a", b"1");
+    let image = foreign(FILE, &[entry(2, b"", &others), user.clone()]);
+    assert_eq!(opened(&image), Ok(()), "root is not bound by a no");
+    assert_eq!(get(&image, "user.a"), Ok(b"1".to_vec()));
+    let image = foreign(FILE, &[entry(2, b"", &owner), user]);
+    assert_eq!(opened(&image), Err(Errno::EIO));
+    assert_eq!(get(&image, "user.a"), Err(Errno::EIO));
+    assert_eq!(get(&image, "system.posix_acl_access"), Ok(owner));
+}
+
+#[test]
+fn a_directory_whose_acl_cannot_be_read_is_neither_listed_nor_searched() {
+    let mut image = foreign(0o040_755, &[entry(2, b"", b"no ACL")]);
+    image
+        .u32(Bytes::slot(8) + 8, BLOCK as u32)
+        .u32(Bytes::slot(8) + 16, 2);
+    let seen = image.open().expect("it mounts").observe();
+    let listing = seen.entries[&Text::from(&b"f"[..])].listing.as_ref();
+    let listing = listing.expect("a directory");
+    assert_eq!(listing.names, []);
+    assert_eq!(listing.ended, Some(Errno::EOPNOTSUPP));
 }
 
 #[test]

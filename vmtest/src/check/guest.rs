@@ -135,34 +135,6 @@ pub(super) fn cycles(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
 /// Damaged images: how many, and from which seed.
 const DAMAGED: (u64, usize) = (7, 300);
 
-/// The damaged images on which the accounts are known to differ, and why. Any other difference
-/// fails, and so does one of these that is gone: the list is to become shorter.
-const KNOWN: &[(usize, &str)] = &[
-    (5, "the model reads a shared value to list its name"),
-    (
-        94,
-        "the search meets the bad name offset in one order of halving, not in the other",
-    ),
-    (
-        139,
-        "open: readdir of a directory with a dirent of nid bit 63",
-    ),
-    (142, "open: a path of an image that is cut short"),
-    (174, "a lookup in an unsorted directory"),
-    (182, "the model reads a shared value to list its name"),
-    (
-        202,
-        "open: an extent on a device whose slot has a damaged size",
-    ),
-    (
-        220,
-        "the metabox is read in pages, and one of which the image has a part fails whole",
-    ),
-    (245, "the model reads a shared value to list its name"),
-    (270, "a lookup in an unsorted directory"),
-    (277, "as 220"),
-];
-
 /// Damaged images are seen as the model sees them, and nothing breaks.
 pub(super) fn hostile(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
     let (seed, count) = DAMAGED;
@@ -174,19 +146,15 @@ pub(super) fn hostile(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
         ),
         None,
     )];
-    items.extend(verdicts.iter().enumerate().map(|(number, v)| {
-        let known = KNOWN.iter().find(|(known, _)| *known == number);
-        let failed = match known {
-            Some((_, why)) if v.holds() => Some(format!("no longer differs: {why}")),
-            None if !v.holds() => Some(format!(
+    items.extend(verdicts.iter().map(|v| {
+        let failed = (!v.holds()).then(|| {
+            format!(
                 "{}    done to it: {}",
                 table::differences(v, 3),
                 v.notes.join("; ")
-            )),
-            _ => None,
-        };
-        let known = known.map_or(String::new(), |(_, why)| format!(" (differs: {why})"));
-        Item::new(format!("damaged image: {}{known}", v.image), failed)
+            )
+        });
+        Item::new(format!("damaged image: {}", v.image), failed)
     }));
     Ok(items)
 }

@@ -34,45 +34,59 @@ pub struct Cycled {
     pub rounds: u32,
     /// Files read in all rounds.
     pub files: u64,
-    /// What grew by three objects in four rounds or more: name, before, after.
-    pub grown: Vec<(String, u64, u64)>,
-    /// Bytes that the kernel holds more than before, caches dropped.
-    pub bytes: i64,
+    /// What grew in the first half of the rounds and again in the second: name, and the number before, between and
+    /// after.
+    pub grown: Vec<(String, [u64; 3])>,
+    /// Bytes that the kernel holds more than before, caches dropped, after each half.
+    pub bytes: [i64; 2],
 }
 
 /// Rounds before the first count: caches of the kernel fill.
 const WARM_UP: u32 = 20;
 
+/// An object in so many rounds is a leak.
+const ROUNDS_PER_OBJECT: u32 = 8;
+/// Up to so many objects come and go with what else the guest does, however few rounds there are.
+const UNREST: u64 = 4;
+
 /// Does the job.
+///
+/// Kernel caches grow now and then by a step, a leak grows with the rounds: so two halves are counted.
 ///
 /// # Errors
 /// When a step of a round fails: loading, mounting, reading, unmounting or unloading.
 pub(super) fn run(job: &CycleJob) -> Result<Cycled> {
     let _drive = observe::attach(&job.drive)?;
-    let mut before = None;
+    let half = job.rounds.div_ceil(2);
+    let mut round = 0;
     let mut files = 0;
-    for round in 0..WARM_UP + job.rounds {
-        if round == WARM_UP {
-            before = Some(Count::now()?);
+    let mut turn = |rounds| -> Result<Count> {
+        for _ in 0..rounds {
+            files += self::round(job).with_context(|| format!("round {round}"))?;
+            if round % 20 == 0 {
+                eprintln!("  round {round}");
+            }
+            round += 1;
         }
-        files += self::round(job).with_context(|| format!("round {round}"))?;
-        if round % 20 == 0 {
-            eprintln!("  round {round}");
-        }
-    }
-    let before = before.context("no rounds")?;
-    let after = Count::now()?;
-    // Less than one object a round is the allocator's own unrest.
-    let room = u64::from(job.rounds) * 3 / 4;
-    let grown = after.objects.iter().filter_map(|(name, now)| {
-        let then = before.objects.get(name).copied().unwrap_or(0);
-        (*now > then + room).then(|| (name.clone(), then, *now))
+        Count::now()
+    };
+    let counts = [turn(WARM_UP)?, turn(half)?, turn(half)?];
+    let [before, between, after] = &counts;
+    let room = u64::from(half / ROUNDS_PER_OBJECT).max(UNREST);
+    let grown = after.objects.keys().filter_map(|name| {
+        let of = |count: &Count| count.objects.get(name).copied().unwrap_or(0);
+        let numbers = counts.each_ref().map(of);
+        let leaks = numbers.is_sorted_by(|then, now| *now > then + room);
+        leaks.then(|| (name.clone(), numbers))
     });
+    let more = |then: &Count, now: &Count| -> Result<i64> {
+        Ok(i64::try_from(then.free)? - i64::try_from(now.free)?)
+    };
     Ok(Cycled {
-        rounds: job.rounds,
+        rounds: 2 * half,
         files,
         grown: grown.collect(),
-        bytes: i64::try_from(before.free)? - i64::try_from(after.free)?,
+        bytes: [more(before, between)?, more(between, after)?],
     })
 }
 

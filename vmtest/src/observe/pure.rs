@@ -5,6 +5,7 @@
 //! What `kmod/src` does around `ondine_erofs` in the kernel, this does in user space: it fetches bytes, walks
 //! directories, and applies the rules of the VFS to what user space would see.
 
+mod acl;
 mod mount;
 mod walk;
 mod xattr;

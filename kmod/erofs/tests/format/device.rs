@@ -44,13 +44,19 @@ fn slots() {
 }
 
 #[test]
-fn mode_by_count() {
-    let slots = [slot(1, 0), slot(1, 0)];
-    assert!(matches!(Devices::new(&slots, 0), Ok(Devices::Flat(_))));
-    assert!(matches!(Devices::new(&slots, 2), Ok(Devices::Multi(_))));
-    assert!(matches!(Devices::new(&[], 0), Ok(Devices::Flat(_))));
-    assert_eq!(Devices::new(&slots, 1).err(), Some(Defect::DeviceCount));
-    assert_eq!(Devices::new(&[], 1).err(), Some(Defect::DeviceCount));
+fn as_many_devices_as_slots_or_none() {
+    let with_table = super_block(8);
+    for (given, answer) in [
+        (0, Ok(())),
+        (2, Err(Defect::DeviceCount)),
+        (3, Ok(())),
+        (4, Err(Defect::DeviceCount)),
+    ] {
+        assert_eq!(with_table.check_device_count(given), answer);
+    }
+    let without = super_block(0);
+    assert_eq!(without.check_device_count(0), Ok(()));
+    assert_eq!(without.check_device_count(3), Err(Defect::DeviceCount));
 }
 
 #[test]

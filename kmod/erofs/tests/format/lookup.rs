@@ -104,6 +104,20 @@ fn few_blocks_are_fetched() {
 }
 
 #[test]
+fn what_is_out_of_order_is_missed_in_one_way() {
+    // Of entries 1 to 4 the search takes 2 first, as the C driver does.
+    let dir = Dir::new(&[&[b"a", b"y", b"c", b"b", b"z"]]);
+    assert_eq!(dir.find(b"c"), Ok(Some(2)));
+    assert_eq!(dir.find(b"z"), Ok(Some(4)));
+    assert_eq!(dir.find(b"b"), Ok(None));
+    assert_eq!(dir.find(b"y"), Ok(None));
+    // Of two blocks it takes the first, and no other if the name can be there.
+    let dir = Dir::new(&[&[b"a", b"c", b"e"], &[b"b", b"d"]]);
+    assert_eq!(dir.find(b"d"), Ok(None));
+    assert_eq!(dir.fetched.get(), 1);
+}
+
+#[test]
 fn odd_requests() {
     let dir = Dir::new(&[&[b".", b"..", b"x"]]);
     assert_eq!(dir.find(b""), Ok(None));

@@ -125,6 +125,18 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small
             },
         ),
+        exhibit(
+            "device-many-flat",
+            "a table of megabytes",
+            tree(4096, &chunked(0, ChunkMap::Indexes, &[1, 50_000, 0])),
+            ImageOptions {
+                devices: (0..50_000)
+                    .map(|n| device(format!("blob-{n}").as_bytes(), none))
+                    .collect(),
+                flat: true,
+                ..base
+            },
+        ),
     ]
 }
 

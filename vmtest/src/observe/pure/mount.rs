@@ -65,10 +65,7 @@ impl<'a> Mount<'a> {
 
     /// The checks behind those of the superblock's own bytes.
     fn load(&mut self) -> Answer<()> {
-        let count = usize::from(self.sb.extra_devices());
-        if !self.devices.is_empty() && self.devices.len() != count {
-            return Err(Defect::DeviceCount.into());
-        }
+        self.sb.check_device_count(self.devices.len())?;
         for index in 0..self.sb.extra_devices() {
             let mut slot = [0; 128];
             let offset = self.sb.device_slot_offset(index);
@@ -188,10 +185,19 @@ impl Source for Mount<'_> {
             Space::Packed => self.packed.as_ref(),
         };
         let file = file.ok_or(Defect::NoMetabox)?;
-        match offset.checked_add(buf.len() as u64) {
-            Some(end) if end <= file.size => self.read_file(file, offset, buf),
-            _ => Err(Defect::OutsideMetabox.into()),
-        }
+        let end = offset.checked_add(buf.len() as u64);
+        let end = end
+            .filter(|end| *end <= file.size)
+            .ok_or(Defect::OutsideMetabox)?;
+        // As the module does, by whole pages of the file's own page cache.
+        let page = u64::from(self.page_size);
+        let start = offset / page * page;
+        let stop = end.next_multiple_of(page).min(file.size);
+        let mut pages = vec![0; (stop - start) as usize];
+        self.read_file(file, start, &mut pages)?;
+        let first = (offset - start) as usize;
+        buf.copy_from_slice(&pages[first..first + buf.len()]);
+        Ok(())
     }
 }
 

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use ondine_erofs::{lookup, map, resolve, DirBlock, Inode, Target};
+use ondine_erofs::{lookup, map, resolve, DirBlock, Inode, Source, Target};
 use ondine_model::observation::{Content, Digester, Entry, Errno, Kind, Listing, Observation};
 use ondine_model::observation::{Span, Stat, Text};
 use ondine_model::observe::Options;
 
+use super::acl::{READ, SEARCH};
 use super::mount::{errno, Answer, Directory, Mount};
 
 /// What stat(2) shows for an id that is no id.
@@ -63,7 +64,7 @@ impl Mount<'_> {
                 let nid = inode.nid;
                 let above = visit.above;
                 let above = Some(Rc::new(Above { nid, above }));
-                todo.extend(listing.names.iter().rev().map(|name| Visit {
+                todo.extend(listing.reachable().rev().map(|name| Visit {
                     path: visit.path.join(name.as_bytes()),
                     inode: self.child(&inode, name, &above),
                     above: above.clone(),
@@ -82,6 +83,7 @@ impl Mount<'_> {
         name: &Text,
         above: &Option<Rc<Above>>,
     ) -> Result<Inode, Errno> {
+        self.may(parent, SEARCH)?;
         let directory = Directory {
             mount: self,
             inode: parent,
@@ -105,6 +107,11 @@ impl Mount<'_> {
         } else if inode.is_dir() {
             entry.listing = Some(self.listing(inode, options, seen));
         } else if inode.is_regular() && inode.size <= options.file_bytes {
+            if let Err(errno) = self.may(inode, READ) {
+                entry.data = Some(Err(errno));
+                entry.content = Some(Err(errno));
+                return entry;
+            }
             entry.data = Some(self.spans(inode).map_err(errno));
             if seen.bytes >= options.bytes {
                 seen.truncated = true;
@@ -119,7 +126,6 @@ impl Mount<'_> {
 
     /// readlink(2): a slow target is one page at most and ends at a NUL.
     fn target(&self, inode: &Inode) -> Answer<Text> {
-        use ondine_erofs::Source;
         if let Some((space, offset, len)) = inode.fast_symlink(&self.sb) {
             let mut target = vec![0; len as usize];
             self.read(space, offset, &mut target)?;
@@ -137,7 +143,13 @@ impl Mount<'_> {
     /// getdents(2) as user space sees it: names end at a NUL, a slash is the VFS' EIO.
     fn listing(&self, inode: &Inode, options: &Options, seen: &mut Observation) -> Listing {
         let directory = Directory { mount: self, inode };
-        let mut listing = Listing::default();
+        let mut listing = Listing {
+            ended: self.may(inode, READ).err(),
+            ..Listing::default()
+        };
+        if listing.ended.is_some() {
+            return listing;
+        }
         for index in 0..directory.blocks() {
             let bytes = match directory.bytes(index) {
                 Ok(bytes) => bytes,
@@ -205,7 +217,10 @@ impl Mount<'_> {
             at = end;
             match extent.target {
                 Target::Hole => continue,
-                Target::Inline { .. } => {}
+                // The module maps a tail by reading it.
+                Target::Inline { space, offset } => {
+                    self.read(space, offset, &mut vec![0; extent.len as usize])?;
+                }
                 Target::Mapped { device_id, addr } => {
                     let mut done = 0;
                     while done < extent.len {

@@ -10,6 +10,7 @@ use ondine_erofs::Inode;
 use ondine_model::observation::{Errno, Text};
 use ondine_model::observe::Options;
 
+use super::acl::{shown, READ};
 use super::mount::{errno, Mount};
 
 /// The VFS lists no more bytes than these.
@@ -69,45 +70,28 @@ impl Mount<'_> {
         if acl && inode.is_symlink() {
             return Err(Errno::EOPNOTSUPP);
         }
-        if index == index::USER && !(inode.is_regular() || inode.is_dir() || socket) {
-            return Err(Errno::ENODATA);
+        if index == index::USER {
+            if !(inode.is_regular() || inode.is_dir() || socket) {
+                return Err(Errno::ENODATA);
+            }
+            self.may(inode, READ)?;
         }
         if suffix.is_empty() && !acl {
             return Err(Errno::EINVAL);
         }
+        let mut value = self.value(inode, index, suffix)?;
+        if acl {
+            value = shown(&value)?;
+        }
+        Ok(Text(value))
+    }
+
+    /// The stored value of an attribute.
+    pub(super) fn value(&self, inode: &Inode, index: u8, suffix: &[u8]) -> Result<Vec<u8>, Errno> {
         let mut value = vec![0; usize::from(u16::MAX)];
         let buf = Some(&mut value[..]);
         let size = xattr::get(self, &self.sb, inode, self, index, suffix, buf).map_err(errno)?;
         value.truncate(size);
-        if acl {
-            value = acl_shown(&value)?;
-        }
-        Ok(Text(value))
+        Ok(value)
     }
-}
-
-/// The VFS decodes a stored ACL (version 2: header of 4 bytes, entries of tag, permissions and id) and encodes what
-/// it understood: entries that need no id show none.
-fn acl_shown(stored: &[u8]) -> Result<Vec<u8>, Errno> {
-    let (version, entries) = stored.split_first_chunk::<4>().ok_or(Errno::EINVAL)?;
-    if *version != [2, 0, 0, 0] {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    if entries.len() % 8 != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if entries.is_empty() {
-        return Err(Errno::ENODATA);
-    }
-    let mut shown = version.to_vec();
-    for entry in entries.chunks_exact(8) {
-        let (head, id) = entry.split_at(4);
-        shown.extend_from_slice(head);
-        match (head[0], head[1]) {
-            (0x01 | 0x04 | 0x10 | 0x20, 0) => shown.extend([0xff; 4]),
-            (0x02 | 0x08, 0) if id != [0xff; 4] => shown.extend_from_slice(id),
-            _ => return Err(Errno::EINVAL),
-        }
-    }
-    Ok(shown)
 }

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rules of `spec/cachefiles-ondemand.md`, each against a plain model.
+
+mod command;
+mod errno;
+mod limits;
+mod message;
+mod names;
+mod presence;

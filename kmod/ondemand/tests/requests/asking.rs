@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use crate::table::{empty, next, open, run, started};
+use ondine_ondemand::requests::{Refusal, What};
+
+#[test]
+fn without_a_session_nothing_is_taken() {
+    let mut table = empty();
+    table.add_object(1, 1).unwrap();
+    assert_eq!(table.open(1, 7), Err(Refusal::Dead));
+    assert_eq!(table.read(1, run(0, 1), 7), Err(Refusal::Dead));
+}
+
+#[test]
+fn an_object_that_is_not_there_is_not_asked_for() {
+    let mut table = started(&[1]);
+    assert_eq!(table.open(2, 7), Err(Refusal::Dropped));
+    assert_eq!(table.read(2, run(0, 1), 7), Err(Refusal::Dropped));
+}
+
+#[test]
+fn room_for_open_and_close_of_each_object_is_kept() {
+    let mut table = started(&[1]);
+    table.stores().0.limit = 3;
+    assert_eq!(table.read(1, run(0, 1), 7), Ok(true));
+    // The OPEN that goes with it took one of the two that were kept.
+    assert_eq!(table.read(1, run(1, 1), 8), Err(Refusal::Full));
+    table.stores().0.limit = table.len() + table.room_wanted();
+    assert!(table.read(1, run(1, 1), 8).is_ok());
+    table.stores().0.limit = table.len() + 3;
+    assert!(table.add_object(2, 2).is_err());
+    table.stores().0.limit = table.len() + table.room_wanted();
+    assert!(table.add_object(2, 2).is_ok());
+}
+
+#[test]
+fn what_is_asked_for_is_covered() {
+    let mut table = started(&[1, 2]);
+    open(&mut table, 1);
+    open(&mut table, 2);
+    table.read(1, run(10, 10), 1).unwrap();
+    table.read(1, run(30, 5), 2).unwrap();
+    let uncovered = |pages| table.uncovered(1, pages);
+    assert_eq!(uncovered(run(10, 10)), None);
+    assert_eq!(uncovered(run(12, 3)), None);
+    assert_eq!(uncovered(run(0, 5)), Some(run(0, 5)));
+    assert_eq!(uncovered(run(0, 15)), Some(run(0, 10)));
+    assert_eq!(uncovered(run(15, 30)), Some(run(20, 10)));
+    assert_eq!(uncovered(run(30, 20)), Some(run(35, 15)));
+    assert_eq!(table.uncovered(2, run(10, 10)), Some(run(10, 10)));
+}
+
+#[test]
+fn one_joins_the_request_of_his_page() {
+    let mut table = started(&[1]);
+    open(&mut table, 1);
+    table.read(1, run(0, 4), 1).unwrap();
+    table.read(1, run(4, 4), 2).unwrap();
+    assert_eq!(table.join(1, 3), Some(1));
+    assert_eq!(table.join(1, 4), Some(2));
+    assert_eq!(table.join(1, 8), None);
+    assert_eq!(table.join(2, 3), None);
+}
+
+#[test]
+fn a_read_of_what_is_not_open_sends_an_open_first() {
+    let mut table = started(&[1]);
+    assert_eq!(table.read(1, run(0, 1), 7), Ok(true));
+    assert_eq!(table.read(1, run(1, 1), 8), Ok(false), "it is on its way");
+    let (opening, _) = next(&mut table).unwrap();
+    assert_eq!(opening.what, What::Open);
+    assert!(next(&mut table).is_none(), "before copen there is no READ");
+    let (_, readable) = table.answer_open(opening.sequence, Ok(()), |_, _| {});
+    assert!(readable);
+    let (read, handle) = next(&mut table).unwrap();
+    // Delivery goes on after the OPEN, and then from the start.
+    assert_eq!(read.what, What::Read(handle, run(1, 1)));
+    let (read, _) = next(&mut table).unwrap();
+    assert_eq!(read.what, What::Read(handle, run(0, 1)));
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use crate::table::{ended, next, open, run, started};
+use ondine_ondemand::{
+    requests::{Outcome, What},
+    Errno,
+};
+
+#[test]
+fn requests_take_turns() {
+    let mut table = started(&[1]);
+    open(&mut table, 1);
+    for page in 0..4 {
+        table.read(1, run(page, 1), page as u32).unwrap();
+    }
+    let page = |what| match what {
+        What::Read(_, pages) => pages.first,
+        other => panic!("{other:?}"),
+    };
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        seen.push(page(next(&mut table).unwrap().0.what));
+    }
+    table.restore();
+    for _ in 0..4 {
+        seen.push(page(next(&mut table).unwrap().0.what));
+    }
+    // After the second one delivery goes on with the third, and wraps.
+    assert_eq!(seen, [0, 1, 2, 3, 0, 1]);
+    assert!(next(&mut table).is_none());
+}
+
+#[test]
+fn object_ids_begin_at_one_and_are_not_used_twice() {
+    let mut table = started(&[1, 2]);
+    assert_eq!(open(&mut table, 1), 1);
+    assert_eq!(open(&mut table, 2), 2);
+    assert!(!table.handle_closed(1, 1));
+    table.read(1, run(0, 1), 1).unwrap();
+    let (pending, handle) = next(&mut table).unwrap();
+    assert_eq!((pending.what, handle), (What::Open, 3));
+}
+
+#[test]
+fn message_ids_are_not_used_again() {
+    let mut table = started(&[1]);
+    open(&mut table, 1);
+    table.read(1, run(0, 1), 1).unwrap();
+    let first = next(&mut table).unwrap().0.id();
+    assert_eq!(table.answer_read(first, 1), Ok(Some(1)));
+    table.read(1, run(0, 1), 2).unwrap();
+    let second = next(&mut table).unwrap().0.id();
+    assert_ne!(first, second);
+    assert_eq!(table.answer_read(first, 1), Err(Errno::EINVAL));
+    assert_eq!(table.answer_read(second, 1), Ok(Some(2)));
+}
+
+#[test]
+fn an_open_with_a_live_descriptor_fails() {
+    let mut table = started(&[1]);
+    table.open(1, 7).unwrap();
+    next(&mut table).unwrap();
+    table.restore();
+    let pending = table.peek().unwrap();
+    let refused = table.begin_open(pending.sequence);
+    assert_eq!(refused, Err((Errno::EEXIST, Some(7))));
+    assert!(table.is_empty());
+}
+
+#[test]
+fn an_open_that_nobody_wants_any_more_gets_no_descriptor() {
+    let mut table = started(&[1]);
+    table.open(1, 7).unwrap();
+    let pending = table.peek().unwrap();
+    table.begin_open(pending.sequence).unwrap();
+    assert!(table.peek().is_none(), "another thread does not get it");
+    table.restore();
+    assert!(table.peek().is_none(), "and not by restore either");
+    let dropped = ended(|end| {
+        table.drop_object(1, end);
+    });
+    assert_eq!(dropped, [(7, Outcome::Dropped)]);
+    assert_eq!(table.finish_open(pending.sequence), None);
+}
+
+#[test]
+fn what_cannot_be_delivered_ends() {
+    let mut table = started(&[1]);
+    table.open(1, 7).unwrap();
+    let pending = table.peek().unwrap();
+    table.begin_open(pending.sequence).unwrap();
+    let failed = ended(|end| table.undeliverable(pending.sequence, Errno::EMFILE, end));
+    assert_eq!(failed, [(7, Outcome::Failed(Errno::EMFILE))]);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_close_ends_by_being_read() {
+    let mut table = started(&[1]);
+    let handle = open(&mut table, 1);
+    assert!(table.drop_object(1, |_, _| unreachable!()));
+    let (pending, _) = next(&mut table).unwrap();
+    assert_eq!(pending.what, What::Close(handle));
+    assert!(table.is_empty() && !table.knows(1));
+    assert!(!table.handle_closed(1, handle));
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How large an object is, and which of its pages are present.
+
+use core::sync::atomic::AtomicU64;
+use kernel::{
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Release},
+};
+use ondine_ondemand::{
+    presence::{pages_of, pages_written, words_for},
+    Presence, Run,
+};
+
+/// What is known of an object once the daemon has said how large it is.
+///
+/// Pages become present, and never go again.
+pub(crate) struct Contents {
+    size: u64,
+    pages: u64,
+    words: KVVec<AtomicU64>,
+    /// Pages that are not present.
+    missing: Atomic<i64>,
+}
+
+impl Contents {
+    /// Of `size` bytes, none of them present.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(super) fn new(size: u64) -> Result<Self> {
+        let pages = pages_of(size);
+        let count = words_for(pages);
+        let mut words = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            words.push(AtomicU64::new(0), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            size,
+            pages,
+            words,
+            missing: Atomic::new(i64::try_from(pages).map_err(|_| EFBIG)?),
+        })
+    }
+
+    /// Bytes of the object.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Pages of the object.
+    pub(super) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// The record of its pages.
+    pub(super) fn presence(&self) -> Presence<'_> {
+        Presence::new(&self.words, self.pages)
+    }
+
+    /// Whether all pages of `run` are present.
+    #[inline]
+    pub(super) fn has(&self, run: Run) -> bool {
+        let whole = self.missing.load(Acquire) == 0 && run.end() <= self.pages;
+        whole || self.presence().contains(run.first, run.count)
+    }
+
+    /// Bytes of the cache file have become readable: which were written just
+    /// now, or found there. Returns how many bytes of pages that adds.
+    pub(super) fn add(&self, offset: u64, len: u64) -> u64 {
+        let run = pages_written(offset, len, self.size);
+        let added = self.presence().insert(run.first, run.count);
+        self.missing
+            .fetch_add((added as i64).wrapping_neg(), Release);
+        added << ondine_ondemand::presence::PAGE_SHIFT
+    }
+}
+
+/// The pages that `[address, address + len)` touches.
+pub(super) fn pages_touched(address: u64, len: u64) -> Run {
+    let shift = ondine_ondemand::presence::PAGE_SHIFT;
+    let first = address >> shift;
+    Run {
+        first,
+        count: pages_of(address.saturating_add(len)).saturating_sub(first),
+    }
+}

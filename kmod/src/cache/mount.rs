@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the on-demand blobs of one mount have in common.
+
+use super::{registry::Role, Cache, ObjectRef};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, //
+    },
+    time::{Instant, Monotonic, Msecs},
+};
+
+/// How a mount bears with a daemon that does not answer.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Policy {
+    /// Whether reads of what is missing wait for another daemon when there is
+    /// none; else they fail with EIO.
+    pub(crate) hard: bool,
+    /// How long a read waits at most.
+    pub(crate) limit: Option<Msecs>,
+}
+
+/// What happened to the reads of a mount.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Reads that found their bytes present.
+    pub(crate) hits: u64,
+    /// Reads that did not.
+    pub(crate) misses: u64,
+    /// READ requests that reads caused.
+    pub(crate) requests: u64,
+    /// Reads that waited for requests of others only.
+    pub(crate) merged: u64,
+    /// Reads that wait now.
+    pub(crate) waiting: u64,
+    /// Longest wait so far, in microseconds.
+    pub(crate) longest_wait_us: u64,
+}
+
+/// An on-demand mount.
+pub(crate) struct Mount {
+    pub(super) cache: Arc<Cache>,
+    volume: KVec<u8>,
+    /// Whether other mounts may use the same volume.
+    shared: bool,
+    pub(super) policy: Policy,
+    /// How often all that waits was told to give up.
+    aborts: Atomic<u64>,
+    /// Reads that found their pages present.
+    pub(super) hits: Atomic<u64>,
+    /// Reads that did not.
+    pub(super) misses: Atomic<u64>,
+    /// READ requests that reads of this mount caused.
+    pub(super) requests: Atomic<u64>,
+    /// Reads that joined a request that was there already.
+    pub(super) merged: Atomic<u64>,
+    /// Reads that wait now.
+    pub(super) waiting: Atomic<u64>,
+    /// Longest wait so far, in microseconds.
+    longest: Atomic<u64>,
+}
+
+impl Mount {
+    /// A mount of the volume with this key. If the volume is not `shared`, no
+    /// other mount uses it at the same time.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM, also for a key that is too long, as in the C driver.
+    pub(crate) fn new(
+        cache: Arc<Cache>,
+        domain: Option<&[u8]>,
+        fsid: &[u8],
+        policy: Policy,
+    ) -> Result<Arc<Self>> {
+        let mut volume = KVec::new();
+        volume.extend_from_slice(b"erofs,", GFP_KERNEL)?;
+        volume.extend_from_slice(domain.unwrap_or(fsid), GFP_KERNEL)?;
+        if volume.len() > ondine_ondemand::names::KEY_MAX {
+            return Err(ENOMEM);
+        }
+        let mount = Self {
+            cache,
+            volume,
+            shared: domain.is_some(),
+            policy,
+            aborts: Atomic::new(0),
+            hits: Atomic::new(0),
+            misses: Atomic::new(0),
+            requests: Atomic::new(0),
+            merged: Atomic::new(0),
+            waiting: Atomic::new(0),
+            longest: Atomic::new(0),
+        };
+        Ok(Arc::new(mount, GFP_KERNEL)?)
+    }
+
+    /// The object with this cookie key, which the daemon has opened.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::object`].
+    pub(super) fn object(&self, cookie: &[u8], role: Role) -> Result<ObjectRef> {
+        let limit = self.policy.limit;
+        Cache::object(&self.cache, &self.volume, self.shared, cookie, role, limit)
+    }
+
+    /// Makes all reads of the mount that wait now fail.
+    pub(crate) fn abort(&self) {
+        self.aborts.fetch_add(1, Relaxed);
+        self.cache.look_again();
+    }
+
+    /// What [`Self::abort`] changes.
+    pub(super) fn aborts(&self) -> u64 {
+        self.aborts.load(Relaxed)
+    }
+
+    /// A read has waited since `since`, and does so no more.
+    pub(super) fn waited(&self, since: Instant<Monotonic>) {
+        self.waiting.fetch_add(u64::MAX, Relaxed);
+        let waited = since.elapsed().as_micros_ceil().cast_unsigned();
+        let mut longest = self.longest.load(Relaxed);
+        while longest < waited {
+            match self.longest.cmpxchg(longest, waited, Relaxed) {
+                Ok(_) => break,
+                Err(now) => longest = now,
+            }
+        }
+    }
+
+    /// What the mount counts.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            hits: self.hits.load(Relaxed),
+            misses: self.misses.load(Relaxed),
+            requests: self.requests.load(Relaxed),
+            merged: self.merged.load(Relaxed),
+            waiting: self.waiting.load(Relaxed),
+            longest_wait_us: self.longest.load(Relaxed),
+        }
+    }
+
+    /// Counts a read that waits, until the result is dropped.
+    pub(super) fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Relaxed);
+        Waiting {
+            mount: self,
+            since: Instant::now(),
+        }
+    }
+}
+
+/// A read that waits.
+pub(super) struct Waiting<'a> {
+    mount: &'a Mount,
+    since: Instant<Monotonic>,
+}
+
+impl Waiting<'_> {
+    /// When it began.
+    pub(super) fn since(&self) -> Instant<Monotonic> {
+        self.since
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.mount.waited(self.since);
+    }
+}
+
+/// What is left of a time limit for one who waits since `since`.
+///
+/// # Errors
+///
+/// ETIMEDOUT if nothing is.
+pub(super) fn time_left(since: Instant<Monotonic>, limit: Option<Msecs>) -> Result<Option<Msecs>> {
+    let Some(limit) = limit else {
+        return Ok(None);
+    };
+    let left = i64::from(limit).saturating_sub(since.elapsed().as_millis());
+    let left = Msecs::try_from(left).unwrap_or(0);
+    (left != 0).then_some(Some(left)).ok_or(ETIMEDOUT)
+}

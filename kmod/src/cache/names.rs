@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the cache file of an object lies.
+
+use super::error;
+use kernel::{prelude::*, str::CString};
+use ondine_ondemand::names::{
+    cookie_file, cookie_hash, fan_out_dir, volume_dir, volume_hash, NAME_MAX,
+};
+
+/// The names on the way to a cache file, from the root of the cache on.
+pub(crate) struct Names {
+    volume: CString,
+    fan_out: CString,
+    file: CString,
+}
+
+impl Names {
+    /// Of the object with these keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`volume_dir`] and [`cookie_file`]; ENOMEM.
+    pub(super) fn new(volume: &[u8], cookie: &[u8]) -> Result<Self> {
+        let mut name = [0u8; NAME_MAX];
+        let hash = cookie_hash(volume_hash(volume), cookie);
+        Ok(Self {
+            fan_out: c_string(&fan_out_dir(hash))?,
+            volume: c_string(volume_dir(volume, &mut name).map_err(error)?)?,
+            file: c_string(cookie_file(cookie, &mut name).map_err(error)?)?,
+        })
+    }
+
+    /// All of them.
+    pub(super) fn path(&self) -> [&CStr; 4] {
+        [c"cache", &self.volume, &self.fan_out, &self.file]
+    }
+}
+
+/// A name that has no NUL in it.
+pub(crate) fn c_string(name: &[u8]) -> Result<CString> {
+    let mut bytes = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
+    bytes.extend_from_slice(name, GFP_KERNEL)?;
+    bytes.push(0, GFP_KERNEL)?;
+    let name = CStr::from_bytes_with_nul(&bytes).map_err(|_| EINVAL)?;
+    Ok(CString::try_from(name)?)
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An object: a cache file that a daemon fills.
+
+use super::{contents::Contents, names::c_string, parked::Parked};
+use crate::vfs::{trace, Background, CacheFile, Deferred, Event, WaitQueue};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{Acquire, Atomic, Relaxed, Release},
+        Arc,
+        Mutex,
+        SetOnce, //
+    },
+};
+
+use ondine_ondemand::Run;
+
+/// A counted reference to an object.
+pub(crate) type ObjectRef = Arc<Deferred<Object>>;
+
+/// One blob of the cache, known by the keys of its volume and its cookie.
+#[pin_data]
+pub(crate) struct Object {
+    /// What the request table calls it.
+    key: u64,
+    volume: KVec<u8>,
+    cookie: CString,
+    file: CacheFile,
+    /// From the first answer to an OPEN on.
+    contents: SetOnce<Contents>,
+    #[pin]
+    sizing: Mutex<()>,
+    #[pin]
+    waiters: WaitQueue,
+    /// Reads that wait without a task.
+    #[pin]
+    parked: Mutex<KVec<Parked>>,
+    dropped: Atomic<bool>,
+    /// Bytes that became present since the object was opened.
+    filled: Atomic<u64>,
+}
+
+/// Where the size of an object is kept, as the C driver keeps it: be64 size,
+/// be64 0, type, content.
+const SIZE_ATTRIBUTE: &CStr = c"user.CacheFiles.cache";
+const SIZE_ATTRIBUTE_LEN: usize = 18;
+/// Type and content of a cache file that is what it says.
+const SIZE_ATTRIBUTE_KIND: [u8; 2] = [1, 1];
+
+impl Object {
+    /// An object that no daemon knows yet.
+    pub(super) fn new(
+        key: u64,
+        volume: &[u8],
+        cookie: &[u8],
+        file: CacheFile,
+    ) -> Result<ObjectRef> {
+        let mut volume_key = KVec::new();
+        volume_key.extend_from_slice(volume, GFP_KERNEL)?;
+        Arc::pin_init(
+            Deferred::new(try_pin_init!(Self {
+                key,
+                volume: volume_key,
+                cookie: c_string(cookie)?,
+                file,
+                contents: SetOnce::new(),
+                sizing <- new_mutex!((), "ondine::Object::sizing"),
+                waiters <- WaitQueue::new(),
+                parked <- new_mutex!(KVec::new(), "ondine::Object::parked"),
+                dropped: Atomic::new(false),
+                filled: Atomic::new(0),
+            })),
+            GFP_KERNEL,
+        )
+    }
+
+    /// What the request table calls it.
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Key of the volume.
+    pub(crate) fn volume(&self) -> &[u8] {
+        &self.volume
+    }
+
+    /// Key of the cookie.
+    pub(crate) fn cookie(&self) -> &[u8] {
+        self.cookie.to_bytes()
+    }
+
+    /// Traces what happens to a request for pages of the object.
+    pub(crate) fn trace(&self, event: Event, run: Run, result: Result) {
+        trace(event, &self.cookie, run.first, run.count, result);
+    }
+
+    /// The cache file.
+    pub(crate) fn file(&self) -> &CacheFile {
+        &self.file
+    }
+
+    /// Size and presence, once the daemon has told the size.
+    #[inline]
+    pub(super) fn contents(&self) -> Option<&Contents> {
+        self.contents.as_ref()
+    }
+
+    /// Bytes that became present since the object was opened.
+    pub(super) fn filled(&self) -> u64 {
+        self.filled.load(Relaxed)
+    }
+
+    /// Those who wait for requests of this object.
+    pub(super) fn waiters(&self) -> &WaitQueue {
+        &self.waiters
+    }
+
+    /// Whether the daemon may use the cache file: once it has told the size, as
+    /// long as a mount uses the object. Later, who opens the same file again
+    /// would not know what is written.
+    pub(crate) fn is_open(&self) -> bool {
+        self.contents().is_some() && !self.dropped.load(Acquire)
+    }
+
+    /// Nobody uses the object any more.
+    pub(super) fn set_dropped(&self) {
+        self.dropped.store(true, Release);
+    }
+
+    /// Whether nobody uses the object any more.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.dropped.load(Acquire)
+    }
+
+    /// The daemon says that the object has `size` bytes.
+    ///
+    /// The first time the cache file is made to fit, and what it has already is
+    /// found out. A file that was made for another size is emptied: its bytes
+    /// are of something else.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if the size is not what it was; what resizing and seeking give.
+    pub(crate) fn set_size(&self, size: u64) -> Result {
+        let _guard = self.sizing.lock();
+        if let Some(contents) = self.contents() {
+            return if contents.size() == size {
+                Ok(())
+            } else {
+                Err(EINVAL)
+            };
+        }
+        let contents = Contents::new(size)?;
+        let room = contents
+            .pages()
+            .checked_mul(kernel::page::PAGE_SIZE as u64)
+            .ok_or(EFBIG)?;
+        if self.file.size() != 0 && self.recorded_size() != Some(size) {
+            self.file.resize(0)?;
+        }
+        self.record_size(size)?;
+        if self.file.size() != room {
+            self.file.resize(room)?;
+        }
+        // Writes that end from here on are counted by who writes; those that
+        // ended before are found below.
+        self.contents.populate(contents);
+        let contents = self.contents().ok_or(EIO)?;
+        let mut from = 0;
+        while let Some(extent) = self.file.data(from)? {
+            contents.add(extent.start, extent.end.saturating_sub(extent.start));
+            from = extent.end;
+        }
+        Ok(())
+    }
+
+    /// `len` bytes have been written at `offset` of the cache file.
+    pub(crate) fn wrote(&self, offset: u64, len: u64) {
+        if let Some(contents) = self.contents() {
+            let added = contents.add(offset, len);
+            self.filled.fetch_add(added, Relaxed);
+        }
+    }
+
+    /// Wakes who waits for a request of this object.
+    pub(super) fn notify(this: &ObjectRef) {
+        this.waiters.wake_all();
+        if this.has_parked() {
+            Deferred::kick(this);
+        }
+    }
+
+    /// Whether reads of folios wait.
+    pub(super) fn has_parked(&self) -> bool {
+        !self.parked.lock().is_empty()
+    }
+
+    /// Keeps a read until its pages are present, or cannot be.
+    pub(super) fn park(this: &ObjectRef, parked: Parked) {
+        // Out of memory, the push drops the read, which fails it.
+        let _kept = this.parked.lock().push(parked, GFP_KERNEL);
+        // Its request may have ended meanwhile.
+        Deferred::kick(this);
+    }
+
+    fn recorded_size(&self) -> Option<u64> {
+        let mut value = [0u8; SIZE_ATTRIBUTE_LEN];
+        let len = self.file.attribute(SIZE_ATTRIBUTE, &mut value).ok()?;
+        let size = value
+            .first_chunk()
+            .map(|bytes| u64::from_be_bytes(*bytes))?;
+        (len == SIZE_ATTRIBUTE_LEN && value.get(16) == SIZE_ATTRIBUTE_KIND.first()).then_some(size)
+    }
+
+    fn record_size(&self, size: u64) -> Result {
+        let mut value = [0u8; SIZE_ATTRIBUTE_LEN];
+        if let Some(bytes) = value.first_chunk_mut() {
+            *bytes = size.to_be_bytes();
+        }
+        if let Some(bytes) = value.last_chunk_mut() {
+            *bytes = SIZE_ATTRIBUTE_KIND;
+        }
+        self.file.set_attribute(SIZE_ATTRIBUTE, &value)
+    }
+}
+
+impl Background for Object {
+    /// Looks after the reads that are parked.
+    fn run(&self) {
+        let reads = core::mem::take(&mut *self.parked.lock());
+        for mut read in reads {
+            if read.step() {
+                // As in `park`.
+                let _kept = self.parked.lock().push(read, GFP_KERNEL);
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tracepoints, see trace.h.
+ */
+#include "helpers.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result)
+{
+	switch (event) {
+	case ONDINE_EVENT_SUBMIT:
+		trace_ondine_submit(cookie, first, count, result);
+		break;
+	case ONDINE_EVENT_DELIVER:
+		trace_ondine_deliver(cookie, first, count, result);
+		break;
+	case ONDINE_EVENT_COMPLETE:
+		trace_ondine_complete(cookie, first, count, result);
+		break;
+	case ONDINE_EVENT_CANCEL:
+		trace_ondine_cancel(cookie, first, count, result);
+		break;
+	}
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Asking for what a reader is going to miss.
+//!
+//! A file that is read through the file of its blob has no readahead of its own:
+//! what is there is read ahead in the blob's page cache. And the page cache's
+//! readahead of a mapped file stops where it has to wait. What is not there is
+//! asked for here, further ahead, when a read misses. No folio is held by that,
+//! and nobody waits.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use super::{iomap::Target, FileSystem, INode};
+use crate::sys;
+
+/// What is asked for at once: 1 MiB of the file, aligned.
+const PIECE: u64 = 1 << 20;
+/// The most pieces that are asked for ahead of a reader.
+const PIECES_MAX: u32 = 8;
+
+/// A read(2) at `position` of `inode` misses. If it goes on where the last one
+/// ended, asks for what is missing in the next pieces, of which there are twice
+/// as many each time.
+///
+/// Of `state`, which is the readahead state of the open file, `prev_pos` is
+/// where the last read ended and `size` the number of pieces.
+pub(super) fn read<F: FileSystem>(inode: &INode<F>, state: &mut sys::file_ra_state, position: u64) {
+    let sequential = position == 0 || state.prev_pos == position.cast_signed();
+    if sequential {
+        state.size = state.size.saturating_mul(2).clamp(1, PIECES_MAX);
+    } else {
+        state.size = 0;
+    }
+    ask(inode, position, state.size);
+}
+
+/// How many pieces are worth asking for with a window of the page cache's own
+/// readahead that begins at `position`.
+///
+/// # Safety
+///
+/// `rac` is null or a valid readahead request.
+pub(super) unsafe fn pieces(rac: *const sys::readahead_control, position: u64) -> u32 {
+    // SAFETY: By the caller; a request has the state of its file.
+    let Some(state) = (unsafe { rac.as_ref().and_then(|rac| rac.ra.as_ref()) }) else {
+        return 0;
+    };
+    // A window of full size, all of it ahead of the reader, is what a sequential
+    // reader has; what is read around a fault has its marker further on.
+    if state.size >= state.ra_pages && state.async_size == state.size {
+        PIECES_MAX
+    } else {
+        u32::from(position == 0)
+    }
+}
+
+/// Asks for what is missing of `inode` from `position` to the end of the
+/// `pieces`-th piece.
+pub(super) fn ask<F: FileSystem>(inode: &INode<F>, position: u64, pieces: u32) {
+    let start = position & !PIECE.wrapping_sub(1);
+    let window = u64::from(pieces).saturating_mul(PIECE);
+    let end = start.saturating_add(window).min(inode.size());
+    let mut at = position;
+    while at < end {
+        let piece_end = (at | PIECE.wrapping_sub(1)).saturating_add(1).min(end);
+        // What cannot be mapped is for the read that gets there to say.
+        let Ok(extent) = F::map(inode, at, piece_end.wrapping_sub(at)) else {
+            return;
+        };
+        let skip = at.wrapping_sub(extent.start);
+        let len = extent
+            .len
+            .wrapping_sub(skip)
+            .min(piece_end.wrapping_sub(at));
+        if len == 0 {
+            return;
+        }
+        if let Target::Blob(blob, address) = extent.target {
+            F::ask(blob, address.wrapping_add(skip), len);
+        }
+        at = at.wrapping_add(len);
+    }
+}

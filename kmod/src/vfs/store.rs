@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Cache files: where they lie, and writing them.
+//!
+//! C headers: [`include/linux/namei.h`](srctree/include/linux/namei.h),
+//! [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use super::backing::{Backing, Credentials};
+use crate::sys;
+use core::{
+    ops::{Deref, Range},
+    ptr::NonNull,
+};
+use kernel::{
+    error::{from_err_ptr, to_result},
+    prelude::*,
+};
+
+/// The most names that a path below a [`Store`] has.
+const NAMES_MAX: usize = 4;
+
+/// A directory that cache files are made in, as a certain user.
+///
+/// # Invariants
+///
+/// `dir` is a valid open directory and `cred` valid credentials; one reference
+/// of each is owned.
+pub(crate) struct Store {
+    dir: NonNull<sys::file>,
+    cred: *const sys::cred,
+}
+
+// SAFETY: Files and credentials may be used and released from any task.
+unsafe impl Send for Store {}
+// SAFETY: As above; nothing is changed through `&self`.
+unsafe impl Sync for Store {}
+
+/// What is left of a file system, in per cent.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) blocks: u64,
+    pub(crate) files: u64,
+}
+
+impl Store {
+    /// Opens a directory for the current user.
+    ///
+    /// # Errors
+    ///
+    /// What opening gives; EINVAL for an idmapped mount; EOPNOTSUPP if its file
+    /// system lacks what cache files need; EROFS.
+    pub(crate) fn open(path: &CStr) -> Result<Self> {
+        let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_LARGEFILE;
+        // SAFETY: The path is NUL-terminated.
+        let dir =
+            from_err_ptr(unsafe { sys::filp_open(path.as_char_ptr(), flags.cast_signed(), 0) })?;
+        let store = Self {
+            dir: NonNull::new(dir).ok_or(EINVAL)?,
+            // SAFETY: There is a current task, and it has credentials.
+            cred: unsafe { sys::ondine_get_current_cred() },
+        };
+        // SAFETY: The directory is open.
+        to_result(unsafe { sys::ondine_store_check(store.dir.as_ptr()) })?;
+        Ok(store)
+    }
+
+    /// Opens the file at `names` below the directory, and makes what is
+    /// missing on the way to it.
+    ///
+    /// # Errors
+    ///
+    /// What making and opening gives; as [`Backing::open`].
+    pub(crate) fn file(&self, names: &[&CStr]) -> Result<CacheFile> {
+        let mut raw = [core::ptr::null::<c_char>(); NAMES_MAX];
+        if names.len() > raw.len() {
+            return Err(EINVAL);
+        }
+        for (to, name) in raw.iter_mut().zip(names) {
+            *to = name.as_char_ptr();
+        }
+        let _credentials = self.as_owner();
+        // SAFETY: The directory is open; `names` are that many NUL-terminated
+        // strings.
+        let file = from_err_ptr(unsafe {
+            sys::ondine_store_open(self.dir.as_ptr(), raw.as_ptr(), names.len() as c_uint)
+        })?;
+        // SAFETY: The call gave a reference.
+        let backing = unsafe { Backing::from_owned(file) }?;
+        // INVARIANT: It was opened for writing too.
+        Ok(CacheFile(backing))
+    }
+
+    /// Opens a file or directory of the current directory, to ask about it.
+    ///
+    /// # Errors
+    ///
+    /// What opening gives.
+    pub(crate) fn look_up(name: &CStr) -> Result<Found> {
+        let flags = sys::O_RDONLY | sys::O_NOFOLLOW | sys::O_LARGEFILE;
+        // SAFETY: The name is NUL-terminated.
+        let file =
+            from_err_ptr(unsafe { sys::filp_open(name.as_char_ptr(), flags.cast_signed(), 0) })?;
+        // INVARIANT: The call gave a reference.
+        Ok(Found(NonNull::new(file).ok_or(EINVAL)?))
+    }
+
+    /// Removes a file or empty directory of the current directory.
+    ///
+    /// # Errors
+    ///
+    /// As `unlink(2)` and `rmdir(2)`.
+    pub(crate) fn remove(name: &CStr) -> Result {
+        // SAFETY: The name is NUL-terminated.
+        to_result(unsafe { sys::ondine_store_remove(name.as_char_ptr()) })
+    }
+
+    /// How much room is left.
+    ///
+    /// # Errors
+    ///
+    /// What `statfs(2)` gives.
+    pub(crate) fn room(&self) -> Result<Room> {
+        let mut room = Room {
+            blocks: 0,
+            files: 0,
+        };
+        // SAFETY: The directory is open.
+        to_result(unsafe {
+            sys::ondine_store_room(self.dir.as_ptr(), &raw mut room.blocks, &raw mut room.files)
+        })?;
+        Ok(room)
+    }
+
+    fn as_owner(&self) -> Credentials {
+        // SAFETY: The credentials outlive the guard, which is used in `self`'s
+        // methods only.
+        unsafe { Credentials::of(self.cred) }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe {
+            sys::fput(self.dir.as_ptr());
+            sys::ondine_put_cred(self.cred);
+        }
+    }
+}
+
+/// A file that was looked up.
+///
+/// # Invariants
+///
+/// The file is valid, and one reference of it is owned.
+pub(crate) struct Found(NonNull<sys::file>);
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { sys::fput(self.0.as_ptr()) };
+    }
+}
+
+/// A cache file: a regular file, open for reading and writing.
+///
+/// # Invariants
+///
+/// The file is open for writing.
+pub(crate) struct CacheFile(Backing);
+
+impl Deref for CacheFile {
+    type Target = Backing;
+
+    fn deref(&self) -> &Backing {
+        &self.0
+    }
+}
+
+impl CacheFile {
+    /// Whether `other` is the same file.
+    pub(crate) fn is_same(&self, other: &Found) -> bool {
+        // SAFETY: Both files are valid.
+        unsafe { sys::ondine_file_inode(self.as_raw()) == sys::ondine_file_inode(other.0.as_ptr()) }
+    }
+
+    /// Writes what `iter` has at `position`, past the page cache, and returns
+    /// how much. When this returns, nobody finds older bytes there.
+    ///
+    /// # Errors
+    ///
+    /// What direct writing gives: EINVAL for a position, a length or a buffer
+    /// that is not aligned enough.
+    ///
+    /// # Safety
+    ///
+    /// `iter` is a valid source that nobody else uses.
+    pub(crate) unsafe fn write(&self, iter: *mut sys::iov_iter, position: u64) -> Result<u64> {
+        let position = position.try_into()?;
+        let _credentials = self.as_opener();
+        // SAFETY: By the caller; the file is open for writing.
+        let written = unsafe { sys::ondine_store_write(self.as_raw(), iter, position) };
+        u64::try_from(written).map_err(|_| Error::from_errno(written as c_int))
+    }
+
+    /// Moves the position that `lseek(2)` moves, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// As `lseek(2)`.
+    pub(crate) fn seek(&self, offset: i64, whence: c_int) -> Result<i64> {
+        // SAFETY: The file is valid. Nothing of ours uses its position.
+        let found = unsafe { sys::vfs_llseek(self.as_raw(), offset, whence) };
+        if found < 0 {
+            return Err(Error::from_errno(found as c_int));
+        }
+        Ok(found)
+    }
+
+    /// The first extent of data at or after `from`; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// What `lseek(2)` gives, but for "no more".
+    pub(crate) fn data(&self, from: u64) -> Result<Option<Range<u64>>> {
+        let from = from.try_into()?;
+        let start = match self.seek(from, sys::SEEK_DATA.cast_signed()) {
+            Ok(start) => start,
+            Err(error) if error == ENXIO => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let end = self.seek(start, sys::SEEK_HOLE.cast_signed())?;
+        Ok((end > start).then_some(start.cast_unsigned()..end.cast_unsigned()))
+    }
+
+    /// Cuts the file, or lets it end in a hole.
+    ///
+    /// # Errors
+    ///
+    /// As `ftruncate(2)`.
+    pub(crate) fn resize(&self, size: u64) -> Result {
+        let size = size.try_into()?;
+        let _credentials = self.as_opener();
+        // SAFETY: The file is valid and open for writing.
+        to_result(unsafe { sys::ondine_store_resize(self.as_raw(), size) })
+    }
+
+    /// Reads an extended attribute: its length, if it fits into `value`.
+    ///
+    /// # Errors
+    ///
+    /// As `getxattr(2)`.
+    pub(crate) fn attribute(&self, name: &CStr, value: &mut [u8]) -> Result<usize> {
+        let _credentials = self.as_opener();
+        // SAFETY: The file, the name and the buffer are valid.
+        let len = unsafe {
+            sys::ondine_store_get_xattr(
+                self.as_raw(),
+                name.as_char_ptr(),
+                value.as_mut_ptr().cast(),
+                value.len(),
+            )
+        };
+        usize::try_from(len).map_err(|_| Error::from_errno(len as c_int))
+    }
+
+    /// Sets an extended attribute.
+    ///
+    /// # Errors
+    ///
+    /// As `setxattr(2)`.
+    pub(crate) fn set_attribute(&self, name: &CStr, value: &[u8]) -> Result {
+        let _credentials = self.as_opener();
+        // SAFETY: As above.
+        to_result(unsafe {
+            sys::ondine_store_set_xattr(
+                self.as_raw(),
+                name.as_char_ptr(),
+                value.as_ptr().cast(),
+                value.len(),
+            )
+        })
+    }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tracepoints: `/sys/kernel/tracing/events/ondine/`.
+
+use crate::sys;
+use kernel::prelude::*;
+
+/// What happens to a request.
+#[derive(Clone, Copy)]
+pub(crate) enum Event {
+    /// It is put into the table.
+    Submit,
+    /// The daemon reads it.
+    Deliver,
+    /// The daemon has answered.
+    Complete,
+    /// It ends without an answer.
+    Cancel,
+}
+
+/// Tells of a request for `count` pages of the object `cookie` from `first` on,
+/// of which an OPEN has none; `result` says how it ended.
+pub(crate) fn trace(event: Event, cookie: &CStr, first: u64, count: u64, result: Result) {
+    let event = match event {
+        Event::Submit => sys::ondine_event_ONDINE_EVENT_SUBMIT,
+        Event::Deliver => sys::ondine_event_ONDINE_EVENT_DELIVER,
+        Event::Complete => sys::ondine_event_ONDINE_EVENT_COMPLETE,
+        Event::Cancel => sys::ondine_event_ONDINE_EVENT_CANCEL,
+    };
+    let result = result.map_or_else(|error| error.to_errno(), |()| 0);
+    // SAFETY: The string is NUL-terminated, and copied.
+    unsafe { sys::ondine_trace(event, cookie.as_char_ptr(), first, count, result) };
+}

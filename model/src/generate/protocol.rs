@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Scripts of the on-demand protocol: what a few tasks and a daemon of any quality may do, one event after the other.
+
+use proptest::prelude::*;
+
+use crate::observation::Errno;
+use crate::protocol::{
+    Blob, Event, Kernel, MessageId, Mount, ObjectId, Options, Outcome, Pages, Reply, Trouble,
+    Waiter,
+};
+
+/// Up to `length` events for a kernel like `kernel`, each one possible when its turn comes. Woken readers are resumed
+/// by events of the script, too.
+pub fn script(kernel: Kernel, length: usize) -> impl Strategy<Value = Vec<Event>> {
+    prop::collection::vec(any::<(u32, u32)>(), 0..=length)
+        .prop_map(move |choices| play(kernel.clone(), choices))
+}
+
+/// Every kind of event with its weight, over two blobs of four pages, two mounts, four tasks and few ids.
+pub fn events() -> Vec<(u32, Vec<Event>)> {
+    let ids = || (0..8).map(MessageId);
+    let objects = || (1..5).map(ObjectId);
+    let answers = move || objects().flat_map(move |object| ids().map(move |id| (object, id)));
+    let replies = [
+        Reply::Size(16384),
+        Reply::Size(4096),
+        Reply::Error(Errno::ENOENT),
+        Reply::BelowErrnos,
+        Reply::NotANumber,
+        Reply::OutOfRange,
+    ];
+    let good_copens = ids().map(|id| Event::Copen(Some(id), Reply::Size(16384)));
+    let copens = replies.into_iter().flat_map(move |reply| {
+        let known = ids().map(move |id| Event::Copen(Some(id), reply));
+        known.chain([Event::Copen(None, reply)])
+    });
+    let troubles = [
+        Trouble::SmallBuffer,
+        Trouble::BadBuffer,
+        Trouble::NoDescriptor(Errno::EMFILE),
+    ];
+    vec![
+        (60, vec![Event::OpenDevice]),
+        (60, vec![Event::Bind]),
+        (1, vec![Event::EnableExtensions]),
+        (60, vec![Event::Receive(None)]),
+        (
+            1,
+            troubles
+                .into_iter()
+                .map(|trouble| Event::Receive(Some(trouble)))
+                .collect(),
+        ),
+        (4, vec![Event::Poll]),
+        (60, good_copens.collect()),
+        (1, copens.collect()),
+        (1, vec![Event::Restore]),
+        (1, vec![Event::CloseDevice]),
+        (
+            40,
+            objects()
+                .flat_map(|id| ranges().map(move |pages| Event::Write(id, pages)))
+                .collect(),
+        ),
+        (
+            40,
+            answers()
+                .map(|(object, id)| Event::Complete(object, id))
+                .collect(),
+        ),
+        (
+            1,
+            answers()
+                .map(|(object, id)| Event::CompleteWithError(object, id, Errno::EIO))
+                .collect(),
+        ),
+        (6, objects().map(Event::CloseDescriptor).collect()),
+        (30, mounts()),
+        (60, reads()),
+        (60, tasks().map(Event::Resume).collect()),
+        (1, tasks().map(Event::Kill).collect()),
+        (1, tasks().map(Event::Expire).collect()),
+        (
+            1,
+            (0..2).map(|mount| Event::Unmount(Mount(mount))).collect(),
+        ),
+        (
+            1,
+            (0..2)
+                .map(|mount| Event::ForceUnmount(Mount(mount)))
+                .collect(),
+        ),
+        (1, vec![Event::CacheFails]),
+    ]
+}
+
+fn tasks() -> impl Iterator<Item = Waiter> {
+    (0..4).map(Waiter)
+}
+
+fn ranges() -> impl Iterator<Item = Pages> {
+    (0..4).flat_map(|first| (1..=4 - first).map(move |count| Pages::new(first, count)))
+}
+
+fn mounts() -> Vec<Event> {
+    let flags = [false, true];
+    let options = flags.into_iter().flat_map(move |wait_for_session| {
+        flags.map(|time_limit| Options {
+            wait_for_session,
+            time_limit,
+        })
+    });
+    let mount = |options, task, mount, blob| Event::Mount(task, Mount(mount), Blob(blob), options);
+    let each = options.flat_map(move |options| {
+        tasks()
+            .flat_map(move |task| (0..4).map(move |pair| mount(options, task, pair / 2, pair % 2)))
+    });
+    each.collect()
+}
+
+fn reads() -> Vec<Event> {
+    let each = tasks().flat_map(|task| {
+        (0..4).flat_map(move |pair| {
+            ranges().map(move |pages| Event::Read(task, Mount(pair / 2), Blob(pair % 2), pages))
+        })
+    });
+    each.collect()
+}
+
+/// Turns choices into events that are possible; a choice without any is left out. Calls that fail are one in eight:
+/// most ids and descriptors are wrong ones.
+fn play(mut kernel: Kernel, choices: Vec<(u32, u32)>) -> Vec<Event> {
+    let all = events();
+    let mut script = Vec::new();
+    for (kind, which) in choices {
+        let may_fail = kind % 8 == 0;
+        let possible = |event: &Event| match kernel.clone().apply(*event).first() {
+            Some(Outcome::Ignored) => false,
+            Some(Outcome::Returned(Err(_))) => may_fail,
+            _ => true,
+        };
+        let kinds = all.iter().map(|(weight, events)| {
+            let events = events
+                .iter()
+                .copied()
+                .filter(possible)
+                .collect::<Vec<Event>>();
+            (*weight, events)
+        });
+        let kinds: Vec<_> = kinds.filter(|(_, events)| !events.is_empty()).collect();
+        if let Some(event) = choose(&kinds, kind / 8, which) {
+            kernel.apply(event);
+            script.push(event);
+        }
+    }
+    script
+}
+
+fn choose(kinds: &[(u32, Vec<Event>)], kind: u32, which: u32) -> Option<Event> {
+    let total: u32 = kinds.iter().map(|(weight, _)| weight).sum();
+    let mut rest = kind.checked_rem(total)?;
+    for (weight, events) in kinds {
+        match rest.checked_sub(*weight) {
+            Some(less) => rest = less,
+            None => return events.get(which as usize % events.len()).copied(),
+        }
+    }
+    None
+}

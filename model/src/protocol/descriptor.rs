@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The descriptor of an object (4, 5.2).
+
+use super::kernel::{Call, DONE};
+use super::{Blob, Body, Departure, End, Kernel, MessageId, ObjectId, ObjectState, Outcome, Pages};
+use crate::observation::Errno;
+
+impl Kernel {
+    /// The object behind an open descriptor; the inner option is none once the object is gone.
+    fn behind(&self, object: ObjectId) -> Option<Option<Blob>> {
+        let session = self.state.session.as_ref()?;
+        session.descriptors.get(&object).copied()
+    }
+
+    pub(super) fn write(&mut self, object: ObjectId, pages: Pages) -> Call {
+        let blob = self.behind(object)?;
+        let opening = |blob: &Blob| self.state.objects[blob].state == ObjectState::Opening;
+        let file = blob.filter(|blob| !opening(blob));
+        let Some(file) = file.and_then(|blob| self.state.files.get_mut(&blob)) else {
+            return Some(Err(Errno::ENOBUFS));
+        };
+        file.present.extend(pages.iter());
+        DONE
+    }
+
+    /// READ_COMPLETE, with the extension's errno if the daemon gives one.
+    pub(super) fn complete(
+        &mut self,
+        object: ObjectId,
+        message: MessageId,
+        errno: Option<Errno>,
+        out: &mut Vec<Outcome>,
+    ) -> Call {
+        let blob = self.behind(object)?;
+        let refused = Some(Err(Errno::EINVAL));
+        let end = match errno {
+            None => End::Done,
+            Some(errno) if self.takes_error_replies() && (1..=4095).contains(&errno.0) => {
+                End::Answered(errno)
+            }
+            Some(_) => return refused,
+        };
+        let request = self.request(message);
+        let its_read = request.is_some_and(|request| {
+            Some(request.blob) == blob && matches!(request.body, Body::Read(_))
+        });
+        if !its_read {
+            return refused;
+        }
+        self.finish(message, end, out);
+        DONE
+    }
+
+    fn takes_error_replies(&self) -> bool {
+        let session = self.state.session.as_ref();
+        let asked_for = session.is_some_and(|session| session.extensions);
+        asked_for && self.dialect.departs(Departure::ErrorReply)
+    }
+
+    pub(super) fn close_descriptor(&mut self, object: ObjectId, out: &mut Vec<Outcome>) -> Call {
+        let behind = self.behind(object)?;
+        let session = self.state.session.as_mut().expect("it has the descriptor");
+        session.descriptors.remove(&object);
+        if let Some(blob) = behind {
+            self.closed(blob);
+            let unread_close = |body: Body, new: bool| body == Body::Close && new;
+            for id in
+                self.ids(|request| request.blob == blob && unread_close(request.body, request.new))
+            {
+                self.finish(id, End::Done, out);
+            }
+        }
+        self.release(out);
+        DONE
+    }
+}

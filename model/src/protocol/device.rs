@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The device: its life (1, 6.5), its commands (2, 5.1, 6.4) and its messages (3).
+
+use super::kernel::{Call, DONE};
+use super::{
+    Body, CacheFile, Departure, End, Identity, Kernel, Message, MessageId, ObjectId, ObjectState,
+    Outcome, Phase, Reply, Request, Session, Trouble, Value,
+};
+use crate::observation::Errno;
+
+const NOTHING: Call = Some(Ok(Value::Nothing));
+
+const fn fails(errno: Errno) -> Call {
+    Some(Err(errno))
+}
+
+impl Kernel {
+    /// The session whose device is open.
+    pub(super) fn device(&mut self) -> Option<&mut Session> {
+        let session = self.state.session.as_mut();
+        session.filter(|session| session.device_open)
+    }
+
+    pub(super) fn open_device(&mut self) -> Call {
+        if self.state.session.is_some() {
+            return fails(Errno::EBUSY);
+        }
+        self.state.session = Some(Session::new());
+        DONE
+    }
+
+    pub(super) fn bind(&mut self, out: &mut Vec<Outcome>) -> Call {
+        let session = self.device()?;
+        match session.phase {
+            Phase::Unbound => session.phase = Phase::Bound,
+            Phase::Bound => return fails(Errno::EBUSY),
+            Phase::Dead | Phase::Failed => return fails(Errno::EIO),
+        }
+        self.wake_parked(out);
+        DONE
+    }
+
+    pub(super) fn enable_extensions(&mut self) -> Call {
+        let refusal = self.dialect.errno(Departure::Extensions);
+        let session = self.device()?;
+        if matches!(session.phase, Phase::Dead | Phase::Failed) {
+            return fails(Errno::EIO);
+        }
+        if let Some(errno) = refusal {
+            return fails(errno);
+        }
+        session.extensions = true;
+        DONE
+    }
+
+    /// A command that needs a bound session in on-demand mode.
+    fn bound_device(&mut self) -> Option<Result<&mut Session, Errno>> {
+        let session = self.device()?;
+        Some(match session.phase {
+            Phase::Unbound => Err(Errno::EOPNOTSUPP),
+            Phase::Bound => Ok(session),
+            Phase::Dead | Phase::Failed => Err(Errno::EIO),
+        })
+    }
+
+    pub(super) fn receive(&mut self, trouble: Option<Trouble>, out: &mut Vec<Outcome>) -> Call {
+        self.device()?;
+        let Some((id, request)) = self.select(out) else {
+            return NOTHING;
+        };
+        if trouble == Some(Trouble::SmallBuffer) {
+            return fails(Errno::EMSGSIZE);
+        }
+        let session = self.device().expect("looked above");
+        session.next_delivery = id.0.wrapping_add(1);
+        session
+            .requests
+            .entry(id)
+            .and_modify(|request| request.new = false);
+
+        let delivered = match request.body {
+            Body::Open => self.deliver_open(id, request, trouble),
+            _ if trouble == Some(Trouble::BadBuffer) => Err(Errno::EFAULT),
+            body => Ok(self.message(id, request, body)),
+        };
+        match delivered {
+            Err(errno) => self.finish(id, End::Failed(errno), out),
+            Ok(Message::Close(..)) => self.finish(id, End::Done, out),
+            Ok(_) => {}
+        }
+        Some(delivered.map(Value::Message))
+    }
+
+    /// The request that read(2) returns. On its way C starts the OPENs of closed objects whose READs it meets.
+    fn select(&mut self, out: &mut Vec<Outcome>) -> Option<(MessageId, Request)> {
+        let mut found = None;
+        let mut closed = Vec::new();
+        for id in self.new_requests() {
+            let request = self.request(id)?;
+            if self.is_deliverable(request) {
+                found = Some((id, request));
+                break;
+            }
+            if self.state.objects[&request.blob].state == ObjectState::Closed {
+                closed.push(request.blob);
+            }
+        }
+        if !self.dialect.departs(Departure::ReopenAtOnce) {
+            closed.dedup();
+            closed.into_iter().for_each(|blob| self.reopen(blob, out));
+        }
+        found
+    }
+
+    fn message(&self, id: MessageId, request: Request, body: Body) -> Message {
+        let Identity::Live(object) = self.state.objects[&request.blob].identity else {
+            unreachable!("READ and CLOSE are delivered for open objects");
+        };
+        match body {
+            Body::Open => Message::Open(id, object, request.blob),
+            Body::Close => Message::Close(id, object),
+            Body::Read(pages) => Message::Read(id, object, pages),
+        }
+    }
+
+    /// Makes the descriptor of an OPEN; whatever goes wrong finishes the OPEN.
+    fn deliver_open(
+        &mut self,
+        id: MessageId,
+        request: Request,
+        trouble: Option<Trouble>,
+    ) -> Result<Message, Errno> {
+        if let Some(Trouble::NoDescriptor(errno)) = trouble {
+            return Err(errno);
+        }
+        if self.is_live(request.blob) {
+            return Err(Errno::EEXIST);
+        }
+        if trouble == Some(Trouble::BadBuffer) {
+            self.closed(request.blob);
+            return Err(Errno::EFAULT);
+        }
+        let session = self.device().expect("read(2) has it");
+        let taken = |id: &u32| session.descriptors.contains_key(&ObjectId(*id));
+        let from = session.last_object + 1;
+        let mut ids = (from..=i32::MAX.unsigned_abs()).chain(1..from);
+        let object = ids.find(|id| !taken(id)).ok_or(Errno::EBUSY)?;
+        session.last_object = object;
+        session
+            .descriptors
+            .insert(ObjectId(object), Some(request.blob));
+        self.object(request.blob).identity = Identity::Live(ObjectId(object));
+        Ok(self.message(id, request, Body::Open))
+    }
+
+    pub(super) fn poll(&mut self) -> Call {
+        self.device()?;
+        Some(Ok(Value::Poll(self.readiness())))
+    }
+
+    pub(super) fn copen(
+        &mut self,
+        message: Option<MessageId>,
+        reply: Reply,
+        out: &mut Vec<Outcome>,
+    ) -> Call {
+        if let Err(errno) = self.bound_device()? {
+            return fails(errno);
+        }
+        let Some((id, request)) = message.and_then(|id| Some((id, self.request(id)?))) else {
+            return fails(Errno::EINVAL);
+        };
+        let never_read = self.state.objects[&request.blob].identity == Identity::Never;
+        if request.body != Body::Open || never_read {
+            return fails(Errno::EINVAL);
+        }
+        let (returned, end) = match reply {
+            Reply::Size(_) if !self.is_live(request.blob) => (DONE, End::Failed(Errno::EBADFD)),
+            Reply::Size(size) => {
+                self.resize(request, size);
+                (DONE, End::Done)
+            }
+            Reply::Error(errno) => (DONE, End::Answered(errno)),
+            Reply::BelowErrnos | Reply::NotANumber => {
+                (fails(Errno::EINVAL), End::Failed(Errno::EINVAL))
+            }
+            Reply::OutOfRange => (fails(Errno::ERANGE), End::Failed(Errno::ERANGE)),
+        };
+        self.finish(id, end, out);
+        returned
+    }
+
+    /// A file of another size holds another blob, unless its object is in use.
+    fn resize(&mut self, request: Request, size: u64) {
+        let first = self.state.objects[&request.blob].state == ObjectState::Opening;
+        let file = self.state.files.entry(request.blob).or_default();
+        if first && file.size != size {
+            *file = CacheFile::default();
+        }
+        file.size = size;
+    }
+
+    pub(super) fn restore(&mut self, out: &mut Vec<Outcome>) -> Call {
+        let session = match self.bound_device()? {
+            Ok(session) => session,
+            Err(errno) => return fails(errno),
+        };
+        session
+            .requests
+            .values_mut()
+            .for_each(|request| request.new = true);
+        out.push(Outcome::PollersWoken);
+        DONE
+    }
+
+    pub(super) fn close_device(&mut self, out: &mut Vec<Outcome>) -> Call {
+        let session = self.device()?;
+        session.device_open = false;
+        self.die(Phase::Dead, out);
+        self.release(out);
+        DONE
+    }
+
+    pub(super) fn cache_fails(&mut self, out: &mut Vec<Outcome>) -> Call {
+        if !self.is(Phase::Bound) {
+            return None;
+        }
+        self.die(Phase::Failed, out);
+        DONE
+    }
+
+    /// Every way to death completes every request: first dead, then flushed, so that nothing slips in between.
+    fn die(&mut self, phase: Phase, out: &mut Vec<Outcome>) {
+        let session = self.state.session.as_mut().expect("callers looked");
+        if session.phase == Phase::Bound {
+            session.phase = phase;
+            out.push(Outcome::PollersWoken);
+            self.flush(None, End::Dead, out);
+        }
+    }
+
+    /// The last pin, device or descriptor, takes the session with it.
+    pub(super) fn release(&mut self, out: &mut Vec<Outcome>) {
+        let session = self.state.session.as_ref();
+        let pinned =
+            session.is_some_and(|session| session.device_open || !session.descriptors.is_empty());
+        if !pinned {
+            self.state.session = None;
+            self.detach(out);
+        }
+    }
+}

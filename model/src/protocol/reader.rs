@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The reading side: mounts, reads, and every way in which their waits end (6.3, 6.5, 6.6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Blob, Body, Departure, End, Hold, Kernel, MessageId, Mount, Mounted, Options, Outcome, Pages,
+    Phase, Value, Verdict, Wait, Waiter, Waiting, Want,
+};
+use crate::observation::Errno;
+
+impl Kernel {
+    pub(super) fn mount(
+        &mut self,
+        waiter: Waiter,
+        mount: Mount,
+        blob: Blob,
+        options: Options,
+        out: &mut Vec<Outcome>,
+    ) -> bool {
+        let held = self.hold(mount, blob).is_some();
+        let asked = |other: &Waiting| other.mount == mount && other.blob == blob;
+        if held
+            || self.state.waiters.contains_key(&waiter)
+            || self.state.waiters.values().any(asked)
+        {
+            return false;
+        }
+        let options = self
+            .state
+            .mounts
+            .get(&mount)
+            .map_or(options, |mounted| mounted.options);
+        let (want, wait) = (Want::Blob(options), Wait::Opened);
+        self.state.waiters.insert(
+            waiter,
+            Waiting {
+                mount,
+                blob,
+                want,
+                wait,
+            },
+        );
+        if self.is_failed_for_good() {
+            self.end(waiter, Err(Errno::ENOBUFS), out);
+        } else {
+            self.acquire(waiter, out);
+        }
+        true
+    }
+
+    /// The mount has its blob.
+    pub(super) fn mounted(&mut self, waiter: Waiter, out: &mut Vec<Outcome>) {
+        let waiting = self.state.waiters[&waiter];
+        if let Want::Blob(options) = waiting.want {
+            let new = Mounted {
+                options,
+                blobs: BTreeMap::new(),
+            };
+            let mounted = self.state.mounts.entry(waiting.mount).or_insert(new);
+            mounted.blobs.insert(waiting.blob, Hold::Live);
+        }
+        self.end(waiter, Ok(()), out);
+    }
+
+    pub(super) fn read(
+        &mut self,
+        waiter: Waiter,
+        mount: Mount,
+        blob: Blob,
+        pages: Pages,
+        out: &mut Vec<Outcome>,
+    ) -> bool {
+        let hold = self.hold(mount, blob);
+        if hold.is_none() || self.state.waiters.contains_key(&waiter) {
+            return false;
+        }
+        // The wait is filled in at once: the reader runs.
+        let (want, wait) = (Want::Pages(pages), Wait::Session);
+        self.state.waiters.insert(
+            waiter,
+            Waiting {
+                mount,
+                blob,
+                want,
+                wait,
+            },
+        );
+        self.advance(waiter, pages, false, out);
+        true
+    }
+
+    /// A reader looks for its pages, asks for those that are missing, and waits for the first of them.
+    fn advance(&mut self, waiter: Waiter, pages: Pages, killed: bool, out: &mut Vec<Outcome>) {
+        let Waiting { mount, blob, .. } = self.state.waiters[&waiter];
+        let withdrawn = self.hold(mount, blob) != Some(Hold::Live) || self.is_failed_for_good();
+        if let Some(errno) = self
+            .dialect
+            .errno(Departure::Detached)
+            .filter(|_| withdrawn)
+        {
+            return self.end(waiter, Err(errno), out);
+        }
+        let missing: BTreeSet<u64> = pages
+            .iter()
+            .filter(|page| !self.is_present(blob, *page))
+            .collect();
+        let Some(first) = missing.first().copied() else {
+            return self.end(waiter, Ok(()), out);
+        };
+        let waits = if self.is(Phase::Bound) {
+            self.ask(blob, missing, out)
+                .map(|message| Wait::Read(message, first))
+        } else {
+            self.without_session(mount)
+        };
+        match waits {
+            Ok(_) if killed => self.end(waiter, Err(Errno::EIO), out),
+            Ok(wait) => self.waiting(waiter).wait = wait,
+            Err(errno) => self.end(waiter, Err(errno), out),
+        }
+    }
+
+    /// Queues what the dialect queues for these missing pages and gives the READ that covers the first of them.
+    fn ask(
+        &mut self,
+        blob: Blob,
+        missing: BTreeSet<u64>,
+        out: &mut Vec<Outcome>,
+    ) -> Result<MessageId, Errno> {
+        let first = *missing.first().expect("something is missing");
+        let merges = self.dialect.departs(Departure::OverlappingReads);
+        let uncovered = |page: &u64| !merges || self.pending_read(blob, *page).is_none();
+        let mut runs = runs(missing.into_iter().filter(uncovered));
+        if !self.dialect.departs(Departure::SeveralRuns) {
+            runs.truncate(1);
+        }
+        let mut own = None;
+        for run in runs {
+            let queued = self.enqueue(blob, Body::Read(run), out);
+            own = own.or(queued.ok().filter(|_| run.contains(first)));
+        }
+        let joined = || self.pending_read(blob, first).filter(|_| merges);
+        own.or_else(joined).ok_or(Errno::EIO)
+    }
+
+    /// What a reader of missing pages does while no session is in service.
+    fn without_session(&self, mount: Mount) -> Result<Wait, Errno> {
+        match self.dialect.errno(Departure::DeadMissing) {
+            Some(errno) => Err(errno),
+            None if self.state.mounts[&mount].options.wait_for_session => Ok(Wait::Session),
+            None => Err(Errno::EIO),
+        }
+    }
+
+    pub(super) fn resume(&mut self, waiter: Waiter, out: &mut Vec<Outcome>) -> bool {
+        let Some(waiting) = self.state.waiters.get(&waiter).copied() else {
+            return false;
+        };
+        let (Want::Pages(pages), Wait::Woken { verdict, killed }) = (waiting.want, waiting.wait)
+        else {
+            return false;
+        };
+        match self.verdict(waiting, verdict) {
+            Ok(()) => self.advance(waiter, pages, killed, out),
+            Err(errno) => self.end(waiter, Err(errno), out),
+        }
+        true
+    }
+
+    /// Whether a woken reader goes on.
+    fn verdict(&self, waiting: Waiting, verdict: Verdict) -> Result<(), Errno> {
+        let Verdict::Completed {
+            missing,
+            first,
+            end,
+        } = verdict
+        else {
+            return Ok(());
+        };
+        let merged = self.dialect.departs(Departure::PartialAnswer);
+        let progress = self.is_present(waiting.blob, missing)
+            || merged && self.is_present(waiting.blob, first);
+        match end {
+            End::Answered(errno) => Err(errno),
+            End::Done if progress => Ok(()),
+            End::Dead if merged && progress => Ok(()),
+            End::Dead => self.without_session(waiting.mount).map(|_| ()),
+            End::Done | End::Failed(_) => Err(Errno::EIO),
+        }
+    }
+
+    pub(super) fn kill(&mut self, waiter: Waiter, out: &mut Vec<Outcome>) -> bool {
+        let Some(waiting) = self.state.waiters.get_mut(&waiter) else {
+            return false;
+        };
+        match &mut waiting.wait {
+            Wait::Woken { killed, .. } => *killed = true,
+            Wait::Opened | Wait::Dropped => {
+                if let Some(errno) = self.dialect.errno(Departure::KilledMount) {
+                    self.give_up(waiter, errno, out);
+                }
+            }
+            Wait::Session => self.end(waiter, Err(Errno::EIO), out),
+            Wait::Read(message, _) => {
+                let message = *message;
+                self.end(waiter, Err(Errno::EIO), out);
+                if !self.dialect.departs(Departure::KilledReader) {
+                    self.finish(message, End::Failed(Errno::EINTR), out);
+                }
+            }
+        }
+        true
+    }
+
+    pub(super) fn expire(&mut self, waiter: Waiter, out: &mut Vec<Outcome>) -> bool {
+        let Some(waiting) = self.state.waiters.get(&waiter) else {
+            return false;
+        };
+        let limited = match waiting.want {
+            Want::Blob(options) => options.time_limit,
+            Want::Pages(_) => self.state.mounts[&waiting.mount].options.time_limit,
+        };
+        let waits = !matches!(waiting.wait, Wait::Woken { .. });
+        match self.dialect.errno(Departure::TimeLimit) {
+            Some(errno) if limited && waits => self.give_up(waiter, errno, out),
+            _ => return false,
+        }
+        true
+    }
+
+    pub(super) fn unmount(&mut self, mount: Mount, force: bool, out: &mut Vec<Outcome>) -> bool {
+        if !self.state.mounts.contains_key(&mount) {
+            return false;
+        }
+        let waiters = self.state.waiters.iter();
+        let busy: Vec<_> = waiters
+            .filter(|(_, waiting)| waiting.mount == mount)
+            .collect();
+        let busy: Vec<Waiter> = busy.into_iter().map(|(waiter, _)| *waiter).collect();
+        let refusal = self.dialect.errno(Departure::ForcedUnmount);
+        let refusal = if force { refusal } else { Some(Errno::EBUSY) };
+        if let Some(errno) = refusal.filter(|_| !busy.is_empty()) {
+            out.push(Outcome::Returned(Err(errno)));
+            return true;
+        }
+        out.push(Outcome::Returned(Ok(Value::Done)));
+        busy.into_iter()
+            .for_each(|waiter| self.give_up(waiter, Errno::EIO, out));
+        let mounted = self.state.mounts.remove(&mount).expect("looked above");
+        for blob in mounted.blobs.into_keys() {
+            self.drop_unused(blob, out);
+        }
+        true
+    }
+
+    /// Readers that wait for a session look again.
+    pub(super) fn wake_parked(&mut self, out: &mut Vec<Outcome>) {
+        for (waiter, waiting) in &mut self.state.waiters {
+            if waiting.wait == Wait::Session {
+                let verdict = Verdict::NewSession;
+                waiting.wait = Wait::Woken {
+                    verdict,
+                    killed: false,
+                };
+                out.push(Outcome::Woken(*waiter));
+            }
+        }
+    }
+
+    /// The first woken reader.
+    pub(super) fn woken(&self) -> Option<Waiter> {
+        let mut waiters = self.state.waiters.iter();
+        let woken = waiters.find(|(_, waiting)| matches!(waiting.wait, Wait::Woken { .. }));
+        woken.map(|(waiter, _)| *waiter)
+    }
+
+    /// A task stops waiting for an object that may have had no other user.
+    fn give_up(&mut self, waiter: Waiter, errno: Errno, out: &mut Vec<Outcome>) {
+        let blob = self.state.waiters[&waiter].blob;
+        self.end(waiter, Err(errno), out);
+        self.drop_unused(blob, out);
+    }
+
+    pub(super) fn end(
+        &mut self,
+        waiter: Waiter,
+        result: Result<(), Errno>,
+        out: &mut Vec<Outcome>,
+    ) {
+        self.state.waiters.remove(&waiter);
+        out.push(Outcome::Ended(waiter, result));
+    }
+
+    pub(super) fn waiting(&mut self, waiter: Waiter) -> &mut Waiting {
+        self.state.waiters.get_mut(&waiter).expect("callers looked")
+    }
+
+    fn hold(&self, mount: Mount, blob: Blob) -> Option<Hold> {
+        self.state.mounts.get(&mount)?.blobs.get(&blob).copied()
+    }
+
+    fn is_present(&self, blob: Blob, page: u64) -> bool {
+        let file = self.state.files.get(&blob);
+        file.is_some_and(|file| file.present.contains(&page))
+    }
+
+    /// C gives up a whole cache whose file system failed.
+    fn is_failed_for_good(&self) -> bool {
+        let fails = self.dialect.errno(Departure::Detached).is_some();
+        fails && self.is(Phase::Failed)
+    }
+}
+
+/// Ascending pages as runs.
+fn runs(pages: impl Iterator<Item = u64>) -> Vec<Pages> {
+    let mut runs: Vec<Pages> = Vec::new();
+    for page in pages {
+        match runs.last_mut() {
+            Some(run) if run.end == page => run.end += 1,
+            _ => runs.push(Pages::new(page, 1)),
+        }
+    }
+    runs
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The request table (6.2): whoever removes a request, and only he, completes it, once.
+
+use super::{
+    Blob, Body, Departure, End, Identity, Kernel, MessageId, ObjectState, Outcome, Pages, Phase,
+    Readiness, Request, Session, Verdict, Wait,
+};
+use crate::observation::Errno;
+
+impl Kernel {
+    /// Puts a new request into the table and wakes pollers.
+    ///
+    /// # Errors
+    /// EIO without a bound session or for an object that is dropped, EBUSY if all ids are in use.
+    pub(super) fn enqueue(
+        &mut self,
+        blob: Blob,
+        body: Body,
+        out: &mut Vec<Outcome>,
+    ) -> Result<MessageId, Errno> {
+        let last = self.last_message;
+        let object = self.state.objects.get(&blob);
+        if object.is_some_and(|object| object.state == ObjectState::Dropping) {
+            return Err(Errno::EIO);
+        }
+        let session = self.state.session.as_mut();
+        let session = session
+            .filter(|session| session.phase == Phase::Bound)
+            .ok_or(Errno::EIO)?;
+        let id = free_id(session, last).ok_or(Errno::EBUSY)?;
+        session.next_message = id.0.wrapping_add(1);
+        session.requests.insert(
+            id,
+            Request {
+                blob,
+                body,
+                new: true,
+            },
+        );
+        out.extend([Outcome::Queued(id), Outcome::PollersWoken]);
+        Ok(id)
+    }
+
+    /// Takes a request out of the table and completes it: its object moves on, its waiters are woken.
+    pub(super) fn finish(&mut self, id: MessageId, end: End, out: &mut Vec<Outcome>) {
+        let session = self.state.session.as_mut();
+        let Some(request) = session.and_then(|session| session.requests.remove(&id)) else {
+            return;
+        };
+        out.push(Outcome::Completed(id, end.result()));
+        match request.body {
+            Body::Open => self.opened(request.blob, end, out),
+            Body::Close => self.withdraw(request.blob, out),
+            Body::Read(pages) => self.wake_readers(id, pages, end, out),
+        }
+    }
+
+    fn wake_readers(&mut self, id: MessageId, pages: Pages, end: End, out: &mut Vec<Outcome>) {
+        for (waiter, waiting) in &mut self.state.waiters {
+            let Wait::Read(request, missing) = waiting.wait else {
+                continue;
+            };
+            if request == id {
+                let verdict = Verdict::Completed {
+                    missing,
+                    first: pages.first,
+                    end,
+                };
+                waiting.wait = Wait::Woken {
+                    verdict,
+                    killed: false,
+                };
+                out.push(Outcome::Woken(*waiter));
+            }
+        }
+    }
+
+    /// Completes every request of the table, or of one object.
+    pub(super) fn flush(&mut self, of: Option<Blob>, end: End, out: &mut Vec<Outcome>) {
+        let wanted = |request: &Request| of.is_none_or(|blob| request.blob == blob);
+        for id in self.ids(wanted) {
+            self.finish(id, end, out);
+        }
+    }
+
+    /// The ids of all requests for which `wanted` holds.
+    pub(super) fn ids(&self, wanted: impl Fn(&Request) -> bool) -> Vec<MessageId> {
+        let session = self.state.session.iter();
+        let requests = session.flat_map(|session| &session.requests);
+        requests
+            .filter(|(_, request)| wanted(request))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The request of that id.
+    pub(super) fn request(&self, id: MessageId) -> Option<Request> {
+        self.state.session.as_ref()?.requests.get(&id).copied()
+    }
+
+    /// The pending READ of the object that covers the page.
+    pub(super) fn pending_read(&self, blob: Blob, page: u64) -> Option<MessageId> {
+        let covers = |body: Body| matches!(body, Body::Read(pages) if pages.contains(page));
+        self.ids(|request| request.blob == blob && covers(request.body))
+            .first()
+            .copied()
+    }
+
+    /// Whether a READ of the object waits for delivery.
+    pub(super) fn has_new_read(&self, blob: Blob) -> bool {
+        let read = |request: &Request| matches!(request.body, Body::Read(_)) && request.new;
+        !self
+            .ids(|request| request.blob == blob && read(request))
+            .is_empty()
+    }
+
+    /// Whether an OPEN of the object is pending.
+    pub(super) fn has_open(&self, blob: Blob) -> bool {
+        !self
+            .ids(|request| request.blob == blob && request.body == Body::Open)
+            .is_empty()
+    }
+
+    /// The new requests in the order in which read(2) looks at them: from the last delivered id upwards, then around.
+    pub(super) fn new_requests(&self) -> Vec<MessageId> {
+        let mut ids = self.ids(|request| request.new);
+        let next = self
+            .state
+            .session
+            .as_ref()
+            .map_or(0, |session| session.next_delivery);
+        let behind = ids.iter().take_while(|id| id.0 < next).count();
+        ids.rotate_left(behind);
+        ids
+    }
+
+    /// Whether read(2) may return the request: a READ needs its object open.
+    pub(super) fn is_deliverable(&self, request: Request) -> bool {
+        let state = self.state.objects[&request.blob].state;
+        !matches!(request.body, Body::Read(_)) || state == ObjectState::Open
+    }
+
+    /// What poll(2) says now.
+    pub fn readiness(&self) -> Readiness {
+        let readable = |request: &Request| {
+            if self.dialect.departs(Departure::ReadyMeansMessage) {
+                self.is_deliverable(*request)
+            } else {
+                let state = self.state.objects[&request.blob].state;
+                !(matches!(request.body, Body::Read(_)) && state == ObjectState::Reopening)
+            }
+        };
+        let dead = self.is(Phase::Dead) || self.is(Phase::Failed);
+        Readiness {
+            readable: !self
+                .ids(|request| request.new && readable(request))
+                .is_empty(),
+            hung_up: dead && self.dialect.departs(Departure::HangUp),
+        }
+    }
+
+    /// Whether the object has an open descriptor.
+    pub(super) fn is_live(&self, blob: Blob) -> bool {
+        matches!(self.state.objects[&blob].identity, Identity::Live(_))
+    }
+}
+
+/// The first free id from the next one up to `last`, then from 0.
+fn free_id(session: &Session, last: u32) -> Option<MessageId> {
+    let free = |id: &u32| !session.requests.contains_key(&MessageId(*id));
+    let next = session.next_message;
+    (next..=last)
+        .find(free)
+        .or_else(|| (0..next).find(free))
+        .map(MessageId)
+}

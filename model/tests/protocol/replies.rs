@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Sections 4 and 5: the descriptor, copen, READ_COMPLETE.
+
+use ondine_model::observation::Errno;
+use ondine_model::protocol::{
+    Blob, Dialect, Event, Message, MessageId, ObjectId, ObjectState, Options, Outcome, Pages,
+    Reply, Value,
+};
+
+use super::play::{Play, A, B, BLOB, BOTH, FD, FIRST, MOUNT};
+
+type Returned = Result<Value, Errno>;
+
+/// A mount whose OPEN was read.
+fn asked(dialect: Dialect) -> Play {
+    let mut play = Play::bound(dialect);
+    play.apply(Event::Mount(A, MOUNT, BLOB, Options::default()));
+    assert_eq!(play.receive(), Some(Message::Open(FIRST, FD, BLOB)));
+    play
+}
+
+#[test]
+fn each_row_of_copen() {
+    let rows: [(Reply, Returned, Result<(), Errno>); 5] = [
+        (Reply::Size(8192), Ok(Value::Done), Ok(())),
+        (
+            Reply::Error(Errno::ENOENT),
+            Ok(Value::Done),
+            Err(Errno::ENOENT),
+        ),
+        (Reply::BelowErrnos, Err(Errno::EINVAL), Err(Errno::EINVAL)),
+        (Reply::NotANumber, Err(Errno::EINVAL), Err(Errno::EINVAL)),
+        (Reply::OutOfRange, Err(Errno::ERANGE), Err(Errno::ERANGE)),
+    ];
+    for dialect in BOTH {
+        for (reply, returned, waiter) in rows {
+            let mut play = asked(dialect);
+            assert_eq!(
+                play.call(Event::Copen(Some(FIRST), reply)),
+                returned,
+                "{reply:?}"
+            );
+            assert_eq!(play.completed(FIRST), Some(waiter), "{reply:?}");
+            let mount = waiter.map_err(|_| Errno::ENOBUFS);
+            assert_eq!(
+                play.end(A),
+                Some(mount),
+                "{reply:?}: mount(2) knows one errno"
+            );
+        }
+    }
+}
+
+#[test]
+fn copen_with_a_size_wakes_pollers() {
+    for dialect in BOTH {
+        let out = asked(dialect).apply(Event::Copen(Some(FIRST), Reply::Size(0)));
+        assert!(out.contains(&Outcome::PollersWoken));
+    }
+}
+
+#[test]
+fn copen_after_the_descriptor_was_closed_is_ok_and_fails_the_open() {
+    for dialect in BOTH {
+        let mut play = asked(dialect);
+        play.apply(Event::CloseDescriptor(FD));
+        assert_eq!(play.end(A), None, "closing alone does not end it");
+        play.copen(FIRST, 8192);
+        assert_eq!(play.completed(FIRST), Some(Err(Errno::EBADFD)));
+        assert_eq!(play.end(A), Some(Err(Errno::ENOBUFS)));
+    }
+}
+
+#[test]
+fn copen_of_what_is_no_delivered_open_touches_nothing() {
+    for dialect in BOTH {
+        let size = Reply::Size(8192);
+        let mut play = Play::bound(dialect);
+        play.apply(Event::Mount(A, MOUNT, BLOB, Options::default()));
+        let never_read = Event::Copen(Some(FIRST), size);
+        assert_eq!(play.call(never_read), Err(Errno::EINVAL));
+        assert_eq!(play.call(Event::Copen(None, size)), Err(Errno::EINVAL));
+        assert_eq!(
+            play.call(Event::Copen(Some(MessageId(9)), size)),
+            Err(Errno::EINVAL)
+        );
+        assert_eq!(play.end(A), None);
+
+        let mut play = Play::mounted(dialect);
+        play.read(A, 0, 1);
+        play.receive();
+        assert_eq!(
+            play.call(Event::Copen(Some(MessageId(1)), size)),
+            Err(Errno::EINVAL)
+        );
+        assert_eq!(
+            play.call(Event::Copen(Some(FIRST), size)),
+            Err(Errno::EINVAL),
+            "answered"
+        );
+        assert_eq!(play.end(A), None);
+    }
+}
+
+#[test]
+fn a_refused_open_leaves_a_descriptor_with_nothing_behind_it() {
+    for dialect in BOTH {
+        let mut play = asked(dialect);
+        play.apply(Event::Copen(Some(FIRST), Reply::Error(Errno::ENOENT)));
+        assert_eq!(
+            play.call(Event::Write(FD, Pages::new(0, 1))),
+            Err(Errno::ENOBUFS)
+        );
+        assert_eq!(play.call(Event::Complete(FD, FIRST)), Err(Errno::EINVAL));
+        assert_eq!(play.call(Event::CloseDescriptor(FD)), Ok(Value::Done));
+    }
+}
+
+#[test]
+fn nothing_is_written_before_the_size_is_known() {
+    for dialect in BOTH {
+        let write = Event::Write(FD, Pages::new(0, 1));
+        assert_eq!(asked(dialect).call(write), Err(Errno::ENOBUFS));
+    }
+}
+
+#[test]
+fn a_cache_file_of_another_size_is_discarded_at_open() {
+    for dialect in BOTH {
+        for (size, present) in [(8192, 1), (4096, 0)] {
+            let mut play = Play::mounted(dialect);
+            play.write(FD, 0, 1);
+            play.apply(Event::Unmount(MOUNT));
+            play.apply(Event::CloseDescriptor(FD));
+            play.apply(Event::Mount(A, MOUNT, BLOB, Options::default()));
+            play.receive();
+            play.copen(MessageId(2), size);
+            assert_eq!(play.kernel.state().files[&BLOB].present.len(), present);
+        }
+    }
+}
+
+#[test]
+fn a_read_goes_on_when_its_first_page_is_there_and_fails_when_it_is_not() {
+    for dialect in BOTH {
+        let mut play = Play::mounted(dialect);
+        play.read(A, 0, 2);
+        play.receive();
+        play.write(FD, 0, 1);
+        assert_eq!(play.end(A), None, "written is not completed");
+        play.complete(FD, MessageId(1));
+        assert_eq!(play.end(A), None, "it asks for the rest");
+        let rest = Message::Read(MessageId(2), FD, Pages::new(1, 1));
+        assert_eq!(play.receive(), Some(rest));
+        play.complete(FD, MessageId(2));
+        assert_eq!(play.end(A), Some(Err(Errno::EIO)), "still a hole");
+    }
+}
+
+#[test]
+fn what_is_present_is_read_without_the_daemon() {
+    for dialect in BOTH {
+        let mut play = Play::mounted(dialect);
+        play.write(FD, 0, 4);
+        play.read(A, 1, 3);
+        assert_eq!(play.end(A), Some(Ok(())));
+        assert_eq!(play.receive(), None);
+    }
+}
+
+#[test]
+fn a_read_may_reach_beyond_the_size() {
+    for dialect in BOTH {
+        let mut play = Play::mounted(dialect);
+        play.read(A, 1, 3);
+        let read = Message::Read(MessageId(1), FD, Pages::new(1, 3));
+        assert_eq!(play.receive(), Some(read), "the size is two pages");
+    }
+}
+
+#[test]
+fn a_completion_needs_the_right_request_of_the_right_object() {
+    for dialect in BOTH {
+        let mut play = Play::mounted(dialect);
+        play.apply(Event::Mount(B, MOUNT, Blob(1), Options::default()));
+        assert_eq!(
+            play.receive(),
+            Some(Message::Open(MessageId(1), ObjectId(2), Blob(1)))
+        );
+        let open = Event::Complete(ObjectId(2), MessageId(1));
+        assert_eq!(play.call(open), Err(Errno::EINVAL), "an OPEN");
+        play.copen(MessageId(1), 4096);
+        play.read(A, 0, 1);
+        play.receive();
+        let other = Event::Complete(ObjectId(2), MessageId(2));
+        assert_eq!(play.call(other), Err(Errno::EINVAL), "another object's");
+        assert_eq!(
+            play.call(Event::Complete(FD, MessageId(7))),
+            Err(Errno::EINVAL)
+        );
+        play.write(FD, 0, 1);
+        play.complete(FD, MessageId(2));
+        assert_eq!(play.end(A), Some(Ok(())));
+        assert_eq!(
+            play.call(Event::Complete(FD, MessageId(2))),
+            Err(Errno::EINVAL),
+            "twice"
+        );
+    }
+}
+
+#[test]
+fn a_refused_reopen_keeps_its_reads_waiting_until_the_descriptor_goes() {
+    for dialect in BOTH {
+        let mut play = Play::mounted(dialect);
+        play.apply(Event::CloseDescriptor(FD));
+        play.read(A, 0, 1);
+        let mut open = play.receive();
+        if dialect == Dialect::Linux612 {
+            open = play.receive();
+        }
+        assert_eq!(open, Some(Message::Open(MessageId(2), ObjectId(2), BLOB)));
+        play.apply(Event::Copen(Some(MessageId(2)), Reply::Error(Errno::EIO)));
+        assert_eq!(
+            play.kernel.state().objects[&BLOB].state,
+            ObjectState::Reopening
+        );
+        assert_eq!(play.receive(), None);
+        play.apply(Event::CloseDescriptor(ObjectId(2)));
+        let opens = [play.receive(), play.receive()];
+        let again = Some(Message::Open(MessageId(3), ObjectId(3), BLOB));
+        assert!(opens.contains(&again), "the READ tries again: {opens:?}");
+        assert_eq!(play.end(A), None);
+    }
+}
+
+#[test]
+fn error_replies_are_ondines_once_asked_for() {
+    let errno = Event::CompleteWithError(FD, MessageId(1), Errno::ENODATA);
+    for dialect in BOTH {
+        let mut play = Play::mounted(dialect);
+        play.read(A, 0, 1);
+        play.receive();
+        assert_eq!(play.call(errno), Err(Errno::EINVAL), "not asked for");
+        let extensions = play.call(Event::EnableExtensions);
+        if dialect == Dialect::Linux612 {
+            assert_eq!(extensions, Err(Errno::EOPNOTSUPP));
+            continue;
+        }
+        let success = Event::CompleteWithError(FD, MessageId(1), Errno(0));
+        assert_eq!(play.call(success), Err(Errno::EINVAL), "0 is no errno");
+        assert_eq!(play.call(errno), Ok(Value::Done));
+        assert_eq!(play.end(A), Some(Err(Errno::ENODATA)));
+    }
+}
