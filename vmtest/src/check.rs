@@ -26,7 +26,10 @@ pub struct CheckArgs {
     pub only: Option<String>,
 
     /// Rounds of loading, mounting, using, unmounting and unloading
-    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    ///
+    /// With fewer than 10 a leak of one object a round would not stand out.
+    #[arg(long, value_name = "COUNT", default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(10..))]
     pub rounds: u32,
 
     /// Only this driver (ondine or erofs) in the guests

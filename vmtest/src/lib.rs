@@ -8,6 +8,7 @@ pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod compare;
+pub mod conform;
 pub mod doctor;
 pub mod exec;
 pub mod faults;

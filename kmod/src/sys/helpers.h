@@ -98,6 +98,7 @@ struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
 void ondine_folio_put(struct folio *folio);
 const u8 *ondine_folio_bytes(struct folio *folio, loff_t pos, size_t *len);
 loff_t ondine_folio_pos(struct folio *folio);
+size_t ondine_folio_size(struct folio *folio);
 struct inode *ondine_folio_inode(struct folio *folio);
 void ondine_folio_zero(struct folio *folio, size_t start, size_t len);
 void ondine_bvec_from_folio(struct bio_vec *bvec, struct folio *folio,

@@ -6,6 +6,7 @@
 //! directory that host and guest share.
 
 pub mod behave;
+pub(crate) mod conform;
 pub mod cycle;
 pub mod job;
 pub mod mounts;
@@ -33,6 +34,8 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
         }
         "behave" => answer(out, &behave::run(&read(job)?)?),
         "cycle" => answer(out, &cycle::run(&read(job)?)?),
+        "conform" => answer(out, &conform::run(&read(job)?)?),
+        "act" => conform::act(),
         "bench" => answer(out, &crate::bench::guest::run(&read(job)?)?),
         "faults" => answer(out, &faults::run(&read(job)?)?),
         "density" => answer(out, &faults::density(&read(job)?)?),
