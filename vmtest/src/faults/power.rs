@@ -74,7 +74,7 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
             break;
         }
         let kept = run
-            .stdout
+            .stderr
             .lines()
             .find_map(|line| line.strip_prefix("kept "));
         let Some(kept) = kept else {

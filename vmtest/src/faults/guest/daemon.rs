@@ -14,7 +14,7 @@ use anyhow::{bail, ensure, Context, Result};
 use ondined::backend::{Backend, BackendError, Blob, Local};
 use ondined::protocol::{Device, DEVICE};
 use ondined::session::{bind, Options, Session};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
 
 /// Requests that a daemon answers at once.
@@ -61,6 +61,13 @@ pub(crate) fn serve(service: &Service) -> Result<()> {
             .open(&service.ledger)?,
         latency_us: service.latency_us,
     };
+    // Each object is a descriptor, and a thousand of them are more than a process may usually have.
+    let most = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    rustix::process::setrlimit(Resource::Nofile, limit).context("the limit of descriptors")?;
     let device = Device::open(Path::new(DEVICE)).context(DEVICE)?;
     bind(&device, &service.cache, None)?;
     let options = Options {

@@ -37,7 +37,7 @@ const LATENCY_US: u64 = 200_000;
 const SYNC_MS: u64 = 600;
 
 /// Compares all that the image gives on top of the cache as it is; then fills an empty one, again
-/// and again. Prints `kept N`, the bytes that the cache had.
+/// and again. Says `kept N`, the bytes that the cache had.
 ///
 /// # Errors
 /// Wrong bytes, above all.
@@ -45,7 +45,7 @@ pub(crate) fn fill(job: &PowerJob) -> Result<()> {
     let ground = Ground::with_cache(&job.images, &job.names, None)?;
     attach(&job.disk.display().to_string(), &ground.cache)?;
     let fetched = read_all(&ground, 0, job.seed).context("after a power cut")?;
-    println!("kept {}", ground.bytes()?.saturating_sub(fetched));
+    eprintln!("kept {}", ground.bytes()?.saturating_sub(fetched));
     let Some(sign) = &job.sign else {
         return Ok(());
     };
