@@ -232,12 +232,9 @@ pub(super) fn enter(mount: &Mount, object: &ObjectRef, run: Run) -> Result<Enter
 pub(super) fn judge(mount: &Mount, object: &ObjectRef, wanted: &Wanted) -> Result {
     match wanted.ticket.outcome() {
         None => Ok(()),
-        // It was an OPEN.
-        Some(_) if wanted.ticket.run() == Run::EMPTY => match object.contents() {
-            Some(_) => Ok(()),
-            None if mount.policy.hard && !mount.cache.is_alive() => Ok(()),
-            None => Err(ENOBUFS),
-        },
+        // An OPEN.
+        Some(Outcome::Answered) if wanted.ticket.run() == Run::EMPTY => Ok(()),
+        Some(Outcome::Failed(_)) if wanted.ticket.run() == Run::EMPTY => Err(ENOBUFS),
         Some(Outcome::Answered) => {
             let contents = object.contents().ok_or(EIO)?;
             let has = |first| contents.has(Run { first, count: 1 });
