@@ -101,6 +101,7 @@ const PARTS: &[Part] = &[
     guest("gallery", guest::gallery),
     guest("behaviours", guest::behaviours),
     guest("hostile", guest::hostile),
+    guest("faults", |setup, _| guest::faults(setup)),
     guest("cycles", guest::cycles),
 ];
 

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::provision::packages;
 use crate::setup::{Options, Setup};
-use crate::{bench, check, compare, conform, doctor, exec, guest};
+use crate::{bench, check, compare, conform, doctor, exec, faults, guest};
 
 /// What was asked held.
 pub const HOLDS: i32 = 0;
@@ -44,6 +44,10 @@ enum Command {
     Conform(conform::ConformArgs),
     /// Measure: instructions and device reads of every driver, side by side
     Bench(bench::BenchArgs),
+    /// Let daemons die, disks fail, tasks be killed and power be cut while images are read
+    Faults(faults::FaultArgs),
+    /// Mount a thousand images of twenty blobs in one guest: what each mount and each blob costs
+    Density(faults::density::DensityArgs),
     /// Make everything the other commands need (they do so themselves)
     Setup {
         /// Look for newer releases of Linux and erofs-utils
@@ -155,6 +159,8 @@ fn run(cli: Cli) -> Result<i32> {
         Command::Bench(args) => Ok(holds(bench::run(&setup, &args)?)),
         Command::Conform(args) => conform::main(&args, &setup),
         Command::Check(args) => check::main(&args, &setup),
+        Command::Density(args) => Ok(holds(faults::density::main(&setup, &args)?)),
+        Command::Faults(args) => Ok(holds(faults::main(&setup, &args)?)),
         Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {
             setup.everything(refresh)?;

@@ -11,6 +11,7 @@ pub mod compare;
 pub mod conform;
 pub mod doctor;
 pub mod exec;
+pub mod faults;
 pub mod gates;
 pub mod guest;
 pub mod images;

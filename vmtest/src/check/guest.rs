@@ -8,6 +8,7 @@ use anyhow::{ensure, Result};
 
 use super::{CheckArgs, Item};
 use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
+use crate::faults;
 use crate::guest::behave::Checked;
 use crate::images::minbase;
 use crate::setup::KernelName;
@@ -112,6 +113,25 @@ pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let checked = behave::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
     let item = |c: Checked| Item::new(format!("{} [{}]", c.name, c.on), c.failed);
     Ok(checked.into_iter().map(item).collect())
+}
+
+/// Rounds of each fault; `cargo vmtest faults` has more.
+const FAULTS: u32 = 4;
+/// The same where each round takes many times as long: of those faults that have tasks meet.
+const FAULTS_SAN: u32 = 3;
+const FAULTS_OF_SAN: [&str; 3] = ["kill", "unmount", "signal"];
+
+/// What else can go wrong, a few times each, then fewer times in the kernel that tells most.
+pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
+    let own = setup.options();
+    let mut outcomes = faults::run(setup, &faults::few(FAULTS, &[]))?;
+    // A developer's own kernel is taken as it is.
+    if own.kernel_build.is_none() && own.kernel_src.is_none() {
+        let san = setup.with_kernel(KernelName::San)?;
+        outcomes.extend(faults::run(&san, &faults::few(FAULTS_SAN, &FAULTS_OF_SAN))?);
+    }
+    let item = |o: faults::Outcome| Item::new(o.tried(), o.failed);
+    Ok(outcomes.into_iter().map(item).collect())
 }
 
 /// Load, mount, use, unmount, unload, in the kernel that tells most.

@@ -11,7 +11,7 @@ pub mod cycle;
 pub mod job;
 pub mod mounts;
 mod observe;
-mod sys;
+pub(crate) mod sys;
 
 use std::fs;
 use std::path::Path;
@@ -19,6 +19,8 @@ use std::path::Path;
 use anyhow::{bail, Context, Result};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
+
+use crate::faults::guest as faults;
 
 /// Does `what` as the job says.
 ///
@@ -35,6 +37,11 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
         "conform" => answer(out, &conform::run(&read(job)?)?),
         "act" => conform::act(),
         "bench" => answer(out, &crate::bench::guest::run(&read(job)?)?),
+        "faults" => answer(out, &faults::run(&read(job)?)?),
+        "density" => answer(out, &faults::density(&read(job)?)?),
+        "fill" => faults::fill(&read(job)?),
+        "handle" => faults::handle(&read(job)?),
+        "serve" => faults::serve(&read(job)?),
         _ => bail!("no guest program is called {what:?}"),
     }
 }

@@ -4,6 +4,8 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod fanotify;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io;

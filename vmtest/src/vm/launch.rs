@@ -57,7 +57,7 @@ pub(super) fn captured(boot: &Boot, job: &Job) -> Result<GuestRun> {
     let stdout = serve(stdout.listener, pass.then(std::io::stdout));
     let stderr = serve(stderr.listener, pass.then(std::io::stderr));
 
-    let end = watch(&mut child, &reports, begin, boot.limit);
+    let end = watch(&mut child, &reports, begin, boot);
     // Threads that never got a connection are let go by connecting to them.
     for name in ["stdin", "stdout", "stderr", "report"] {
         drop(UnixStream::connect(dir.path().join(name)));
@@ -213,10 +213,12 @@ struct End {
 }
 
 /// Waits for the machine to be gone, ending it when it takes too long.
-fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, limit: Duration) -> End {
+fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, boot: &Boot) -> End {
+    let limit = boot.limit;
     let mut end = End::default();
     let mut deadline = begin + limit.min(BOOT_LIMIT);
     let mut closed = false;
+    let mut power_cut = boot.power_cut.clone();
     loop {
         let step = Duration::from_millis(20);
         let got = if closed {
@@ -246,6 +248,9 @@ fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, limit: D
                 }
             }
             return end;
+        }
+        if let Some((_, after)) = power_cut.take_if(|(sign, _)| sign.exists()) {
+            deadline = Instant::now() + after;
         }
         if Instant::now() > deadline {
             end.timed_out = true;

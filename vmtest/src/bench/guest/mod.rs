@@ -5,7 +5,7 @@
 mod map;
 mod place;
 mod room;
-mod store;
+pub(crate) mod store;
 mod work;
 
 use std::fs;
