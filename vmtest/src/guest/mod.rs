@@ -7,6 +7,7 @@
 
 pub mod behave;
 pub mod cycle;
+pub mod fanotify;
 pub mod job;
 pub mod mounts;
 mod observe;
