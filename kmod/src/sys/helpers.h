@@ -124,6 +124,7 @@ int ondine_store_check(struct file *dir);
 int ondine_store_room(struct file *dir, u64 *blocks, u64 *files);
 struct file *ondine_store_open(struct file *dir, const char *const *names, unsigned int count);
 ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos);
+bool ondine_store_is_in(struct file *file, struct file *dir);
 int ondine_store_remove(const char *name);
 int ondine_store_resize(struct file *file, loff_t size);
 ssize_t ondine_store_get_xattr(struct file *file, const char *name, void *value, size_t size);

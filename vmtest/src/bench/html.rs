@@ -116,6 +116,7 @@ mod tests {
         let page = render(&Report {
             schema: 1,
             kernel: "k".to_owned(),
+            oracle: String::new(),
             commit: "c".to_owned(),
             figures: vec![c, ours],
             refused: Vec::new(),

@@ -8,6 +8,7 @@
 pub mod behave;
 pub(crate) mod conform;
 pub mod cycle;
+pub mod fanotify;
 pub mod job;
 pub mod mounts;
 mod observe;

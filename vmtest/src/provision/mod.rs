@@ -6,6 +6,7 @@
 pub mod apt;
 pub mod bindgen;
 mod cache;
+pub mod daemon;
 pub mod erofs_utils;
 pub mod kconfig;
 pub mod kernel;
