@@ -101,6 +101,7 @@ const PARTS: &[Part] = &[
     guest("gallery", guest::gallery),
     guest("behaviours", guest::behaviours),
     guest("hostile", guest::hostile),
+    guest("conform", |setup, _| guest::conform(setup)),
     guest("faults", |setup, _| guest::faults(setup)),
     guest("cycles", guest::cycles),
 ];

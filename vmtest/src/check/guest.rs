@@ -8,12 +8,12 @@ use anyhow::{ensure, Result};
 
 use super::{CheckArgs, Item};
 use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
-use crate::faults;
 use crate::guest::behave::Checked;
 use crate::images::minbase;
 use crate::setup::KernelName;
 use crate::vm::Boot;
 use crate::Setup;
+use crate::{conform, faults};
 
 /// A guest with the module, unless only the C driver is asked for.
 fn boot(setup: &Setup, args: &CheckArgs) -> Result<Boot> {
@@ -132,6 +132,13 @@ pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
     }
     let item = |o: faults::Outcome| Item::new(o.tried(), o.failed);
     Ok(outcomes.into_iter().map(item).collect())
+}
+
+/// The scenarios of the on-demand protocol, on ondine; `conform` asks Linux 6.12 too.
+pub(super) fn conform(setup: &Setup) -> Result<Vec<Item>> {
+    let verdicts = conform::verdicts(setup)?;
+    let item = |(name, failed)| Item::new(name, failed);
+    Ok(verdicts.into_iter().map(item).collect())
 }
 
 /// Load, mount, use, unmount, unload, in the kernel that tells most.
