@@ -102,6 +102,7 @@ const PARTS: &[Part] = &[
     guest("behaviours", guest::behaviours),
     guest("hostile", guest::hostile),
     guest("faults", |setup, _| guest::faults(setup)),
+    guest("nydus", guest::nydus),
     guest("cycles", guest::cycles),
 ];
 
