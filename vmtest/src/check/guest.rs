@@ -185,6 +185,13 @@ pub(super) fn conform(setup: &Setup) -> Result<Vec<Item>> {
     Ok(verdicts.into_iter().map(item).collect())
 }
 
+/// What an unmodified nydusd serves, each image with each kernel an item.
+pub(super) fn nydus(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
+    let rows = compare::nydus::run(setup, |fs| args.wants(fs))?;
+    let item = |(name, failed)| Item::new(name, failed);
+    Ok(rows.into_iter().map(item).collect())
+}
+
 /// Load, mount, use, unmount, unload, in the kernel that tells most.
 pub(super) fn cycles(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     // A developer's own kernel is taken as it is.

@@ -7,6 +7,7 @@ pub mod behaviours;
 pub mod cycles;
 pub mod hostile;
 pub mod look;
+pub mod nydus;
 pub mod table;
 pub mod verdict;
 

@@ -11,6 +11,7 @@ pub mod cycle;
 pub mod fanotify;
 pub mod job;
 pub mod mounts;
+pub mod nydus;
 pub(crate) mod observe;
 pub(crate) mod sys;
 
@@ -35,6 +36,10 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
             answer(out, &observe::run(&read(job)?, dir)?)
         }
         "behave" => answer(out, &behave::run(&read(job)?)?),
+        "nydus" => {
+            let dir = out.parent().context("OUT has no directory")?;
+            answer(out, &nydus::run(&read(job)?, dir)?)
+        }
         "cycle" => answer(out, &cycle::run(&read(job)?)?),
         "on-demand" => {
             let dir = out.parent().context("OUT has no directory")?;

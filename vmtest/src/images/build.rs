@@ -60,6 +60,11 @@ impl Tree {
         })
     }
 
+    /// What identifies it.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The directory that a recipe of `scope` takes: the specimens when the tree has them.
     pub fn part(&self, scope: Scope) -> PathBuf {
         let specimens = self.root.join("ondine");

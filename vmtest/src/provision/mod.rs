@@ -11,6 +11,7 @@ pub mod erofs_utils;
 pub mod kconfig;
 pub mod kernel;
 pub mod module;
+pub mod nydus;
 pub mod packages;
 pub mod rust_src;
 pub mod source;
