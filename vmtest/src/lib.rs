@@ -16,6 +16,7 @@ pub mod gates;
 pub mod guest;
 pub mod images;
 pub mod observe;
+pub mod on_demand;
 pub mod provision;
 pub mod setup;
 pub mod vm;

@@ -121,6 +121,7 @@ mod tests {
             figures: vec![c, ours],
             refused: Vec::new(),
             targets: Vec::new(),
+            miss: Vec::new(),
         });
         assert!(page.contains("a&lt;b, root tree, warm"));
         assert!(page.contains("width=\"560.0\"") && page.contains("width=\"140.0\""));

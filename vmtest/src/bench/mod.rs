@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use xshell::{cmd, Shell};
 
 use crate::compare::look::Desk;
+use crate::on_demand::miss;
 use crate::provision::daemon;
 use crate::setup::KernelName;
 use crate::vm::Boot;
@@ -51,7 +52,7 @@ pub struct BenchArgs {
     #[arg(long)]
     pub on_demand: bool,
 
-    /// Only the workloads whose name contains this
+    /// Only the workloads whose name contains this; `miss` for what misses cost on demand
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
 
@@ -78,9 +79,14 @@ pub struct Report {
     pub refused: Vec<Refused>,
     /// The goals, and whether they are met.
     pub targets: Vec<Target>,
+    /// What misses cost.
+    #[serde(default)]
+    pub miss: Vec<miss::Row>,
 }
 
 const SCHEMA: u32 = 1;
+/// The name of what [`miss`] measures.
+const MISS: &str = "miss";
 /// Several times what emulation on a busy machine takes.
 const LIMIT: Duration = Duration::from_secs(5400);
 
@@ -89,6 +95,9 @@ const LIMIT: Duration = Duration::from_secs(5400);
 /// # Errors
 /// When it could not be tried.
 pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
+    if args.only.as_deref() == Some(MISS) {
+        return only_misses(setup, args);
+    }
     let before = args.against.as_deref().map(read).transpose()?;
     let mkfs = setup.erofs_utils()?.mkfs;
     let drive = stage::drive(setup.cache(), &mkfs)?;
@@ -125,9 +134,16 @@ pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
         targets: targets::judge(&findings.figures),
         figures: findings.figures,
         refused: findings.refused,
+        miss: match args.only {
+            None => miss::measure(setup)?,
+            Some(_) => Vec::new(),
+        },
     };
     println!("Linux {}, ondine {}", report.kernel, report.commit);
     print!("{}", table::render(&report));
+    if !report.miss.is_empty() {
+        print!("{}", miss::render(&report.miss));
+    }
     print!("{}", on_demand::render(&report));
     for target in &report.targets {
         println!("{target}");
@@ -140,6 +156,7 @@ pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
     }
     if args.gate {
         holds &= report.targets.iter().all(|target| target.met);
+        holds &= report.miss.iter().all(miss::Row::met);
     }
     setup.report(&report)?;
     if let Some(file) = &args.html {
@@ -147,6 +164,17 @@ pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
             .with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(holds)
+}
+
+/// What misses cost, and nothing else.
+fn only_misses(setup: &Setup, args: &BenchArgs) -> Result<bool> {
+    if args.against.is_some() || args.html.is_some() {
+        bail!("--only {MISS} gives counts, of which --against and --html know nothing");
+    }
+    let rows = miss::measure(setup)?;
+    print!("{}", miss::render(&rows));
+    setup.report(&rows)?;
+    Ok(!args.gate || rows.iter().all(miss::Row::met))
 }
 
 /// Boots and has `job` done.

@@ -8,12 +8,13 @@ use anyhow::{ensure, Result};
 
 use super::{CheckArgs, Item};
 use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
-use crate::faults;
 use crate::guest::behave::Checked;
 use crate::images::minbase;
+use crate::on_demand;
 use crate::setup::KernelName;
 use crate::vm::Boot;
 use crate::Setup;
+use crate::{conform, faults};
 
 /// A guest with the module, unless only the C driver is asked for.
 fn boot(setup: &Setup, args: &CheckArgs) -> Result<Boot> {
@@ -108,6 +109,49 @@ pub(super) fn gallery(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     Ok(judged("gallery", &verdicts))
 }
 
+/// Images that are served on demand here; `run --on-demand` has all.
+const SERVED: [&str; 8] = [
+    "three-blobs",
+    "chunk-64k",
+    "48bit-chunk",
+    "block-map",
+    "block-512",
+    "dot-omitted",
+    "prefixes-plain",
+    "plain-4k",
+];
+
+/// Images on demand, each through every cache, and the counters.
+pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
+    let report = on_demand::look(setup, &on_demand::rows(setup, &SERVED)?)?;
+    eprint!("{}", on_demand::render(&report));
+    let mut items = Vec::new();
+    for image in &report.images {
+        let failed = format!(
+            "{}{}",
+            table::differences(&image.verdict, 3),
+            image.wrong.join("\n")
+        );
+        items.extend(image.served.iter().map(|one| {
+            Item::new(
+                format!(
+                    "on demand: {} through {} ({} of {} bytes fetched)",
+                    image.verdict.image, one.sight.observer, one.daemon.bytes_fetched, one.bytes
+                ),
+                (!image.holds()).then(|| failed.clone()),
+            )
+        }));
+    }
+    items.extend(report.left_out.iter().map(|image| {
+        Item::new(
+            format!("on demand: {} is refused", image.image),
+            (!image.holds()).then(|| format!("its mount gives {:?}", image.mount)),
+        )
+    }));
+    items.push(Item::new("on demand: counters add up", report.counts));
+    Ok(items)
+}
+
 /// The behaviours, each with each observer an item.
 pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let checked = behave::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
@@ -132,6 +176,13 @@ pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
     }
     let item = |o: faults::Outcome| Item::new(o.tried(), o.failed);
     Ok(outcomes.into_iter().map(item).collect())
+}
+
+/// The scenarios of the on-demand protocol, on ondine; `conform` asks Linux 6.12 too.
+pub(super) fn conform(setup: &Setup) -> Result<Vec<Item>> {
+    let verdicts = conform::verdicts(setup)?;
+    let item = |(name, failed)| Item::new(name, failed);
+    Ok(verdicts.into_iter().map(item).collect())
 }
 
 /// Load, mount, use, unmount, unload, in the kernel that tells most.

@@ -20,10 +20,11 @@ use serde::Serialize;
 
 use crate::cli::{DOES_NOT_HOLD, HOLDS};
 use crate::setup::{KernelName, Setup};
+use scenario::Scenario;
 use side::{Outcome, Side};
 
 /// What `conform` takes.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct ConformArgs {
     /// Only the scenarios whose name contains this
     #[arg(long, value_name = "NAME")]
@@ -59,6 +60,35 @@ impl Row {
 /// # Errors
 /// When it could not be tried.
 pub fn main(args: &ConformArgs, setup: &Setup) -> Result<i32> {
+    let (scenarios, rows) = play(args, setup)?;
+    setup.report(&rows)?;
+    print!("{}", table::text(&rows, &scenarios, args.transcripts));
+    let holds = rows.iter().flat_map(Row::outcomes).all(|(_, o)| o.holds());
+    Ok(if holds { HOLDS } else { DOES_NOT_HOLD })
+}
+
+/// Plays all scenarios on ondine, for `check`: what was played, and why it does not hold.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn verdicts(setup: &Setup) -> Result<Vec<(String, Option<String>)>> {
+    let ondine = setup.with_kernel(KernelName::Fast)?;
+    let (_, rows) = play(&ConformArgs::default(), &ondine)?;
+    let verdict = |row: &Row, side: Side, outcome: &Outcome| {
+        let name = format!("{} on {}", row.scenario, side.as_str());
+        let why = || format!("see cargo vmtest conform --only {}", row.scenario);
+        (name, (!outcome.holds()).then(why))
+    };
+    let of = |row: &Row| -> Vec<_> {
+        let outcomes = row.outcomes();
+        outcomes
+            .map(|(side, outcome)| verdict(row, side, outcome))
+            .collect()
+    };
+    Ok(rows.iter().flat_map(of).collect())
+}
+
+fn play(args: &ConformArgs, setup: &Setup) -> Result<(Vec<Scenario>, Vec<Row>)> {
     let mut scenarios = scenario::load(&setup.repo().join("vmtest/conform"))?;
     if let Some(only) = &args.only {
         scenarios.retain(|one| one.name.contains(only.as_str()));
@@ -91,8 +121,5 @@ pub fn main(args: &ConformArgs, setup: &Setup) -> Result<i32> {
             ondine: nth(&ondine, n),
         })
         .collect();
-    setup.report(&rows)?;
-    print!("{}", table::text(&rows, &scenarios, args.transcripts));
-    let holds = rows.iter().flat_map(Row::outcomes).all(|(_, o)| o.holds());
-    Ok(if holds { HOLDS } else { DOES_NOT_HOLD })
+    Ok((scenarios, rows))
 }

@@ -166,7 +166,12 @@ pub(super) fn play(setup: &Setup, side: Side, scenarios: &[Scenario]) -> Result<
         }
         for (n, outcome) in left.into_iter().zip(played) {
             if let Some(trouble) = &outcome.trouble {
-                eprintln!("{}: {}: {}", side.as_str(), scenarios[n].name, trouble.why());
+                eprintln!(
+                    "{}: {}: {}",
+                    side.as_str(),
+                    scenarios[n].name,
+                    trouble.why()
+                );
             }
             outcomes[n] = Some(outcome);
         }

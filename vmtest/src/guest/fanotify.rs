@@ -88,7 +88,7 @@ impl Group {
 
 /// Length and descriptor of the first event (struct fanotify_event_metadata, version 3).
 fn event(bytes: &[u8]) -> Option<(usize, i32)> {
-    let word = |at: usize| Some(bytes.get(at..at + 4)?.try_into().ok()?);
+    let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
     let len = usize::try_from(u32::from_ne_bytes(word(0)?)).ok()?;
     let fd = i32::from_ne_bytes(word(16)?);
     let version = *bytes.get(4)?;

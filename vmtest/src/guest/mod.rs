@@ -11,7 +11,7 @@ pub mod cycle;
 pub mod fanotify;
 pub mod job;
 pub mod mounts;
-mod observe;
+pub(crate) mod observe;
 pub(crate) mod sys;
 
 use std::fs;
@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::Serialize;
 
 use crate::faults::guest as faults;
+use crate::on_demand::guest as on_demand;
 
 /// Does `what` as the job says.
 ///
@@ -35,6 +36,12 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
         }
         "behave" => answer(out, &behave::run(&read(job)?)?),
         "cycle" => answer(out, &cycle::run(&read(job)?)?),
+        "on-demand" => {
+            let dir = out.parent().context("OUT has no directory")?;
+            answer(out, &on_demand::states::run(&read(job)?, dir)?)
+        }
+        "miss" => answer(out, &on_demand::miss::run(&read(job)?)?),
+        "miss-work" => answer(out, &on_demand::miss::work(&read(job)?)?),
         "conform" => answer(out, &conform::run(&read(job)?)?),
         "act" => conform::act(),
         "bench" => answer(out, &crate::bench::guest::run(&read(job)?)?),

@@ -9,6 +9,7 @@ pub(crate) mod fanotify;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
+use std::net::UdpSocket;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -21,6 +22,19 @@ fn ioctl(file: &File, request: u64, argument: &mut [u8]) -> io::Result<i32> {
         return Err(io::Error::last_os_error());
     }
     Ok(result)
+}
+
+/// Brings the loopback network up.
+///
+/// # Errors
+/// Those of SIOCSIFFLAGS.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = File::from(OwnedFd::from(UdpSocket::bind("0.0.0.0:0")?));
+    // struct ifreq: a name of 16 bytes, then the flags, of which IFF_UP is 1.
+    let mut request = [0u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    request[16] = 1;
+    ioctl(&socket, 0x8914, &mut request).map(drop)
 }
 
 /// An ioctl whose argument is a plain number.

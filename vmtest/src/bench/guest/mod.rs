@@ -3,7 +3,7 @@
 //! Measuring in the guest, where one nanosecond of the clock is one instruction.
 
 mod daemon;
-mod map;
+pub(crate) mod map;
 mod marked;
 mod place;
 mod room;

@@ -34,7 +34,7 @@ impl PreContent {
     /// EPERM without CAP_SYS_ADMIN; EINVAL from a kernel without pre-content events.
     pub(crate) fn new() -> io::Result<Self> {
         let class = libc::FAN_CLASS_PRE_CONTENT | libc::FAN_CLOEXEC;
-        let flags = (libc::O_RDONLY | libc::O_LARGEFILE | libc::O_CLOEXEC).cast_unsigned();
+        let flags = (libc::O_RDONLY | libc::O_LARGEFILE | libc::O_CLOEXEC) as u32;
         // SAFETY: Plain numbers.
         let fd = unsafe { libc::fanotify_init(class, flags) };
         if fd < 0 {
@@ -78,7 +78,7 @@ impl PreContent {
             let len = (word(rest, 0) as usize).clamp(METADATA, rest.len());
             let (event, after) = rest.split_at(len);
             rest = after;
-            let fd = word(event, 16).cast_signed();
+            let fd = word(event, 16) as i32;
             if fd < 0 {
                 continue;
             }

@@ -57,7 +57,7 @@ impl Worker {
     }
 
     pub(super) fn statfs(&self, name: &str) -> Outcome {
-        let seen = rustix::fs::statfs(&point(name))?;
+        let seen = rustix::fs::statfs(point(name))?;
         Ok(format!("type={:#x} block={}", seen.f_type, seen.f_bsize))
     }
 
