@@ -19,6 +19,9 @@ use crate::guest::cycle::Count;
 use crate::guest::mounts::Mounted;
 use crate::vm::SCRATCH;
 
+/// So many free objects of each slab cache the allocator keeps at hand, and counts as in use.
+const SHEAVES: u64 = 500;
+
 /// The order of `vmtest guest density`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DensityJob {
@@ -47,9 +50,10 @@ pub(crate) struct Density {
     pub(crate) per_blob: i64,
     /// Bytes that are gone for good, all mounts together.
     pub(crate) left: i64,
-    /// Slab caches that grew by an object a mount or more while mounted: name and objects.
+    /// Slab caches that grew by an object a mount or more, likewise, while mounted: name and objects.
     pub(crate) slabs: Vec<(String, u64)>,
-    /// Slab caches that kept an object a mount or more when all was unmounted.
+    /// Slab caches that kept an object a mount or more (and more than the allocator does) when all was
+    /// unmounted.
     pub(crate) kept: Vec<(String, u64)>,
     /// Seconds for each mount, to the millionth.
     pub(crate) mount_us: u64,
@@ -169,14 +173,15 @@ impl Held {
     }
 }
 
-/// The slab caches that have an object a mount more.
+/// The slab caches that have an object a mount more, if that is more than what is kept at hand.
 fn grown(then: &Held, now: &Held, mounts: u32) -> Vec<(String, u64)> {
     let before = |name: &str| then.count.objects.get(name).copied().unwrap_or(0);
     // The kernel keeps a pool of these; those in use count as "vmalloc areas".
     let kernels_own = "slab vmap_area";
     let more = |(name, count): (&String, &u64)| {
         let more = count.saturating_sub(before(name));
-        (more >= u64::from(mounts) && name != kernels_own).then(|| (name.clone(), more))
+        (more >= u64::from(mounts).max(SHEAVES) && name != kernels_own)
+            .then(|| (name.clone(), more))
     };
     now.count.objects.iter().filter_map(more).collect()
 }
