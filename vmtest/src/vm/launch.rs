@@ -183,8 +183,6 @@ fn command_line(boot: &Boot, job: &Job, job_file: &Path) -> String {
         "rootflags=version=9p2000.L,trans=virtio,access=any,msize=500000,cache=loose".to_owned(),
         "ro".to_owned(),
         "random.trust_cpu=on".to_owned(),
-        // The check counts ticks against a loop of instructions: a busy host fails it.
-        "no_timer_check".to_owned(),
         format!("{JOB_VARIABLE}={}", job_file.display()),
         format!("init={}", this.display()),
     ];
