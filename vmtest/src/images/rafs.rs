@@ -77,7 +77,7 @@ pub fn converted(cache: &Cache, nydus: &Nydus, name: &str, root: &Path) -> Resul
     let tree = Tree::open(root)?;
     let program = &nydus.image;
     let key = Key::new()
-        .add("rafs 1")
+        .add("rafs 2")
         .add(tree.key())
         .add(program.as_os_str().as_encoded_bytes());
     let step = format!("rafs-{name}");
@@ -91,6 +91,10 @@ pub fn converted(cache: &Cache, nydus: &Nydus, name: &str, root: &Path) -> Resul
         step.run(cmd!(shell, "cp --archive {root} {copy}"))?;
         for path in TERMS.left_out {
             shell.remove_path(copy.join(path))?;
+            // What a directory loses changes its time.
+            let parent = Path::new(path).parent().context("a path without parent")?;
+            let (had, has) = (root.join(parent), copy.join(parent));
+            step.run(cmd!(shell, "touch --reference {had} {has}"))?;
         }
         step.run(cmd!(
             shell,
