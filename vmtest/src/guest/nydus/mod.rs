@@ -6,7 +6,6 @@ mod daemon;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -77,7 +76,7 @@ pub struct Sight {
     pub unmount: Option<Errno>,
     /// Bytes of stored blobs that nydusd read for it.
     pub fetched: u64,
-    /// Bytes of the cache's files that are there because of it.
+    /// Bytes of the cache's drive that are in use because of it.
     pub filled: u64,
     /// Seconds of guest time.
     pub seconds: f64,
@@ -291,27 +290,10 @@ fn digest(file: &Path) -> Result<String, Errno> {
     Ok(format!("{:x}", state.finalize()))
 }
 
-/// Bytes that the files of the cache take.
+/// Bytes that the cache's drive has in use. The files alone do not tell: the C driver gives a new one
+/// its name when the last mount lets it go.
 fn filled() -> Result<u64> {
     rustix::fs::sync();
-    fn below(dir: &Path) -> Result<u64> {
-        let mut bytes = 0;
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            let meta = entry.metadata()?;
-            bytes += if meta.is_dir() {
-                below(&entry.path())?
-            } else {
-                meta.blocks() * 512
-            };
-        }
-        Ok(bytes)
-    }
-    let cache = Path::new(DRIVE).join("cache");
-    // It is made for the first object at the latest.
-    if cache.exists() {
-        below(&cache)
-    } else {
-        Ok(0)
-    }
+    let drive = rustix::fs::statvfs(DRIVE)?;
+    Ok((drive.f_blocks - drive.f_bfree) * drive.f_frsize)
 }
