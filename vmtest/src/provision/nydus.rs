@@ -3,9 +3,10 @@
 //! nydus: the daemon in fscache mode that a container host runs, and its image builder. Nobody here
 //! wrote them, which is why they are asked.
 
+use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use xshell::{cmd, Shell};
 
 use super::{packages, Cache, Key, Step};
@@ -39,14 +40,43 @@ pub fn ensure(cache: &Cache) -> Result<Nydus> {
         for (name, value) in SETTINGS {
             shell.set_var(name, value);
         }
-        step.run(cmd!(
+        let install = cmd!(
             shell,
             "cargo install --locked --root {dir} --version {VERSION} nydus-rs"
-        ))?;
-        Ok(std::fs::remove_dir_all(target)?)
+        );
+        step.run(install)
+            .or_else(|why| explain(why, &fs::read_to_string(step.log())?))?;
+        Ok(fs::remove_dir_all(target)?)
     })?;
     Ok(Nydus {
         daemon: dir.join("bin/nydusd"),
         image: dir.join("bin/nydus-image"),
     })
+}
+
+/// Cargo fetches everything before it compiles anything: whether it was the fetching that failed.
+fn explain(why: Error, log: &str) -> Result<()> {
+    let compiles = |line: &str| line.trim_start().starts_with("Compiling ");
+    Err(if log.lines().any(compiles) {
+        why
+    } else {
+        why.context(format!(
+            "nydus {VERSION} and what it is made of could not be fetched from cargo's package \
+             registry: try again with a network, or name a mirror or proxy in cargo's configuration"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_to_fetch_is_told_from_one_to_build() {
+        let told = |log| format!("{:#}", explain(anyhow::anyhow!("w"), log).unwrap_err());
+        let fetching = "    Updating index\nerror: download of config.json failed\n";
+        assert!(told(fetching).contains("could not be fetched"));
+        let building = "  Downloaded a v1.0.0\n   Compiling a v1.0.0\nerror: no cmake\n";
+        assert_eq!(told(building), "w");
+    }
 }
