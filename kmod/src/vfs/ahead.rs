@@ -71,7 +71,7 @@ pub(super) fn ask<F: FileSystem>(inode: &INode<F>, position: u64, pieces: u32) {
     while at < end {
         let piece_end = (at | PIECE.wrapping_sub(1)).saturating_add(1).min(end);
         // What cannot be mapped is for the read that gets there to say.
-        let Ok(extent) = F::map(inode, at, piece_end.wrapping_sub(at)) else {
+        let Ok(extent) = inode.extent(at, piece_end.wrapping_sub(at)) else {
             return;
         };
         let skip = at.wrapping_sub(extent.start);
