@@ -113,9 +113,10 @@ unsafe extern "C" fn read_iter<F: FileSystem>(
         let inode = (*(*(*kiocb).ki_filp).f_mapping).host;
         let direct = (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_DIRECT != 0;
         if (*(*inode).i_sb).s_bdev.is_null() {
-            let read = read_through::<F>(INode::from_raw(inode), kiocb, iter, direct);
-            // For `ahead`, which looks whether the next read goes on here.
-            (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra.prev_pos = (*kiocb).ki_pos;
+            let inode = INode::from_raw(inode);
+            let read = read_through::<F>(inode, kiocb, iter, direct);
+            let state = &mut (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra;
+            ahead::went_on(inode, state, (*kiocb).ki_pos);
             return read;
         }
         if direct {
@@ -270,7 +271,7 @@ unsafe fn fetch<'a, F: FileSystem>(
 /// # Safety
 ///
 /// As for the callback [`read_iter`].
-unsafe fn read_cached(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter) -> Result<usize> {
+unsafe fn own_page_cache(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter) -> Result<usize> {
     // SAFETY: By the caller.
     let read = unsafe { sys::filemap_read(kiocb, iter, 0) };
     usize::try_from(read).map_err(|_| Error::from_errno(read as c_int))
