@@ -165,16 +165,22 @@ impl<F: FileSystem> INode<F> {
         // SAFETY: Initialised by the type invariants.
         let whole = unsafe { self.container().whole.assume_init_ref() };
         // SAFETY: The super block outlives its inodes.
-        let known = unsafe { whole.get() };
-        if known.is_none() && whole.is_unknown() && F::has_metadata(self.super_block().data()) {
-            whole.set(self.find_whole());
-            // SAFETY: As above.
-            return unsafe { whole.get() };
+        match unsafe { whole.get() } {
+            None if whole.is_unknown() => self.look_for_whole(whole),
+            known => known,
         }
-        known
     }
 
     #[cold]
+    fn look_for_whole(&self, whole: &Whole<F::Blob>) -> Option<(&F::Blob, u64)> {
+        if !F::has_metadata(self.super_block().data()) {
+            return None;
+        }
+        let found = self.find_whole();
+        whole.set(found);
+        found
+    }
+
     fn find_whole(&self) -> Option<(&F::Blob, u64)> {
         let extent = F::map(self, 0, self.size()).ok()?;
         match extent.target {

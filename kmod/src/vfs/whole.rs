@@ -49,6 +49,7 @@ impl<B> Whole<B> {
     }
 
     /// Whether nobody has looked for it.
+    #[inline]
     pub(super) fn is_unknown(&self) -> bool {
         self.blob.load(Relaxed).is_null() && self.address.load(Relaxed) == UNKNOWN
     }
