@@ -176,19 +176,16 @@ impl<F: FileSystem> INode<F> {
         if !F::has_metadata(self.super_block().data()) {
             return None;
         }
-        let found = self.find_whole();
-        whole.set(found);
-        found
-    }
-
-    fn find_whole(&self) -> Option<(&F::Blob, u64)> {
+        // An error is for the read that needs the place to meet.
         let extent = F::map(self, 0, self.size()).ok()?;
-        match extent.target {
+        let found = match extent.target {
             Target::Blob(blob, address) if extent.start == 0 && extent.len >= self.size() => {
                 Some((blob, address))
             }
             _ => None,
-        }
+        };
+        whole.set(found);
+        found
     }
 
     /// The super block.
