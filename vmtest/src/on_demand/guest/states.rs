@@ -169,9 +169,14 @@ impl<'a> Place<'a> {
 
     /// Has a daemon bring all that the cache in `dir` misses of `row`.
     fn fill(&self, row: &Row, dir: &Path) -> Result<()> {
+        let whole = pages(row)?;
+        // A mount of a whole cache waits for nothing, and would be gone before the daemon answers.
+        if dir.exists() && cache::contents(dir)? == (whole, 0) {
+            return Ok(());
+        }
         let daemon = self.daemon(row, dir, &["--prefetch"])?;
         let mounted = mount(row, POINT)?;
-        let (begin, whole) = (Instant::now(), pages(row)?);
+        let begin = Instant::now();
         while cache::contents(dir)? != (whole, 0) {
             ensure!(
                 begin.elapsed() < WHOLE,
