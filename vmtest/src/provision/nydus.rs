@@ -44,8 +44,9 @@ pub fn ensure(cache: &Cache) -> Result<Nydus> {
             shell,
             "cargo install --locked --root {dir} --version {VERSION} nydus-rs"
         );
-        step.run(install)
-            .or_else(|why| explain(why, &fs::read_to_string(step.log())?))?;
+        if let Err(why) = step.run(install) {
+            return Err(explain(why, &fs::read_to_string(step.log())?));
+        }
         Ok(fs::remove_dir_all(target)?)
     })?;
     Ok(Nydus {
@@ -55,16 +56,16 @@ pub fn ensure(cache: &Cache) -> Result<Nydus> {
 }
 
 /// Cargo fetches everything before it compiles anything: whether it was the fetching that failed.
-fn explain(why: Error, log: &str) -> Result<()> {
+fn explain(why: Error, log: &str) -> Error {
     let compiles = |line: &str| line.trim_start().starts_with("Compiling ");
-    Err(if log.lines().any(compiles) {
+    if log.lines().any(compiles) {
         why
     } else {
         why.context(format!(
             "nydus {VERSION} and what it is made of could not be fetched from cargo's package \
              registry: try again with a network, or name a mirror or proxy in cargo's configuration"
         ))
-    })
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_failure_to_fetch_is_told_from_one_to_build() {
-        let told = |log| format!("{:#}", explain(anyhow::anyhow!("w"), log).unwrap_err());
+        let told = |log| format!("{:#}", explain(anyhow::anyhow!("w"), log));
         let fetching = "    Updating index\nerror: download of config.json failed\n";
         assert!(told(fetching).contains("could not be fetched"));
         let building = "  Downloaded a v1.0.0\n   Compiling a v1.0.0\nerror: no cmake\n";
