@@ -139,6 +139,9 @@ impl Kernel {
         let mut own = None;
         for run in runs {
             let queued = self.enqueue(blob, Body::Read(run), out);
+            if self.dialect.departs(Departure::ReopenAtOnce) {
+                self.reopen_all(out);
+            }
             own = own.or(queued.ok().filter(|_| run.contains(first)));
         }
         let joined = || self.pending_read(blob, first).filter(|_| merges);
