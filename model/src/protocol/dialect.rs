@@ -135,6 +135,9 @@ table! {
     /// A READ of a closed object is new.
     ReopenAtOnce, "g", does("read(2) that meets it starts the OPEN"), does("the OPEN is queued with it"),
         "what read(2) would return is then always in the table, and poll(2) can tell";
+    /// The descriptor of an object is closed while READs that came through it are unanswered.
+    LostDescriptor, "g", does("they stay pending, not new, until restore"), does("they are new again"),
+        "6.5: a daemon that crashed, or lost the descriptor, is asked through the next one without a word of its own";
     /// READ is answered with an errno.
     ErrorReply, "h", fails(Errno::EINVAL), does("the readers get the errno"),
         "5.2: a daemon that knows why need not leave a hole";

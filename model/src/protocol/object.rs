@@ -68,6 +68,13 @@ impl Kernel {
 
     /// The object's descriptor is gone.
     pub(super) fn closed(&mut self, blob: Blob) {
+        if self.dialect.departs(Departure::LostDescriptor) {
+            let requests = self.state.session.iter_mut();
+            let requests = requests.flat_map(|session| session.requests.values_mut());
+            requests
+                .filter(|request| request.blob == blob && matches!(request.body, Body::Read(_)))
+                .for_each(|request| request.new = true);
+        }
         let object = self.object(blob);
         object.identity = Identity::Closed;
         if matches!(object.state, ObjectState::Open | ObjectState::Reopening) {

@@ -144,16 +144,18 @@ fn a_mount_that_waits_when_the_device_is_closed_gets_enobufs() {
 }
 
 #[test]
-fn a_successor_with_the_same_device_restores() {
+fn a_successor_with_the_same_device_restores_in_c_and_need_not_in_ondine() {
     for dialect in BOTH {
         let mut play = reading(dialect, Options::default());
         play.receive();
         play.apply(Event::CloseDescriptor(FD));
         play.read(B, 0, 1);
         assert_eq!(play.end(B), Some(Ok(())), "served");
-        assert_eq!(play.receive(), None, "delivered requests are not new");
-        let out = play.apply(Event::Restore);
-        assert!(out.contains(&Outcome::PollersWoken));
+        if dialect == Dialect::Linux612 {
+            assert_eq!(play.receive(), None, "delivered requests are not new");
+            let out = play.apply(Event::Restore);
+            assert!(out.contains(&Outcome::PollersWoken));
+        }
         let messages = [play.receive(), play.receive()];
         let open = Message::Open(MessageId(2), ObjectId(2), BLOB);
         assert!(messages.contains(&Some(open)), "{messages:?}");
