@@ -188,6 +188,13 @@ impl Kernel {
             Reply::OutOfRange => (fails(Errno::ERANGE), End::Failed(Errno::ERANGE)),
         };
         self.finish(id, end, out);
+        let refused = !matches!(reply, Reply::Size(_));
+        if refused && self.dialect.departs(Departure::RefusedReopen) {
+            let of_object = |one: &Request| one.blob == request.blob;
+            for id in self.ids(|one| of_object(one) && matches!(one.body, Body::Read(_))) {
+                self.finish(id, End::Failed(Errno::EIO), out);
+            }
+        }
         returned
     }
 

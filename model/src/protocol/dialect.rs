@@ -138,6 +138,9 @@ table! {
     /// The descriptor of an object is closed while READs that came through it are unanswered.
     LostDescriptor, "g", does("they stay pending, not new, until restore"), does("they are new again"),
         "6.5: a daemon that crashed, or lost the descriptor, is asked through the next one without a word of its own";
+    /// A further OPEN of an object is refused.
+    RefusedReopen, "rule 6", does("READs of the object wait until the descriptor is closed"), does("they fail with EIO"),
+        "5.1: what the daemon says it cannot open it will not fill";
     /// READ is answered with an errno.
     ErrorReply, "h", fails(Errno::EINVAL), does("the readers get the errno"),
         "5.2: a daemon that knows why need not leave a hole";
