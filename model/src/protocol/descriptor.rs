@@ -43,7 +43,9 @@ impl Kernel {
         };
         let request = self.request(message);
         let its_read = request.is_some_and(|request| {
-            Some(request.blob) == blob && matches!(request.body, Body::Read(_))
+            Some(request.blob) == blob
+                && matches!(request.body, Body::Read(_))
+                && !self.is_unread_for_good(request)
         });
         if !its_read {
             return refused;

@@ -77,7 +77,7 @@ impl Kernel {
         session
             .requests
             .entry(id)
-            .and_modify(|request| request.new = false);
+            .and_modify(|request| (request.new, request.known) = (false, true));
 
         let delivered = match request.body {
             Body::Open => self.deliver_open(id, request, trouble),
@@ -172,7 +172,8 @@ impl Kernel {
             return fails(Errno::EINVAL);
         };
         let never_read = self.state.objects[&request.blob].identity == Identity::Never;
-        if request.body != Body::Open || never_read {
+        let unread = never_read || self.is_unread_for_good(request);
+        if request.body != Body::Open || unread {
             return fails(Errno::EINVAL);
         }
         let (returned, end) = match reply {
@@ -196,6 +197,12 @@ impl Kernel {
             }
         }
         returned
+    }
+
+    /// A request that the daemon has not read cannot be answered, if the dialect looks.
+    pub(super) fn is_unread_for_good(&self, request: Request) -> bool {
+        let looks = self.dialect.errno(Departure::UnreadAnswer).is_some();
+        looks && !request.known
     }
 
     /// A file of another size holds another blob, unless its object is in use.

@@ -141,6 +141,9 @@ table! {
     /// A further OPEN of an object is refused.
     RefusedReopen, "rule 6", does("READs of the object wait until the descriptor is closed"), does("they fail with EIO"),
         "5.1: what the daemon says it cannot open it will not fill";
+    /// A request that the daemon has not read is answered: a READ, or a further OPEN.
+    UnreadAnswer, "rule 7", does("it is taken"), fails(Errno::EINVAL),
+        "12.5: an answer to a message that was never given is a mistake, and would end the next one's wait";
     /// READ is answered with an errno.
     ErrorReply, "h", fails(Errno::EINVAL), does("the readers get the errno"),
         "5.2: a daemon that knows why need not leave a hole";

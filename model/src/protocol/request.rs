@@ -36,6 +36,7 @@ impl Kernel {
                 blob,
                 body,
                 new: true,
+                known: false,
             },
         );
         out.extend([Outcome::Queued(id), Outcome::PollersWoken]);

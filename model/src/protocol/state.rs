@@ -83,6 +83,8 @@ pub struct Request {
     pub body: Body,
     /// The daemon has not read it since it was queued or restored.
     pub new: bool,
+    /// The daemon has read it at some time.
+    pub known: bool,
 }
 
 /// What a request asks.

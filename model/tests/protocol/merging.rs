@@ -84,6 +84,7 @@ fn an_errno_goes_to_every_reader_of_the_request() {
     play.apply(Event::EnableExtensions);
     play.read(A, 0, 2);
     play.read(B, 1, 1);
+    play.receive();
     play.apply(Event::CompleteWithError(FD, MessageId(1), Errno::ENODATA));
     assert_eq!([play.end(A), play.end(B)], [Some(Err(Errno::ENODATA)); 2]);
 }

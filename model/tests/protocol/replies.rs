@@ -249,6 +249,31 @@ fn a_refused_reopen_fails_its_reads_in_ondine_and_keeps_them_waiting_in_c() {
 }
 
 #[test]
+fn what_was_not_read_cannot_be_answered_in_ondine() {
+    for dialect in BOTH {
+        let linux = dialect == Dialect::Linux612;
+        let answered = if linux {
+            Ok(Value::Done)
+        } else {
+            Err(Errno::EINVAL)
+        };
+        let mut play = Play::mounted(dialect);
+        play.read(A, 0, 1);
+        let read = Event::Complete(FD, MessageId(1));
+        assert_eq!(play.call(read), answered, "READ");
+
+        let mut play = Play::mounted(dialect);
+        play.apply(Event::CloseDescriptor(FD));
+        play.read(A, 0, 1);
+        if linux {
+            assert_eq!(play.receive(), None, "it starts the OPEN");
+        }
+        let open = Event::Copen(Some(MessageId(2)), Reply::Size(8192));
+        assert_eq!(play.call(open), answered, "a further OPEN");
+    }
+}
+
+#[test]
 fn error_replies_are_ondines_once_asked_for() {
     let errno = Event::CompleteWithError(FD, MessageId(1), Errno::ENODATA);
     for dialect in BOTH {
