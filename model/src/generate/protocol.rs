@@ -43,10 +43,10 @@ pub fn events() -> Vec<(u32, Vec<Event>)> {
     vec![
         (60, vec![Event::OpenDevice]),
         (60, vec![Event::Bind]),
-        (1, vec![Event::EnableExtensions]),
+        (4, vec![Event::EnableExtensions]),
         (60, vec![Event::Receive(None)]),
         (
-            1,
+            6,
             troubles
                 .into_iter()
                 .map(|trouble| Event::Receive(Some(trouble)))
@@ -54,9 +54,9 @@ pub fn events() -> Vec<(u32, Vec<Event>)> {
         ),
         (4, vec![Event::Poll]),
         (60, good_copens.collect()),
-        (1, copens.collect()),
-        (1, vec![Event::Restore]),
-        (1, vec![Event::CloseDevice]),
+        (6, copens.collect()),
+        (4, vec![Event::Restore]),
+        (2, vec![Event::CloseDevice]),
         (
             40,
             objects()
@@ -70,7 +70,7 @@ pub fn events() -> Vec<(u32, Vec<Event>)> {
                 .collect(),
         ),
         (
-            1,
+            6,
             answers()
                 .map(|(object, id)| Event::CompleteWithError(object, id, Errno::EIO))
                 .collect(),
@@ -79,14 +79,14 @@ pub fn events() -> Vec<(u32, Vec<Event>)> {
         (30, mounts()),
         (60, reads()),
         (60, tasks().map(Event::Resume).collect()),
-        (1, tasks().map(Event::Kill).collect()),
-        (1, tasks().map(Event::Expire).collect()),
+        (4, tasks().map(Event::Kill).collect()),
+        (4, tasks().map(Event::Expire).collect()),
         (
-            1,
+            12,
             (0..2).map(|mount| Event::Unmount(Mount(mount))).collect(),
         ),
         (
-            1,
+            4,
             (0..2)
                 .map(|mount| Event::ForceUnmount(Mount(mount)))
                 .collect(),
