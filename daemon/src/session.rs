@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
+use rustix::io::{retry_on_intr, Errno};
 use thiserror::Error;
 
 mod bind;
@@ -30,7 +30,7 @@ use crate::plan::{Behaviour, Kind, Plan, Step};
 use crate::protocol::{Device, Message, MsgId, Object, Operation, ReceiveError, Received, MSG_MAX};
 use fill::Filler;
 use objects::{Entry, Objects};
-use statistics::Counters;
+use statistics::{add, Counters};
 
 /// Longest rest before a last look at an object whose cache file is not there yet.
 const OPENING: Duration = Duration::from_secs(1);
@@ -207,6 +207,7 @@ impl<B: Backend> Session<B> {
         let mut course = self.options.plan.course();
         let mut buffer = [0; MSG_MAX];
         while self.wait()? {
+            let (mut reads, mut others) = (false, false);
             while !self.stopping.load(Ordering::Relaxed) {
                 let Received { message, object } = match self.device.read_message(&mut buffer) {
                     Ok(Some(received)) => received,
@@ -227,6 +228,10 @@ impl<B: Backend> Session<B> {
                     Operation::Read { .. } => Kind::Read,
                 };
                 self.counters.received(kind);
+                match kind {
+                    Kind::Read => reads = true,
+                    Kind::Open | Kind::Close => others = true,
+                }
                 let behaviour = course.next(kind);
                 if !behaviour.is_good() {
                     tracing::info!("{kind} {}: {behaviour}", message.id);
@@ -236,6 +241,9 @@ impl<B: Backend> Session<B> {
                     // The workers hold the other end for as long as this one is there.
                     let _ = jobs.send(job);
                 }
+            }
+            if reads || !others {
+                add(&self.counters.read_wakeups, 1);
             }
         }
         Ok(())
@@ -247,10 +255,8 @@ impl<B: Backend> Session<B> {
             PollFd::new(&self.device, PollFlags::IN),
             PollFd::new(&self.wake.0, PollFlags::IN),
         ];
-        match rustix::event::poll(&mut polled, None) {
-            Ok(_) | Err(Errno::INTR) => (),
-            Err(errno) => return Err(io::Error::from(errno).into()),
-        }
+        // Who ends the session on a signal wakes us, too.
+        retry_on_intr(|| rustix::event::poll(&mut polled, None)).map_err(io::Error::from)?;
         if self.stopping.load(Ordering::Relaxed) {
             return Ok(false);
         }

@@ -37,7 +37,6 @@ fn origin(root: &Path, latency: Duration, ranges: bool) -> Origin {
     let options = Options {
         root: root.to_owned(),
         latency,
-        threads: 4,
         ranges,
     };
     Origin::listen("127.0.0.1:0", options).unwrap()
@@ -128,6 +127,8 @@ fn latency_is_not_multiplied_by_threads() {
     let took = start.elapsed();
     assert!(took >= latency && took < latency * 3, "{took:?}");
     assert_eq!(origin.requests(), 4);
+    let most = origin.flight().iter().map(|change| change.in_flight).max();
+    assert_eq!(most, Some(4));
 }
 
 #[test]

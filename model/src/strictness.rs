@@ -34,7 +34,7 @@ pub enum When {
     Readdir,
     /// read(2), readlink(2), SEEK_DATA, or reading a directory's blocks.
     Read,
-    /// listxattr(2) or getxattr(2).
+    /// listxattr(2) or getxattr(2); and open(2) or a lookup, if the inode is another user's and its ACL is asked for.
     Xattr,
     /// Nothing fails; `check` alone can tell.
     Never,

@@ -4,7 +4,7 @@
 //! never, lose descriptors, die and come back.
 //!
 //! `cargo test -p ondine-model --test exploration -- --nocapture` prints how many states were seen. The larger worlds
-//! take minutes: add `--ignored` and a name such as `larger_two_blobs`.
+//! take minutes: add `--features larger-worlds` and a name such as `larger_two_blobs`.
 
 mod exploration {
     mod flaw;

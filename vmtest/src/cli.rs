@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::provision::packages;
 use crate::setup::{Options, Setup};
-use crate::{bench, check, compare, doctor, exec, guest};
+use crate::{bench, check, compare, conform, doctor, exec, faults, guest};
 
 /// What was asked held.
 pub const HOLDS: i32 = 0;
@@ -40,8 +40,14 @@ enum Command {
     Diff(compare::DiffArgs),
     /// Everything that must hold: unit, property and VM tests
     Check(check::CheckArgs),
+    /// The on-demand protocol's scenarios, against ondine and against the C code of Linux 6.12
+    Conform(conform::ConformArgs),
     /// Measure: instructions and device reads of every driver, side by side
     Bench(bench::BenchArgs),
+    /// Let daemons die, disks fail, tasks be killed and power be cut while images are read
+    Faults(faults::FaultArgs),
+    /// Mount a thousand images of twenty blobs in one guest: what each mount and each blob costs
+    Density(faults::density::DensityArgs),
     /// Make everything the other commands need (they do so themselves)
     Setup {
         /// Look for newer releases of Linux and erofs-utils
@@ -139,7 +145,7 @@ fn run(cli: Cli) -> Result<i32> {
     let setup = Setup::new(cli.options)?;
     // Trees and images are made before any kernel is asked for, with the same packages.
     let whole = match &cli.command {
-        Command::Run(_) | Command::Diff(_) | Command::Bench(_) => true,
+        Command::Run(_) | Command::Diff(_) | Command::Bench(_) | Command::Conform(_) => true,
         Command::Check(args) => !args.quick,
         _ => false,
     };
@@ -151,7 +157,10 @@ fn run(cli: Cli) -> Result<i32> {
         Command::Run(args) => Ok(holds(compare::run(&setup, &args)?)),
         Command::Diff(args) => Ok(holds(compare::diff(&setup, &args)?)),
         Command::Bench(args) => Ok(holds(bench::run(&setup, &args)?)),
+        Command::Conform(args) => conform::main(&args, &setup),
         Command::Check(args) => check::main(&args, &setup),
+        Command::Density(args) => Ok(holds(faults::density::main(&setup, &args)?)),
+        Command::Faults(args) => Ok(holds(faults::main(&setup, &args)?)),
         Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {
             setup.everything(refresh)?;

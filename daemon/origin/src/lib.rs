@@ -2,19 +2,24 @@
 
 //! An HTTP/1.1 server of the files of one directory, for tests: single ranges, a latency for every
 //! request, and a switch that makes it ignore ranges as simple servers do.
+//!
+//! Each connection has a thread of its own: a pool lets a connection wait while another one is kept
+//! alive, and then it is the pool that is measured.
+
+mod connection;
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, Context as _, Result};
+use connection::{Answer, Request};
 use percent_encoding::percent_decode_str;
-use tiny_http::{Header, Request, Response, Server, StatusCode};
 
 /// What to serve, and how.
 #[derive(Clone, Debug)]
@@ -23,8 +28,6 @@ pub struct Options {
     pub root: PathBuf,
     /// Time that passes before each answer.
     pub latency: Duration,
-    /// Requests that are answered at once.
-    pub threads: usize,
     /// Whether `Range` is honoured; otherwise every answer is the whole file with 200.
     pub ranges: bool,
 }
@@ -33,17 +36,31 @@ pub struct Options {
 pub struct Origin {
     shared: Arc<Shared>,
     address: SocketAddr,
-    threads: Vec<JoinHandle<()>>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 struct Shared {
-    server: Server,
     options: Options,
     stopping: AtomicBool,
-    requests: AtomicU64,
+    log: Mutex<Log>,
 }
 
-type Body = Response<Box<dyn io::Read + Send>>;
+/// What happened so far.
+#[derive(Default)]
+struct Log {
+    requests: u64,
+    changes: Vec<Change>,
+    connections: Vec<TcpStream>,
+}
+
+/// A request came, or was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When.
+    pub at: Instant,
+    /// Requests that are in flight from then on.
+    pub in_flight: usize,
+}
 
 impl Origin {
     /// Listens on `address`; port 0 takes any.
@@ -57,23 +74,19 @@ impl Origin {
         let listener =
             TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
         let address = listener.local_addr()?;
-        let server = Server::from_listener(listener, None).map_err(|error| anyhow!(error))?;
         let shared = Arc::new(Shared {
-            server,
-            stopping: AtomicBool::new(false),
-            requests: AtomicU64::new(0),
             options,
+            stopping: AtomicBool::new(false),
+            log: Mutex::default(),
         });
-        let threads = (0..shared.options.threads.max(1))
-            .map(|_| {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || shared.answer_all())
-            })
-            .collect();
+        let accepting = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || accept(&shared, &listener))
+        };
         Ok(Self {
             shared,
             address,
-            threads,
+            accepting: Some(accepting),
         })
     }
 
@@ -82,49 +95,80 @@ impl Origin {
         format!("http://{}", self.address)
     }
 
+    /// When how many requests were in flight, from the first one on. An answer that is being sent is
+    /// in flight still.
+    pub fn flight(&self) -> Vec<Change> {
+        self.shared.log().changes.clone()
+    }
+
     /// Requests taken so far.
     pub fn requests(&self) -> u64 {
-        self.shared.requests.load(Ordering::Relaxed)
+        self.shared.log().requests
     }
 }
 
 impl Drop for Origin {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        for _ in &self.threads {
-            self.shared.server.unblock();
-        }
-        for thread in self.threads.drain(..) {
+        // It waits for a connection: here is the last one.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.accepting.take() {
             // A thread that panicked has said so.
             let _ = thread.join();
+        }
+        for connection in &self.shared.log().connections {
+            // The other side may have been quicker.
+            let _ = connection.shutdown(Shutdown::Both);
         }
     }
 }
 
-impl Shared {
-    fn answer_all(&self) {
-        while !self.stopping.load(Ordering::Relaxed) {
-            let Ok(request) = self.server.recv() else {
-                continue;
-            };
-            self.requests.fetch_add(1, Ordering::Relaxed);
-            thread::sleep(self.options.latency);
-            let response = self.answer(&request).unwrap_or_else(|error| {
-                let status = match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => 404,
-                    _ => 500,
-                };
-                Response::from_string(error.to_string())
-                    .with_status_code(status)
-                    .boxed()
-            });
-            // The client may be gone, which is its own affair.
-            let _ = request.respond(response);
+fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
+    for connection in listener.incoming() {
+        if shared.stopping.load(Ordering::Relaxed) {
+            return;
         }
+        let Ok(connection) = connection else { continue };
+        if let Ok(copy) = connection.try_clone() {
+            shared.log().connections.push(copy);
+        }
+        let shared = Arc::clone(shared);
+        // The client may be gone at any time, which is its own affair.
+        thread::spawn(move || connection::serve(&connection, |request| shared.answer(&request)));
+    }
+}
+
+impl Shared {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, request: &Request) -> io::Result<Body> {
-        let path = percent_decode_str(request.url().trim_start_matches('/'));
+    fn turn(&self, change: impl FnOnce(usize) -> usize) {
+        let changes = &mut self.log().changes;
+        let before = changes.last().map_or(0, |change| change.in_flight);
+        changes.push(Change {
+            at: Instant::now(),
+            in_flight: change(before),
+        });
+    }
+
+    fn answer(self: &Arc<Self>, request: &Request) -> Answer {
+        self.log().requests += 1;
+        self.turn(|before| before + 1);
+        thread::sleep(self.options.latency);
+        let answer = self.file(request).unwrap_or_else(|error| {
+            let status = match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => 404,
+                _ => 500,
+            };
+            Answer::empty(status)
+        });
+        let shared = Arc::clone(self);
+        answer.then(move || shared.turn(|before| before - 1))
+    }
+
+    fn file(&self, request: &Request) -> io::Result<Answer> {
+        let path = percent_decode_str(request.path.trim_start_matches('/'));
         let path = path.decode_utf8().map_err(io::Error::other)?;
         let path = Path::new(&*path);
         if !path.components().all(|c| matches!(c, Component::Normal(_))) {
@@ -135,12 +179,8 @@ impl Shared {
             return Err(io::ErrorKind::NotFound.into());
         }
         let size = file.metadata()?.len();
-        let asked = request
-            .headers()
-            .iter()
-            .find(|header| header.field.equiv("Range") && self.options.ranges)
-            .map(|header| range(header.value.as_str(), size));
-        let (status, start, len, range) = match asked {
+        let asked = request.range.as_deref().filter(|_| self.options.ranges);
+        let (status, start, len, range) = match asked.map(|header| range(header, size)) {
             None => (200, 0, size, None),
             Some(None) => (416, 0, 0, Some(format!("bytes */{size}"))),
             Some(Some((start, end))) => (
@@ -151,20 +191,7 @@ impl Shared {
             ),
         };
         file.seek(SeekFrom::Start(start))?;
-        let body = Response::new(
-            StatusCode(status),
-            Vec::new(),
-            Box::new(file.take(len)) as Box<dyn io::Read + Send>,
-            usize::try_from(len).ok(),
-            None,
-        )
-        .with_chunked_threshold(usize::MAX);
-        Ok(match range {
-            None => body,
-            Some(range) => body.with_header(
-                Header::from_bytes("Content-Range", range).map_err(|()| io::ErrorKind::Other)?,
-            ),
-        })
+        Ok(Answer::new(status, range, file.take(len)))
     }
 }
 

@@ -20,9 +20,6 @@ struct Arguments {
     /// Milliseconds before each answer
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
-    /// Requests that are answered at once
-    #[arg(long, default_value_t = 16)]
-    threads: usize,
     /// Ignore ranges and answer with the whole file, as simple servers do
     #[arg(long)]
     no_ranges: bool,
@@ -35,7 +32,6 @@ fn main() -> Result<()> {
         Options {
             root: arguments.root,
             latency: Duration::from_millis(arguments.latency_ms),
-            threads: arguments.threads,
             ranges: !arguments.no_ranges,
         },
     )?;

@@ -5,12 +5,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Kind;
 
 /// The numbers of one session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
     /// OPEN messages.
     pub opens: u64,
@@ -31,6 +31,8 @@ pub struct Statistics {
     pub bytes_written: u64,
     /// Longest time from a message to the end of its service, in microseconds.
     pub longest_service_us: u64,
+    /// Times that the device woke the daemon and had READs for it, or nothing at all.
+    pub read_wakeups: u64,
 }
 
 /// [`Statistics`] that all threads count in.
@@ -45,6 +47,7 @@ pub(super) struct Counters {
     pub(super) bytes_fetched: AtomicU64,
     pub(super) bytes_written: AtomicU64,
     longest_service_us: AtomicU64,
+    pub(super) read_wakeups: AtomicU64,
 }
 
 /// Counts `n` more.
@@ -79,6 +82,7 @@ impl Counters {
             bytes_fetched: get(&self.bytes_fetched),
             bytes_written: get(&self.bytes_written),
             longest_service_us: get(&self.longest_service_us),
+            read_wakeups: get(&self.read_wakeups),
         }
     }
 }

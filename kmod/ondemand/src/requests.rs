@@ -236,10 +236,18 @@ where
         self.open_again(key)
     }
 
-    /// Everything that has been delivered is to be delivered again.
+    /// Everything that has been delivered is to be delivered again, but for OPENs
+    /// whose descriptor someone has: there can be no second one.
     pub fn restore(&mut self) {
+        let objects = self.objects.as_slice();
         for request in self.requests.as_mut_slice() {
-            if request.stage == Stage::Delivered {
+            let of = |object: &&Object<P>| object.key == request.object;
+            let live = objects
+                .iter()
+                .find(of)
+                .is_some_and(|object| object.handle != 0);
+            let lost = request.kind != Kind::Open || !live;
+            if request.stage == Stage::Delivered && lost {
                 request.stage = Stage::New;
             }
         }

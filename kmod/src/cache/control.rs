@@ -27,7 +27,7 @@ use kernel::{
     time::Msecs,
 };
 use ondine_ondemand::{
-    requests::{self, Outcome, Refusal, Request, Store, Table},
+    requests::{self, Refusal, Request, Store, Table},
     Run,
 };
 
@@ -162,7 +162,9 @@ impl Cache {
     /// One less.
     pub(crate) fn unpin(&self) {
         let mut state = self.lock();
-        state.pins = state.pins.wrapping_sub(1);
+        let unbound = state.unpin();
+        drop(state);
+        drop(unbound);
     }
 
     /// The daemon binds the cache to a directory: requests are served from now
@@ -181,11 +183,10 @@ impl Cache {
     fn detach(&self) {
         let mut state = self.lock();
         self.alive.store(false, Release);
-        let store = state.store.take();
         state.table.die(|ticket, outcome| ticket.end(outcome));
-        state.pins = state.pins.wrapping_sub(1);
+        let unbound = state.unpin();
         drop(state);
-        drop(store);
+        drop(unbound);
         self.pollers.notify_all();
     }
 
@@ -279,27 +280,31 @@ impl Cache {
         }))
     }
 
-    /// The object of a mount, opened by the daemon.
+    /// The object of a mount, which the daemon is asked to open.
     ///
     /// # Errors
     ///
-    /// ENOBUFS if there is no daemon, or if it refuses; EBUSY, EEXIST and EINVAL
-    /// as [`Registry::find`]; EINTR if the task is killed; ETIMEDOUT.
+    /// ENOBUFS if no directory is bound, or none can hold the object; EIO if the
+    /// daemon is gone; EBUSY, EEXIST and EINVAL as [`Registry::find`]; ENOMEM.
     pub(super) fn object(
-        this: &Arc<Self>,
+        &self,
         volume: &[u8],
         shared: bool,
         cookie: &[u8],
         role: Role,
-        limit: Option<Msecs>,
     ) -> Result<ObjectRef> {
-        let object = this.find_or_make(volume, shared, cookie, role)?;
-        let opened = this.wait_open(&object, limit);
-        if let Err(error) = opened {
-            this.release(&object);
-            return Err(error);
+        let object = self.find_or_make(volume, shared, cookie, role)?;
+        match self.open(&object) {
+            Ok(_) => Ok(object),
+            Err(refusal) => {
+                self.release(&object);
+                Err(if refusal == Refusal::Full {
+                    ENOMEM
+                } else {
+                    EIO
+                })
+            }
         }
-        Ok(object)
     }
 
     fn find_or_make(
@@ -314,26 +319,29 @@ impl Cache {
             return Ok(object);
         }
         let store = self.lock().store.clone().ok_or(ENOBUFS)?;
-        let names = Names::new(volume, cookie)?;
+        let names = Names::new(volume, cookie).map_err(|_| ENOBUFS)?;
         let file = store.file(&names.path()).map_err(|_| ENOBUFS)?;
         let object = Object::new(registry.new_key(), volume, cookie, file)?;
         registry.add(object.clone(), shared)?;
         Ok(object)
     }
 
-    /// Waits until the daemon has told the size of an object.
-    fn wait_open(&self, object: &ObjectRef, limit: Option<Msecs>) -> Result {
-        while object.contents().is_none() {
-            let ticket = self.lock().open(object).map_err(|_| ENOBUFS)?;
-            self.pollers.notify_all();
-            object
-                .waiters()
-                .wait(limit, || ticket.outcome().is_some())?;
-            if ticket.outcome() != Some(Outcome::Answered) {
-                return Err(ENOBUFS);
-            }
+    /// Asks the daemon to open an object, if its size is not known and it is not
+    /// being asked already; `None` if it is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub(super) fn open(
+        &self,
+        object: &ObjectRef,
+    ) -> core::result::Result<Option<Arc<Ticket>>, Refusal> {
+        if object.contents().is_some() {
+            return Ok(None);
         }
-        Ok(())
+        let ticket = self.lock().open(object)?;
+        self.pollers.notify_all();
+        Ok(Some(ticket))
     }
 
     /// A blob of a mount is gone. With the last one the object goes, and the
@@ -394,6 +402,13 @@ pub(super) struct Asked {
 }
 
 impl State {
+    /// One file less keeps the cache from being opened. With the last one it is
+    /// bound to no directory any more.
+    fn unpin(&mut self) -> Option<Arc<Directory>> {
+        self.pins = self.pins.wrapping_sub(1);
+        self.store.take_if(|_| self.pins == 0)
+    }
+
     /// Puts an OPEN into the table, or joins the one that is there.
     fn open(&mut self, object: &ObjectRef) -> core::result::Result<Arc<Ticket>, Refusal> {
         if let Some(ticket) = self.table.join_open(object.key()) {

@@ -97,14 +97,13 @@ impl Mount {
         Ok(Arc::new(mount, GFP_KERNEL)?)
     }
 
-    /// The object with this cookie key, which the daemon has opened.
+    /// The object with this cookie key, which the daemon is asked to open.
     ///
     /// # Errors
     ///
     /// As [`Cache::object`].
     pub(super) fn object(&self, cookie: &[u8], role: Role) -> Result<ObjectRef> {
-        let limit = self.policy.limit;
-        Cache::object(&self.cache, &self.volume, self.shared, cookie, role, limit)
+        self.cache.object(&self.volume, self.shared, cookie, role)
     }
 
     /// Makes all reads of the mount that wait now fail.

@@ -48,7 +48,7 @@ pub(crate) struct Object {
 const SIZE_ATTRIBUTE: &CStr = c"user.CacheFiles.cache";
 const SIZE_ATTRIBUTE_LEN: usize = 18;
 /// Type and content of a cache file that is what it says.
-const SIZE_ATTRIBUTE_KIND: [u8; 2] = [1, 1];
+const SIZE_ATTRIBUTE_KIND: [u8; 2] = [1, 0];
 
 impl Object {
     /// An object that no daemon knows yet.

@@ -78,7 +78,14 @@ impl OnDemand {
                 count: META_RUN,
             };
             self.ask(run);
-            self.wait(Run { first, count: 1 })?;
+            // Whoever looks at metadata is told what reading it gives.
+            self.wait(Run { first, count: 1 }).map_err(|error| {
+                if error == ENOBUFS {
+                    EIO
+                } else {
+                    error
+                }
+            })?;
         }
         self.file().bytes(address, len as usize)
     }
@@ -184,11 +191,22 @@ pub(super) enum Entered {
 ///
 /// EIO if it cannot come; ENOMEM.
 pub(super) fn enter(mount: &Mount, object: &ObjectRef, run: Run) -> Result<Entered> {
-    let pages = object.contents().map_or(0, |contents| contents.pages());
-    if run.end() > pages {
-        return Err(EIO);
-    }
-    match mount.cache.ask(object, run, PIECE, true) {
+    let asked = match object.contents() {
+        Some(contents) if run.end() > contents.pages() => return Err(EIO),
+        Some(_) => mount.cache.ask(object, run, PIECE, true),
+        // The daemon has not told the size yet.
+        None => match mount.cache.open(object) {
+            Ok(None) => return enter(mount, object, run),
+            Ok(Some(ticket)) => {
+                return Ok(Entered::Asked(Wanted {
+                    first: run.first,
+                    ticket,
+                }))
+            }
+            Err(refusal) => Err(refusal),
+        },
+    };
+    match asked {
         Ok(None) => Ok(Entered::Present),
         Ok(Some(asked)) => {
             mount.requests.fetch_add(asked.asked, Relaxed);
@@ -214,6 +232,9 @@ pub(super) fn enter(mount: &Mount, object: &ObjectRef, run: Run) -> Result<Enter
 pub(super) fn judge(mount: &Mount, object: &ObjectRef, wanted: &Wanted) -> Result {
     match wanted.ticket.outcome() {
         None => Ok(()),
+        // An OPEN.
+        Some(Outcome::Answered) if wanted.ticket.run() == Run::EMPTY => Ok(()),
+        Some(Outcome::Failed(_)) if wanted.ticket.run() == Run::EMPTY => Err(ENOBUFS),
         Some(Outcome::Answered) => {
             let contents = object.contents().ok_or(EIO)?;
             let has = |first| contents.has(Run { first, count: 1 });

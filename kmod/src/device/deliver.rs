@@ -4,14 +4,14 @@
 
 use super::handle::Handle;
 use crate::{
-    cache::{error, Cache, ObjectRef, Ticket},
+    cache::{Cache, ObjectRef, Ticket},
     vfs::Event,
 };
 use kernel::{fs::file::FileDescriptorReservation, prelude::*, sync::Arc, uaccess::UserSlice};
 use ondine_ondemand::{
     message::SIZE_MAX,
     presence::PAGE_SHIFT,
-    requests::{Outcome, Pending, What},
+    requests::{Pending, What},
     Errno, Message, Run,
 };
 
@@ -27,8 +27,7 @@ pub(super) struct Buffer {
 /// # Errors
 ///
 /// EMSGSIZE if the buffer is too small: the message stays. EFAULT, and what
-/// making a descriptor gives: the request has ended by that. EEXIST if the
-/// daemon has a descriptor of the object to be opened already.
+/// making a descriptor gives: the request has ended by that.
 pub(super) fn message(cache: &Arc<Cache>, to: Buffer) -> Result<usize> {
     if !cache.is_alive() {
         return Ok(0);
@@ -43,14 +42,8 @@ pub(super) fn message(cache: &Arc<Cache>, to: Buffer) -> Result<usize> {
         }
         let (message, object_id, run) = match pending.what {
             What::Open => {
-                let begun = state.table.begin_open(pending.sequence);
+                state.table.begin_open(pending.sequence);
                 drop(state);
-                if let Err((errno, ticket)) = begun {
-                    if let Some(ticket) = ticket {
-                        ticket.end(Outcome::Failed(errno));
-                    }
-                    return Err(error(errno));
-                }
                 match open(cache, &pending, to)? {
                     Some(len) => {
                         pending.payload.trace(Event::Deliver, Run::EMPTY, Ok(()));

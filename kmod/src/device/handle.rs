@@ -215,7 +215,8 @@ unsafe extern "C" fn poll(file: *mut sys::file, table: *mut sys::poll_table_stru
     if gone {
         sys::POLLERR | sys::POLLHUP
     } else {
-        sys::POLLOUT | sys::POLLWRNORM
+        // As for any file that does not say.
+        sys::POLLIN | sys::POLLOUT | sys::POLLRDNORM | sys::POLLWRNORM
     }
 }
 

@@ -29,7 +29,6 @@ pub(super) struct Session {
 struct Settings {
     dir: Option<CString>,
     tagged: bool,
-    labelled: bool,
     limits: Limits,
     /// `bind ondemand` was tried: from then on answers are taken.
     on_demand: bool,
@@ -69,8 +68,14 @@ impl Session {
         }
         let mut text = KVec::from_elem(0u8, from.len(), GFP_KERNEL)?;
         from.read_slice(&mut text)?;
-        let command = Command::parse(&text).map_err(error)?;
         let mut settings = self.settings.lock();
+        let command = Command::parse(&text).map_err(|errno| {
+            if text.starts_with(b"copen") && !settings.on_demand {
+                EOPNOTSUPP
+            } else {
+                error(errno)
+            }
+        })?;
         match command {
             Command::Copen { msg_id, answer } => {
                 drop(settings_of_answer(settings)?);
@@ -90,13 +95,9 @@ impl Session {
                 settings.tagged = true;
                 Ok(())
             }),
-            Command::Secctx(_) if settings.labelled => Err(EINVAL),
             // No security module is asked: files are made with the credentials
             // of who binds.
-            Command::Secctx(_) => {
-                settings.labelled = true;
-                Ok(())
-            }
+            Command::Secctx(_) => Err(EOPNOTSUPP),
             Command::Limit {
                 resource,
                 threshold,
@@ -134,6 +135,8 @@ impl Session {
         }
         self.cache.bind(store, stop);
         settings.bound = true;
+        // From now on it has a tag, if only the default one.
+        settings.tagged = true;
         Ok(())
     }
 
@@ -176,7 +179,7 @@ impl Session {
         }
         let name = c_string(name)?;
         let file = Store::look_up(&name)?;
-        if self.cache.uses(|object| object.file().is_same(&file)) {
+        if self.cache.uses(|object| object.file().is_in(&file)) {
             return Err(EBUSY);
         }
         Ok(name)

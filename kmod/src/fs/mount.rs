@@ -44,7 +44,12 @@ pub(super) fn fill(
         source => (open_local(sb, source, &options)?, None),
     };
     let image = {
-        let page = primary.bytes(0, PAGE_SIZE)?;
+        let page = primary.bytes(0, PAGE_SIZE).inspect_err(|_| {
+            if mount.is_some() {
+                sb.context()
+                    .error(c"the daemon does not give the image of fsid=");
+            }
+        })?;
         ondine_erofs::SuperBlock::parse(&page, PAGE_SIZE as u32)
             .map_err(|defect| refuse(sb, defect))?
     };
@@ -111,8 +116,7 @@ fn open_cached(sb: &New<'_>, options: &Options) -> Result<(Blob, Arc<Mount>)> {
     let blob =
         OnDemand::open(&mount, fsid, Role::Primary, options.direct_io).inspect_err(|&error| {
             if error == ENOBUFS {
-                sb.context()
-                    .error(c"no daemon has the cache bound, or it refuses the image of fsid=");
+                sb.context().error(c"no daemon has the cache bound");
             }
         })?;
     Ok((Blob::OnDemand(blob), mount))

@@ -227,6 +227,11 @@ loff_t ondine_folio_pos(struct folio *folio)
 	return folio_pos(folio);
 }
 
+size_t ondine_folio_size(struct folio *folio)
+{
+	return folio_size(folio);
+}
+
 struct inode *ondine_folio_inode(struct folio *folio)
 {
 	return folio->mapping->host;

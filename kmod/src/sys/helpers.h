@@ -98,6 +98,7 @@ struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
 void ondine_folio_put(struct folio *folio);
 const u8 *ondine_folio_bytes(struct folio *folio, loff_t pos, size_t *len);
 loff_t ondine_folio_pos(struct folio *folio);
+size_t ondine_folio_size(struct folio *folio);
 struct inode *ondine_folio_inode(struct folio *folio);
 void ondine_folio_zero(struct folio *folio, size_t start, size_t len);
 void ondine_bvec_from_folio(struct bio_vec *bvec, struct folio *folio,
@@ -123,6 +124,7 @@ int ondine_store_check(struct file *dir);
 int ondine_store_room(struct file *dir, u64 *blocks, u64 *files);
 struct file *ondine_store_open(struct file *dir, const char *const *names, unsigned int count);
 ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos);
+bool ondine_store_is_in(struct file *file, struct file *dir);
 int ondine_store_remove(const char *name);
 int ondine_store_resize(struct file *file, loff_t size);
 ssize_t ondine_store_get_xattr(struct file *file, const char *name, void *value, size_t size);

@@ -112,6 +112,12 @@ out:
 	return file;
 }
 
+/* Whether a file is the other one, or below it. */
+bool ondine_store_is_in(struct file *file, struct file *dir)
+{
+	return is_subdir(file->f_path.dentry, dir->f_path.dentry);
+}
+
 /* Removes a file or an empty directory of the caller's working directory. */
 int ondine_store_remove(const char *name)
 {

@@ -22,11 +22,18 @@ const PIECES_MAX: u32 = 8;
 /// ended, asks for what is missing in the next pieces, of which there are twice
 /// as many each time.
 ///
+/// A reader who said that he reads at `random` gets no more than he reads.
+///
 /// Of `state`, which is the readahead state of the open file, `prev_pos` is
 /// where the last read ended and `size` the number of pieces.
-pub(super) fn read<F: FileSystem>(inode: &INode<F>, state: &mut sys::file_ra_state, position: u64) {
-    let sequential = position == 0 || state.prev_pos == position.cast_signed();
-    if sequential {
+pub(super) fn read<F: FileSystem>(
+    inode: &INode<F>,
+    state: &mut sys::file_ra_state,
+    position: u64,
+    random: bool,
+) {
+    let goes_on = position == 0 || state.prev_pos == position.cast_signed();
+    if goes_on && !random {
         state.size = state.size.saturating_mul(2).clamp(1, PIECES_MAX);
     } else {
         state.size = 0;

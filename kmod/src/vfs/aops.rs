@@ -78,7 +78,8 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
         // iomap keeps to itself why a position has no place; whoever waits for
         // this folio is to be told.
         let position = sys::ondine_folio_pos(folio).cast_unsigned();
-        if let Err(error) = F::map(INode::from_raw(inode), position, 1) {
+        let len = sys::ondine_folio_size(folio) as u64;
+        if let Err(error) = check_mapped(INode::<F>::from_raw(inode), position, len) {
             sys::folio_unlock(folio);
             return error.to_errno();
         }
@@ -91,6 +92,17 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
         sys::iomap_read_folio(ops, &raw mut context, ptr::null_mut());
     }
     0
+}
+
+/// Whether all of `[position, position + len)` that is in the file has a place.
+fn check_mapped<F: FileSystem>(inode: &INode<F>, position: u64, len: u64) -> Result {
+    let end = position.saturating_add(len).min(inode.size());
+    let mut position = position;
+    while position < end {
+        let extent = F::map(inode, position, end.wrapping_sub(position))?;
+        position = extent.start.saturating_add(extent.len);
+    }
+    Ok(())
 }
 
 /// `address_space_operations.readahead`

@@ -243,8 +243,10 @@ unsafe fn fetch<'a, F: FileSystem>(
         if (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_NOWAIT != 0 {
             return Err(EAGAIN);
         }
-        let state = &mut (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra;
-        ahead::read(inode, state, (*kiocb).ki_pos.cast_unsigned());
+        let file = (*kiocb).ki_filp;
+        let random = (*file).f_mode & sys::ONDINE_CONST_FMODE_RANDOM != 0;
+        let state = &mut (*file).__bindgen_anon_3.f_ra;
+        ahead::read(inode, state, (*kiocb).ki_pos.cast_unsigned(), random);
     }
     F::fetch(blob, address, len)
 }

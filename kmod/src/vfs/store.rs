@@ -178,10 +178,10 @@ impl Deref for CacheFile {
 }
 
 impl CacheFile {
-    /// Whether `other` is the same file.
-    pub(crate) fn is_same(&self, other: &Found) -> bool {
+    /// Whether `other` is the same file, or a directory that it is in.
+    pub(crate) fn is_in(&self, other: &Found) -> bool {
         // SAFETY: Both files are valid.
-        unsafe { sys::ondine_file_inode(self.as_raw()) == sys::ondine_file_inode(other.0.as_ptr()) }
+        unsafe { sys::ondine_store_is_in(self.as_raw(), other.0.as_ptr()) }
     }
 
     /// Writes what `iter` has at `position`, past the page cache, and returns

@@ -201,12 +201,9 @@ impl Image {
             .iter()
             .flat_map(|name| name.0.split(|byte| *byte == 0));
         let shown = parts.filter(|name| options.records(name));
-        let get = |name: &[u8]| match name {
-            b"" => Err(Errno::ERANGE),
-            name => self
-                .getxattr(inode, name)
-                .map(Text)
-                .map_err(|fault| fault.errno),
+        let get = |name| {
+            let value = self.getxattr(inode, name);
+            value.map(Text).map_err(|fault| fault.errno)
         };
         Ok(shown.map(|name| (Text::from(name), get(name))).collect())
     }

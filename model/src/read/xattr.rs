@@ -237,10 +237,13 @@ impl Image {
     /// The value that lgetxattr(2) gives to root, the rules of the VFS included.
     ///
     /// # Errors
-    /// ENODATA, EOPNOTSUPP for a name of no namespace, EINVAL for a bare namespace, ERANGE for a name whose part
-    /// after the namespace is longer than 255 bytes; or as [`Image::xattrs`], as far as the search goes.
+    /// ERANGE for a name of 0 or more than 255 bytes, its namespace included; EOPNOTSUPP for a name of no namespace,
+    /// EINVAL for a bare namespace, ENODATA; or as [`Image::xattrs`], as far as the search goes.
     pub fn getxattr(&self, inode: &Inode, name: &[u8]) -> Result<Vec<u8>> {
         let refuse = |errno: Errno, why: &str| Err(Fault::other(errno, why));
+        if !(1..=255).contains(&name.len()) {
+            return refuse(Errno::ERANGE, "the name is empty or longer than 255 bytes");
+        }
         let Some((index, suffix)) = split(name) else {
             return refuse(
                 Errno::EOPNOTSUPP,
@@ -262,9 +265,6 @@ impl Image {
         }
         if suffix.is_empty() && !is_acl {
             return refuse(Errno::EINVAL, "the name is a bare namespace");
-        }
-        if suffix.len() > 255 {
-            return refuse(Errno::ERANGE, "the name is too long");
         }
         let value = self.stored_value(inode, index, suffix)?;
         if !is_acl {

@@ -112,6 +112,7 @@ fn mounts_that_come_and_go() {
     explore("two mounts", two_mounts());
 }
 
+#[cfg(feature = "larger-worlds")]
 fn larger(setup: Setup) -> Setup {
     let Budget {
         odd,
@@ -126,20 +127,20 @@ fn larger(setup: Setup) -> Setup {
     Setup { budget, ..setup }
 }
 
+#[cfg(feature = "larger-worlds")]
 #[test]
-#[ignore = "takes minutes"]
 fn larger_two_readers() {
     explore("two readers, larger", larger(two_readers()));
 }
 
+#[cfg(feature = "larger-worlds")]
 #[test]
-#[ignore = "takes minutes"]
 fn larger_patient_readers() {
     explore("patient readers, larger", larger(patient_readers()));
 }
 
+#[cfg(feature = "larger-worlds")]
 #[test]
-#[ignore = "takes minutes"]
 fn larger_two_blobs() {
     let budget = Budget {
         odd: 2,
@@ -154,8 +155,8 @@ fn larger_two_blobs() {
     );
 }
 
+#[cfg(feature = "larger-worlds")]
 #[test]
-#[ignore = "takes minutes"]
 fn larger_two_mounts() {
     explore("two mounts, larger", larger(two_mounts()));
 }

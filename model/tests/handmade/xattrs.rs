@@ -77,10 +77,10 @@ fn every_namespace_has_its_index() {
     assert_eq!(get(&image, "user.d"), Err(Errno::ENODATA));
     assert_eq!(get(&image, "user."), Err(Errno::EINVAL));
     assert_eq!(get(&image, "lustre.lov"), Err(Errno::EOPNOTSUPP));
-    assert_eq!(
-        get(&image, &format!("user.{}", "x".repeat(256))),
-        Err(Errno::ERANGE)
-    );
+    let long = |suffix| get(&image, &format!("user.{}", "x".repeat(suffix)));
+    assert_eq!(long(250), Err(Errno::ENODATA));
+    assert_eq!(long(251), Err(Errno::ERANGE), "with its namespace");
+    assert_eq!(get(&image, ""), Err(Errno::ERANGE));
 }
 
 #[test]

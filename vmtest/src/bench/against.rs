@@ -99,6 +99,7 @@ mod tests {
         Report {
             schema: 1,
             kernel: "k".to_owned(),
+            oracle: String::new(),
             commit: "c".to_owned(),
             figures: vec![
                 figure("walk", State::Warm, "ondine file", ours),
@@ -106,6 +107,7 @@ mod tests {
             ],
             refused: Vec::new(),
             targets: Vec::new(),
+            miss: Vec::new(),
         }
     }
 

@@ -16,6 +16,8 @@ pub enum Form {
     ChunkedTree,
     /// One file of 256 MiB in chunks of 1 MiB, its data in a blob.
     LargeFile,
+    /// One file of 64 MiB likewise: what is measured on demand.
+    BlobFile,
 }
 
 /// What of the kernel's caches is dropped before a repeat.
@@ -47,6 +49,9 @@ pub struct Figure {
     pub reads: u64,
     /// Bytes of those requests.
     pub read_bytes: u64,
+    /// What the page cache grew by in that repeat, in bytes.
+    #[serde(default)]
+    pub cached_bytes: u64,
     /// Instructions of every repeat, in order.
     pub repeats: Vec<u64>,
 }
@@ -73,14 +78,31 @@ pub struct Findings {
     pub refused: Vec<Refused>,
 }
 
+/// Every byte of a tree, as behind a pipe.
+pub const TAR_DATA: &str = "tar with data";
+/// A file from its beginning to its end.
+pub const SEQUENTIAL: &str = "sequential read";
+/// Pages of a file, here and there.
+pub const RANDOM: &str = "random 4 KiB reads";
+
 /// The place that ratios to the C driver are of.
 pub const C_FILE: &str = "C file";
 /// The place that ratios to native are of: the tree, or the blob, on the store's ext4.
 pub const NATIVE: &str = "ext4";
 /// The floor of the VFS.
 pub const FLOOR: &str = "tmpfs";
-/// The place that the goals are for.
+/// The place that the goals of file-backed mounts are for.
 pub const SUBJECT: &str = "ondine file";
+/// The C driver reading its files directly.
+pub const C_DIRECT: &str = "C directio";
+/// The C driver on files that a fanotify group watches before they are read.
+pub const C_MARKED: &str = "C file, marked";
+/// The C driver on demand, on the last kernel that had it.
+pub const C_FSCACHE: &str = "C fscache (6.12)";
+/// Native on that kernel.
+pub const FSCACHE_NATIVE: &str = "ext4 (6.12)";
+/// The place that the goals of on-demand loading are for.
+pub const ON_DEMAND: &str = "ondine on demand";
 
 impl Figure {
     /// Whether both are of the same work on the same thing in the same state.
@@ -90,11 +112,16 @@ impl Figure {
 
     /// The figure of `place` that this one is to be held against, if it was measured.
     ///
-    /// A tree that is in no image is one for every form of image, and tmpfs has no other state than
-    /// warm.
+    /// A tree that is in no image is one for every form of image, tmpfs has no other state than warm,
+    /// and native is what is native on the figure's own kernel.
     pub fn peer<'a>(&self, all: &'a [Self], place: &str) -> Option<&'a Self> {
         let free = [NATIVE, FLOOR].contains(&place) && self.form == Form::ChunkedTree;
         let form = if free { Form::Tree } else { self.form };
+        let place = if place == NATIVE && [C_FSCACHE, FSCACHE_NATIVE].contains(&&*self.place) {
+            FSCACHE_NATIVE
+        } else {
+            place
+        };
         let state = if place == FLOOR {
             State::Warm
         } else {
@@ -111,6 +138,7 @@ impl fmt::Display for Form {
             Self::Tree => "root tree",
             Self::ChunkedTree => "root tree in 1 MiB chunks",
             Self::LargeFile => "256 MiB file in 1 MiB chunks",
+            Self::BlobFile => "64 MiB file in 1 MiB chunks",
         })
     }
 }
@@ -139,6 +167,7 @@ pub(super) mod tests {
             instructions: n,
             reads: n / 10,
             read_bytes: 0,
+            cached_bytes: n * 3,
             repeats: vec![n],
         }
     }
@@ -152,5 +181,22 @@ pub(super) mod tests {
         let all = [native.clone(), c, ours.clone()];
         assert_eq!(ours.peer(&all, NATIVE), Some(&native));
         assert_eq!(ours.peer(&all, C_FILE), None);
+    }
+
+    #[test]
+    fn native_is_on_the_same_kernel() {
+        let native = figure("random", State::Cold, NATIVE, 5);
+        let old_native = figure("random", State::Cold, FSCACHE_NATIVE, 6);
+        let old = figure("random", State::Cold, C_FSCACHE, 7);
+        let ours = figure("random", State::Cold, ON_DEMAND, 8);
+        let all = [
+            native.clone(),
+            old_native.clone(),
+            old.clone(),
+            ours.clone(),
+        ];
+        assert_eq!(old.peer(&all, NATIVE), Some(&old_native));
+        assert_eq!(ours.peer(&all, NATIVE), Some(&native));
+        assert_eq!(ours.peer(&all, C_FSCACHE), Some(&old));
     }
 }

@@ -116,10 +116,12 @@ mod tests {
         let page = render(&Report {
             schema: 1,
             kernel: "k".to_owned(),
+            oracle: String::new(),
             commit: "c".to_owned(),
             figures: vec![c, ours],
             refused: Vec::new(),
             targets: Vec::new(),
+            miss: Vec::new(),
         });
         assert!(page.contains("a&lt;b, root tree, warm"));
         assert!(page.contains("width=\"560.0\"") && page.contains("width=\"140.0\""));

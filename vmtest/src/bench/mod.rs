@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The command `bench`: what every driver costs, on the same image files in one boot.
+//! The command `bench`: what every driver costs, on the same image files in one boot; and in a second
+//! one, on Linux 6.12, what on-demand loading cost when the kernel had it.
 //!
 //! The guest has one processor and QEMU counts its instructions, so the figures of two machines
 //! agree, however busy they are. The disk is in memory; of several repeats the least counts.
@@ -9,6 +10,7 @@ mod against;
 pub mod figure;
 pub mod guest;
 mod html;
+mod on_demand;
 mod stage;
 mod table;
 mod targets;
@@ -22,8 +24,13 @@ use serde::{Deserialize, Serialize};
 use xshell::{cmd, Shell};
 
 use crate::compare::look::Desk;
+use crate::on_demand::miss;
+use crate::provision::daemon;
+use crate::setup::KernelName;
+use crate::vm::Boot;
 use crate::Setup;
 use figure::{Figure, Findings, Refused};
+use guest::Set;
 use targets::Target;
 
 /// Arguments of `bench`.
@@ -41,7 +48,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeats: u32,
 
-    /// Only the workloads whose name contains this
+    /// Only the table of on-demand loading
+    #[arg(long)]
+    pub on_demand: bool,
+
+    /// Only the workloads whose name contains this; `miss` for what misses cost on demand
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
 
@@ -57,6 +68,9 @@ pub struct Report {
     pub schema: u32,
     /// The release of the kernel.
     pub kernel: String,
+    /// The release of the kernel that C fscache was measured on.
+    #[serde(default)]
+    pub oracle: String,
     /// The commit that was measured, `-dirty` when there was more than it.
     pub commit: String,
     /// Everything that was measured.
@@ -65,9 +79,14 @@ pub struct Report {
     pub refused: Vec<Refused>,
     /// The goals, and whether they are met.
     pub targets: Vec<Target>,
+    /// What misses cost.
+    #[serde(default)]
+    pub miss: Vec<miss::Row>,
 }
 
 const SCHEMA: u32 = 1;
+/// The name of what [`miss`] measures.
+const MISS: &str = "miss";
 /// Several times what emulation on a busy machine takes.
 const LIMIT: Duration = Duration::from_secs(5400);
 
@@ -76,23 +95,31 @@ const LIMIT: Duration = Duration::from_secs(5400);
 /// # Errors
 /// When it could not be tried.
 pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
+    if args.only.as_deref() == Some(MISS) {
+        return only_misses(setup, args);
+    }
     let before = args.against.as_deref().map(read).transpose()?;
     let mkfs = setup.erofs_utils()?.mkfs;
     let drive = stage::drive(setup.cache(), &mkfs)?;
-    let job = guest::Job {
+    let daemon = daemon::build(setup)?;
+    let job = |sets: &[Set]| guest::Job {
         drive: "/dev/vda".to_owned(),
         repeats: args.repeats,
         only: args.only.clone(),
+        sets: sets.to_vec(),
+        daemon: daemon.clone(),
     };
-    let boot = setup.boot()?.memory("5G").limit(LIMIT);
-    let boot = boot.count_instructions().drive(&drive, true);
-    eprintln!("measuring, for some minutes");
-    let desk = Desk::new(setup.cache())?;
-    let (answer, run): (Option<Findings>, _) = desk.ask(boot, "bench", &job)?;
-    let Some(findings) = answer else {
-        run.require()?;
-        bail!("the guest gave no answer");
+    let here = if args.on_demand {
+        job(&[Set::OnDemand])
+    } else {
+        job(&[Set::Files, Set::OnDemand])
     };
+    let mut findings = measure(setup, setup.boot()?, &drive, &here)?;
+    let oracle = setup.with_kernel(KernelName::Oracle)?;
+    let boot = oracle.boot_without_module()?;
+    let past = measure(setup, boot, &drive, &job(&[Set::Fscache]))?;
+    findings.figures.extend(past.figures);
+    findings.refused.extend(past.refused);
     if findings.figures.is_empty() {
         bail!(
             "no workload is named like {:?}",
@@ -102,13 +129,25 @@ pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
     let report = Report {
         schema: SCHEMA,
         kernel: findings.kernel,
+        oracle: past.kernel,
         commit: commit(setup.repo())?,
         targets: targets::judge(&findings.figures),
         figures: findings.figures,
         refused: findings.refused,
+        miss: match args.only {
+            None => miss::measure(setup)?,
+            Some(_) => Vec::new(),
+        },
     };
     println!("Linux {}, ondine {}", report.kernel, report.commit);
     print!("{}", table::render(&report));
+    if !report.miss.is_empty() {
+        print!("{}", miss::render(&report.miss));
+    }
+    print!("{}", on_demand::render(&report));
+    for target in &report.targets {
+        println!("{target}");
+    }
     let mut holds = true;
     if let Some(before) = &before {
         let changes = against::compare(before, &report);
@@ -117,6 +156,7 @@ pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
     }
     if args.gate {
         holds &= report.targets.iter().all(|target| target.met);
+        holds &= report.miss.iter().all(miss::Row::met);
     }
     setup.report(&report)?;
     if let Some(file) = &args.html {
@@ -124,6 +164,29 @@ pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
             .with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(holds)
+}
+
+/// What misses cost, and nothing else.
+fn only_misses(setup: &Setup, args: &BenchArgs) -> Result<bool> {
+    if args.against.is_some() || args.html.is_some() {
+        bail!("--only {MISS} gives counts, of which --against and --html know nothing");
+    }
+    let rows = miss::measure(setup)?;
+    print!("{}", miss::render(&rows));
+    setup.report(&rows)?;
+    Ok(!args.gate || rows.iter().all(miss::Row::met))
+}
+
+/// Boots and has `job` done.
+fn measure(setup: &Setup, boot: Boot, drive: &Path, job: &guest::Job) -> Result<Findings> {
+    let boot = boot.memory("5G").limit(LIMIT).drive(drive, true);
+    eprintln!("measuring, for some minutes");
+    let desk = Desk::new(setup.cache())?;
+    let (answer, run) = desk.ask(boot.count_instructions(), "bench", job)?;
+    if answer.is_none() {
+        run.require()?;
+    }
+    answer.context("the guest gave no answer")
 }
 
 fn read(file: &Path) -> Result<Report> {

@@ -13,8 +13,9 @@ use crate::images::{build, drive, extras, minbase, ImageSpec, Tree};
 use crate::provision::{Cache, Key, Step};
 
 /// A file that holds an ext4 with the root tree as it is (`native`), its images (`tree.erofs`,
-/// `chunked.erofs` with `chunked.blob`), and the image of one large file (`large.erofs` with
-/// `large.blob`).
+/// `chunked.erofs` with `chunked.blob`), and the images of one file each: `large.erofs` with
+/// `large.blob`, and a smaller one, `blob.erofs` with `blob.blob`. There is room for a cache of the
+/// blobs.
 ///
 /// # Errors
 /// When the tree or an image cannot be made.
@@ -23,16 +24,19 @@ pub(super) fn drive(cache: &Cache, mkfs: &std::path::Path) -> Result<PathBuf> {
     let tree = Tree::open(&root)?;
     let plain = build::image(cache, mkfs, &tree, recipe("inline-4k")?)?;
     let chunked = build::image(cache, mkfs, &tree, recipe("chunk-1m")?)?;
-    let large = large(cache, mkfs)?;
+    let large = one_file(cache, mkfs, 256)?;
+    let blob = one_file(cache, mkfs, 64)?;
     let files = [
         ("tree.erofs", &plain.primary),
         ("chunked.erofs", &chunked.primary),
         ("chunked.blob", &chunked.devices[0]),
         ("large.erofs", &large.primary),
         ("large.blob", &large.devices[0]),
+        ("blob.erofs", &blob.primary),
+        ("blob.blob", &blob.devices[0]),
     ];
     let mut key = Key::new()
-        .add("bench drive 1")
+        .add("bench drive 2")
         .add(root.as_os_str().as_encoded_bytes());
     for (name, file) in files {
         key = key.add(name).add(file.as_os_str().as_encoded_bytes());
@@ -50,7 +54,7 @@ pub(super) fn drive(cache: &Cache, mkfs: &std::path::Path) -> Result<PathBuf> {
                 fs::copy(file, staged.join(name))?;
             }
         }
-        drive::format(cache, &draft.join("drive"), Some(&staged), 1200 << 20)?;
+        drive::format(cache, &draft.join("drive"), Some(&staged), 1800 << 20)?;
         Ok(fs::remove_dir_all(&staged)?)
     })?;
     Ok(entry.join("drive"))
@@ -61,11 +65,12 @@ fn recipe(name: &str) -> Result<&'static Recipe> {
     found.with_context(|| format!("the matrix has no {name}"))
 }
 
-/// The image of a file of 256 MiB that nothing repeats in.
-fn large(cache: &Cache, mkfs: &std::path::Path) -> Result<ImageSpec> {
-    let entry = cache.step("large-file", &Key::new().add("large file 1"), |draft| {
+/// The image of a file, called `large`, of so many MiB that nothing repeats in.
+fn one_file(cache: &Cache, mkfs: &std::path::Path, mib: u64) -> Result<ImageSpec> {
+    let key = Key::new().add("large file 2").add(mib.to_le_bytes());
+    let entry = cache.step("large-file", &key, |draft| {
         fs::create_dir(draft.join("tree"))?;
-        let bytes = extras::pattern(256, 256 << 20);
+        let bytes = extras::pattern(mib, usize::try_from(mib << 20)?);
         Ok(fs::write(draft.join("tree/large"), bytes)?)
     })?;
     let recipe = Recipe {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::figure::{Figure, C_FILE, FLOOR, NATIVE};
 use super::Report;
 
-/// Every workload with its places below it, then what was refused and the goals.
+/// Every workload with its places below it, then what was refused.
 pub(super) fn render(report: &Report) -> String {
     let mut out = String::new();
     for group in groups(&report.figures) {
@@ -15,13 +15,13 @@ pub(super) fn render(report: &Report) -> String {
         let _ = writeln!(out, "\n{}, {}, {}", first.work, first.form, first.state);
         let _ = writeln!(
             out,
-            "  {:<18}{:>12}{:>9}{:>9}{:>9}{:>8}{:>9}",
+            "  {:<20}{:>12}{:>9}{:>9}{:>9}{:>8}{:>9}",
             "", "M instr.", "to C", "to ext4", "to tmpfs", "reads", "MiB"
         );
         for figure in group {
             let _ = writeln!(
                 out,
-                "  {:<18}{:>12.2}{:>9}{:>9}{:>9}{:>8}{:>9.1}",
+                "  {:<20}{:>12.2}{:>9}{:>9}{:>9}{:>8}{:>9.1}",
                 figure.place,
                 figure.instructions as f64 / 1e6,
                 ratio(figure, &report.figures, C_FILE),
@@ -39,9 +39,6 @@ pub(super) fn render(report: &Report) -> String {
             "not measured: {} on {} (the mount gives {})",
             refused.place, refused.form, refused.errno
         );
-    }
-    for target in &report.targets {
-        let _ = writeln!(out, "{target}");
     }
     out
 }
@@ -81,6 +78,7 @@ mod tests {
         let report = Report {
             schema: 1,
             kernel: "7.3".to_owned(),
+            oracle: String::new(),
             commit: "c".to_owned(),
             figures: vec![
                 figure("find -ls", State::Warm, C_FILE, 2_000_000),
@@ -89,6 +87,7 @@ mod tests {
             ],
             refused: Vec::new(),
             targets: Vec::new(),
+            miss: Vec::new(),
         };
         let text = render(&report);
         let rows: Vec<&str> = text.lines().filter(|l| l.contains("file")).collect();

@@ -6,7 +6,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::figure::{Figure, Form, State, C_FILE, NATIVE, SUBJECT};
+use super::figure::{
+    Figure, Form, State, C_FILE, C_FSCACHE, C_MARKED, NATIVE, ON_DEMAND, RANDOM, SEQUENTIAL,
+    SUBJECT, TAR_DATA,
+};
 
 /// A goal and what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,10 +29,12 @@ pub struct Target {
 enum Unit {
     Instructions,
     Reads,
+    Cached,
 }
 
-/// Of [`SUBJECT`] to a place: the work, on what, in which state, and the most it may need.
+/// Of one place to another: the work, on what, in which state, and the most it may need.
 struct Goal {
+    subject: &'static str,
     work: &'static str,
     form: Form,
     state: State,
@@ -38,7 +43,7 @@ struct Goal {
     at_most: f64,
 }
 
-use Form::{ChunkedTree, LargeFile, Tree};
+use Form::{BlobFile, ChunkedTree, LargeFile, Tree};
 use State::{Cold, Names, Warm};
 
 const fn instructions(
@@ -49,6 +54,7 @@ const fn instructions(
     at_most: f64,
 ) -> Goal {
     Goal {
+        subject: SUBJECT,
         work,
         form,
         state,
@@ -65,16 +71,39 @@ const fn reads(work: &'static str, form: Form, at_most: f64) -> Goal {
     }
 }
 
+const fn on_demand(goal: Goal) -> Goal {
+    Goal {
+        subject: ON_DEMAND,
+        ..goal
+    }
+}
+
+/// Bytes that stay in the page cache, to those of native: a page is cached once, and what little is
+/// more is metadata.
+const fn cached(work: &'static str, form: Form, at_most: f64) -> Goal {
+    Goal {
+        unit: Unit::Cached,
+        ..instructions(work, form, Cold, NATIVE, at_most)
+    }
+}
+
 const GOALS: &[Goal] = &[
     instructions("tar to /dev/null", Tree, Warm, C_FILE, 1.00),
     instructions("tar to /dev/null", Tree, Names, C_FILE, 1.00),
     instructions("tar to /dev/null", ChunkedTree, Warm, C_FILE, 1.00),
     instructions("find -ls", Tree, Warm, C_FILE, 1.00),
     instructions("find -ls", Tree, Names, C_FILE, 1.00),
-    reads("tar with data", Tree, 1.10),
-    reads("tar with data", ChunkedTree, 1.10),
-    instructions("random 4 KiB reads", LargeFile, Cold, NATIVE, 1.15),
-    instructions("sequential read", LargeFile, Cold, NATIVE, 1.02),
+    reads(TAR_DATA, Tree, 1.10),
+    reads(TAR_DATA, ChunkedTree, 1.10),
+    instructions(RANDOM, LargeFile, Cold, NATIVE, 1.15),
+    instructions(SEQUENTIAL, LargeFile, Cold, NATIVE, 1.02),
+    on_demand(instructions(RANDOM, BlobFile, Cold, NATIVE, 1.10)),
+    on_demand(instructions(SEQUENTIAL, BlobFile, Cold, NATIVE, 1.01)),
+    on_demand(instructions(TAR_DATA, ChunkedTree, Cold, C_FSCACHE, 0.95)),
+    on_demand(reads(TAR_DATA, ChunkedTree, 1.10)),
+    on_demand(instructions(TAR_DATA, ChunkedTree, Warm, C_FILE, 1.00)),
+    on_demand(instructions(RANDOM, BlobFile, Cold, C_MARKED, 0.33)),
+    on_demand(cached(SEQUENTIAL, BlobFile, 1.02)),
 ];
 
 /// The goals that can be judged by `figures`.
@@ -85,15 +114,14 @@ pub(super) fn judge(figures: &[Figure]) -> Vec<Target> {
             let of_goal =
                 |f: &&Figure| f.work == goal.work && f.form == goal.form && f.state == goal.state;
             let mut ours = figures.iter().filter(of_goal);
-            let ours = ours.find(|f| f.place == SUBJECT)?;
+            let ours = ours.find(|f| f.place == goal.subject)?;
             let theirs = ours.peer(figures, goal.base)?;
-            let (unit, ratio) = match goal.unit {
-                Unit::Instructions => (
-                    "instructions",
-                    ours.instructions as f64 / theirs.instructions as f64,
-                ),
-                Unit::Reads => ("device reads", ours.reads as f64 / theirs.reads as f64),
+            let (unit, ours, theirs) = match goal.unit {
+                Unit::Instructions => ("instructions", ours.instructions, theirs.instructions),
+                Unit::Reads => ("device reads", ours.reads, theirs.reads),
+                Unit::Cached => ("page cache", ours.cached_bytes, theirs.cached_bytes),
             };
+            let ratio = ours as f64 / theirs as f64;
             let base = if goal.base == NATIVE {
                 "native"
             } else {
@@ -101,8 +129,8 @@ pub(super) fn judge(figures: &[Figure]) -> Vec<Target> {
             };
             Some(Target {
                 what: format!(
-                    "{}, {}, {}: {unit} to {base}",
-                    goal.work, goal.form, goal.state
+                    "{}: {}, {}, {}: {unit} to {base}",
+                    goal.subject, goal.work, goal.form, goal.state
                 ),
                 ratio,
                 at_most: goal.at_most,

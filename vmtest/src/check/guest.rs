@@ -10,9 +10,11 @@ use super::{CheckArgs, Item};
 use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
 use crate::guest::behave::Checked;
 use crate::images::minbase;
+use crate::on_demand;
 use crate::setup::KernelName;
 use crate::vm::Boot;
 use crate::Setup;
+use crate::{conform, faults};
 
 /// A guest with the module, unless only the C driver is asked for.
 fn boot(setup: &Setup, args: &CheckArgs) -> Result<Boot> {
@@ -107,11 +109,87 @@ pub(super) fn gallery(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     Ok(judged("gallery", &verdicts))
 }
 
+/// Images that are served on demand here; `run --on-demand` has all.
+const SERVED: [&str; 8] = [
+    "three-blobs",
+    "chunk-64k",
+    "48bit-chunk",
+    "block-map",
+    "block-512",
+    "dot-omitted",
+    "prefixes-plain",
+    "plain-4k",
+];
+
+/// Images on demand, each through every cache, and the counters.
+pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
+    let report = on_demand::look(setup, &on_demand::rows(setup, &SERVED)?)?;
+    eprint!("{}", on_demand::render(&report));
+    let mut items = Vec::new();
+    for image in &report.images {
+        let failed = format!(
+            "{}{}",
+            table::differences(&image.verdict, 3),
+            image.wrong.join("\n")
+        );
+        items.extend(image.served.iter().map(|one| {
+            Item::new(
+                format!(
+                    "on demand: {} through {} ({} of {} bytes fetched)",
+                    image.verdict.image, one.sight.observer, one.daemon.bytes_fetched, one.bytes
+                ),
+                (!image.holds()).then(|| failed.clone()),
+            )
+        }));
+    }
+    items.extend(report.left_out.iter().map(|image| {
+        Item::new(
+            format!("on demand: {} is refused", image.image),
+            (!image.holds()).then(|| format!("its mount gives {:?}", image.mount)),
+        )
+    }));
+    items.push(Item::new("on demand: counters add up", report.counts));
+    Ok(items)
+}
+
 /// The behaviours, each with each observer an item.
 pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let checked = behave::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
     let item = |c: Checked| Item::new(format!("{} [{}]", c.name, c.on), c.failed);
     Ok(checked.into_iter().map(item).collect())
+}
+
+/// Rounds of each fault; `cargo vmtest faults` has more.
+const FAULTS: u32 = 4;
+/// The same where each round takes many times as long: of those faults that have tasks meet.
+const FAULTS_SAN: u32 = 3;
+const FAULTS_OF_SAN: [&str; 3] = ["kill", "unmount", "signal"];
+
+/// What else can go wrong, a few times each, then fewer times in the kernel that tells most.
+pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
+    let own = setup.options();
+    let mut outcomes = faults::run(setup, &faults::few(FAULTS, &[]))?;
+    // A developer's own kernel is taken as it is.
+    if own.kernel_build.is_none() && own.kernel_src.is_none() {
+        let san = setup.with_kernel(KernelName::San)?;
+        outcomes.extend(faults::run(&san, &faults::few(FAULTS_SAN, &FAULTS_OF_SAN))?);
+    }
+    let item = |o: faults::Outcome| Item::new(o.tried(), o.failed);
+    Ok(outcomes.into_iter().map(item).collect())
+}
+
+/// The scenarios of the on-demand protocol, on ondine; `conform` asks Linux 6.12 too.
+pub(super) fn conform(setup: &Setup) -> Result<Vec<Item>> {
+    let verdicts = conform::verdicts(setup)?;
+    let item = |(name, failed)| Item::new(name, failed);
+    Ok(verdicts.into_iter().map(item).collect())
+}
+
+/// What an unmodified nydusd serves, each image with each kernel an item.
+pub(super) fn nydus(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
+    let rows = compare::nydus::run(setup, |fs| args.wants(fs))?;
+    let item = |(name, failed)| Item::new(name, failed);
+    Ok(rows.into_iter().map(item).collect())
 }
 
 /// Load, mount, use, unmount, unload, in the kernel that tells most.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::guest::job::{Limits, ObserveJob, Observer, Outcome, Row, Sight};
 use crate::images::{drive::Drive, ImageSpec};
 use crate::provision::Cache;
-use crate::vm::{Boot, GuestRun, Stdio};
+use crate::vm::{program, Boot, GuestRun, Stdio};
 
 /// How long a guest may take for a matrix: several times what emulation on two cores needs.
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -56,8 +56,13 @@ impl Desk {
             self.path().join("answer.json"),
         );
         std::fs::write(&ask, serde_json::to_vec(job)?)?;
-        let this = std::env::current_exe()?;
-        let words: [PathBuf; 5] = [this, "guest".into(), what.into(), ask, answer.clone()];
+        let words: [PathBuf; 5] = [
+            program()?.into(),
+            "guest".into(),
+            what.into(),
+            ask,
+            answer.clone(),
+        ];
         let run = boot.rw(self.path()).stdio(Stdio::Passed).run(words)?;
         if !run.passed() || !answer.exists() {
             return Ok((None, run));

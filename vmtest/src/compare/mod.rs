@@ -7,6 +7,7 @@ pub mod behaviours;
 pub mod cycles;
 pub mod hostile;
 pub mod look;
+pub mod nydus;
 pub mod table;
 pub mod verdict;
 
@@ -18,7 +19,7 @@ use serde::Serialize;
 use crate::guest::job::{Limits, Observer};
 use crate::images::drive::{self, Drive};
 use crate::images::{self, minbase, ImageSpec, Terms, Tree};
-use crate::Setup;
+use crate::{on_demand, Setup};
 use verdict::Verdict;
 
 /// Arguments of `run`.
@@ -38,6 +39,10 @@ pub struct RunArgs {
     /// Only this driver (ondine or erofs)
     #[arg(long, value_name = "FSTYPE")]
     pub driver: Option<String>,
+
+    /// Serve each image over HTTP instead, and look through an empty, a full and half a cache
+    #[arg(long, conflicts_with = "driver")]
+    pub on_demand: bool,
 }
 
 /// Arguments of `diff`.
@@ -67,6 +72,9 @@ struct Report<'a> {
 /// When it could not be tried.
 pub fn run(setup: &Setup, args: &RunArgs) -> Result<bool> {
     let specs = specs(setup, args)?;
+    if args.on_demand {
+        return on_demand::run(setup, &specs);
+    }
     let verdicts = verdicts(setup, &specs, args.driver.as_deref())?;
     print!("{}", table::render(&verdicts));
     report(setup, &verdicts)

@@ -190,15 +190,19 @@ fn read_tree(dir: &Path) -> Result<u64> {
 }
 
 /// What the kernel holds.
-struct Count {
+pub(crate) struct Count {
     /// Objects of each slab cache in use, and other countable things.
-    objects: BTreeMap<String, u64>,
+    pub(crate) objects: BTreeMap<String, u64>,
     /// Free bytes.
-    free: u64,
+    pub(crate) free: u64,
 }
 
 impl Count {
-    fn now() -> Result<Self> {
+    /// Counts, with all caches dropped.
+    ///
+    /// # Errors
+    /// When there is nothing to count in.
+    pub(crate) fn now() -> Result<Self> {
         // What waits for a grace period, for a work queue or in KASAN's quarantine is let go first.
         for _ in 0..3 {
             drop_caches()?;

@@ -48,6 +48,20 @@ pub enum Backing {
     File,
     /// A loop device on it.
     Loop,
+    /// A cache that a daemon fills.
+    Cache(Fill),
+}
+
+/// What a cache holds before a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    /// Nothing.
+    Empty,
+    /// Every other run of a few pages.
+    Half,
+    /// All blobs.
+    Full,
 }
 
 /// Where an observer stops, so that a hostile image cannot keep it for ever.
@@ -114,7 +128,18 @@ impl std::fmt::Display for Observer {
         match self.backing {
             Backing::File => write!(f, "{who} (file)"),
             Backing::Loop => write!(f, "{who} (loop)"),
+            Backing::Cache(fill) => write!(f, "{who} ({fill})"),
         }
+    }
+}
+
+impl std::fmt::Display for Fill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "empty cache",
+            Self::Half => "half a cache",
+            Self::Full => "full cache",
+        })
     }
 }
 

@@ -6,11 +6,14 @@
 //! directory that host and guest share.
 
 pub mod behave;
+pub(crate) mod conform;
 pub mod cycle;
+pub mod fanotify;
 pub mod job;
 pub mod mounts;
-mod observe;
-mod sys;
+pub mod nydus;
+pub(crate) mod observe;
+pub(crate) mod sys;
 
 use std::fs;
 use std::path::Path;
@@ -18,6 +21,9 @@ use std::path::Path;
 use anyhow::{bail, Context, Result};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
+
+use crate::faults::guest as faults;
+use crate::on_demand::guest as on_demand;
 
 /// Does `what` as the job says.
 ///
@@ -30,8 +36,25 @@ pub fn run(what: &str, job: &Path, out: &Path) -> Result<()> {
             answer(out, &observe::run(&read(job)?, dir)?)
         }
         "behave" => answer(out, &behave::run(&read(job)?)?),
+        "nydus" => {
+            let dir = out.parent().context("OUT has no directory")?;
+            answer(out, &nydus::run(&read(job)?, dir)?)
+        }
         "cycle" => answer(out, &cycle::run(&read(job)?)?),
+        "on-demand" => {
+            let dir = out.parent().context("OUT has no directory")?;
+            answer(out, &on_demand::states::run(&read(job)?, dir)?)
+        }
+        "miss" => answer(out, &on_demand::miss::run(&read(job)?)?),
+        "miss-work" => answer(out, &on_demand::miss::work(&read(job)?)?),
+        "conform" => answer(out, &conform::run(&read(job)?)?),
+        "act" => conform::act(),
         "bench" => answer(out, &crate::bench::guest::run(&read(job)?)?),
+        "faults" => answer(out, &faults::run(&read(job)?)?),
+        "density" => answer(out, &faults::density(&read(job)?)?),
+        "fill" => faults::fill(&read(job)?),
+        "handle" => faults::handle(&read(job)?),
+        "serve" => faults::serve(&read(job)?),
         _ => bail!("no guest program is called {what:?}"),
     }
 }

@@ -2,7 +2,7 @@
 
 //! Mounting images by mount(2) itself: a tool in between may make a loop device unasked.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -44,10 +44,15 @@ impl Mounted {
                     sources.push(device.path.clone());
                     loops.push(device);
                 }
+                Backing::Cache(_) => sources.push(cookie(file)?.to_owned()),
             }
         }
         let mut options = row.options.clone();
         options.extend(sources[1..].iter().map(|path| format!("device={path}")));
+        if let Backing::Cache(_) = observer.backing {
+            options.push(format!("fsid={}", sources[0]));
+            sources[0] = "none".to_owned();
+        }
         let mounted = Self::plain(
             &observer.fs,
             Path::new(&sources[0]),
@@ -114,6 +119,13 @@ impl Drop for Mounted {
             let _ = unmount(&self.point, UnmountFlags::DETACH);
         }
     }
+}
+
+/// What an on-demand mount calls the blob in `file`: the name of the file in its directory, which is
+/// what a daemon serves.
+fn cookie(file: &str) -> Result<&str> {
+    let name = Path::new(file).file_name().and_then(OsStr::to_str);
+    name.with_context(|| format!("{file} is no name of a blob"))
 }
 
 /// A read-only loop device, gone when its last user is.

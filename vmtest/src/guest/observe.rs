@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use ondine_model::observation::{Errno, Observation};
 
-use super::job::{Account, ObserveJob, Row, Sight};
+use super::job::{Account, Limits, ObserveJob, Observer, Row, Sight};
 use super::mounts::Mounted;
 use crate::images::drive;
 
@@ -54,7 +54,7 @@ pub(super) fn run(job: &ObserveJob, out: &Path) -> Result<Vec<Sight>> {
 }
 
 /// Mounts the drive with the images.
-pub(super) fn attach(device: &str) -> Result<Mounted> {
+pub(crate) fn attach(device: &str) -> Result<Mounted> {
     Mounted::plain(
         "ext4",
         Path::new(device),
@@ -65,41 +65,72 @@ pub(super) fn attach(device: &str) -> Result<Mounted> {
 }
 
 fn row_sights(row: &Row, job: &ObserveJob, out: &Path) -> Result<Vec<Sight>> {
-    let mut sights: Vec<Sight> = Vec::new();
-    // Most accounts of an image are equal: each one is written once.
-    let mut written: Vec<(String, Observation)> = Vec::new();
-    for (n, observer) in row.observers.iter().enumerate() {
+    let mut desk = Observations::new(out);
+    let mut look = |observer| desk.look(row, observer, job.limits, || Ok(()));
+    row.observers.iter().map(&mut look).collect()
+}
+
+/// The observations of one image. Most are equal: each one is written once.
+pub(crate) struct Observations<'a> {
+    out: &'a Path,
+    looks: usize,
+    written: Vec<(String, Observation)>,
+}
+
+impl<'a> Observations<'a> {
+    /// To be written into the directory `out`.
+    pub(crate) fn new(out: &'a Path) -> Self {
+        Self {
+            out,
+            looks: 0,
+            written: Vec::new(),
+        }
+    }
+
+    /// Mounts `row` as `observer` would, and looks at it; `then` is called before it is unmounted.
+    ///
+    /// # Errors
+    /// Those of the harness, and of `then`.
+    pub(crate) fn look(
+        &mut self,
+        row: &Row,
+        observer: &Observer,
+        limits: Limits,
+        then: impl FnOnce() -> Result<()>,
+    ) -> Result<Sight> {
         let begin = Instant::now();
-        let point = Path::new("/run/ondine/mnt").join(format!("{}-{n}", row.name));
+        let name = format!("{}-{}", row.name, self.looks);
+        self.looks += 1;
+        let point = Path::new("/run/ondine/mnt").join(&name);
         let (account, unmounted) = match Mounted::image(row, observer, &point)? {
             Err(errno) => (Account::Refused(errno), Ok(())),
             Ok(mounted) => {
-                let seen = ondine_model::observe::directory(&mounted.point, &job.limits.options());
+                let seen = ondine_model::observe::directory(&mounted.point, &limits.options());
+                then()?;
                 let unmounted = mounted.unmount();
-                let known = written.iter().find(|(_, known)| *known == seen);
-                let file = match known {
-                    Some((file, _)) => file.clone(),
-                    None => {
-                        let file = format!("{}-{n}.json", row.name);
-                        fs::write(out.join(&file), seen.to_json()?)?;
-                        written.push((file.clone(), seen));
-                        file
-                    }
-                };
-                (Account::Tree(file), unmounted)
+                (Account::Tree(self.file_of(name, seen)?), unmounted)
             }
         };
         let seconds = begin.elapsed().as_secs_f64();
         eprintln!("  {:<18} {observer} {seconds:.1} s", row.name);
-        sights.push(Sight {
+        Ok(Sight {
             row: row.name.clone(),
             observer: observer.clone(),
             seconds,
             account,
             unmount: unmounted.err(),
-        });
+        })
     }
-    Ok(sights)
+
+    fn file_of(&mut self, name: String, seen: Observation) -> Result<String> {
+        if let Some((file, _)) = self.written.iter().find(|(_, known)| *known == seen) {
+            return Ok(file.clone());
+        }
+        let file = format!("{name}.json");
+        fs::write(self.out.join(&file), seen.to_json()?)?;
+        self.written.push((file.clone(), seen));
+        Ok(file)
+    }
 }
 
 impl Sight {

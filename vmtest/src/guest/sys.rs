@@ -4,10 +4,13 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod fanotify;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -19,6 +22,76 @@ fn ioctl(file: &File, request: u64, argument: &mut [u8]) -> io::Result<i32> {
         return Err(io::Error::last_os_error());
     }
     Ok(result)
+}
+
+/// Brings the loopback network up.
+///
+/// # Errors
+/// Those of SIOCSIFFLAGS.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = File::from(OwnedFd::from(UdpSocket::bind("0.0.0.0:0")?));
+    // struct ifreq: a name of 16 bytes, then the flags, of which IFF_UP is 1.
+    let mut request = [0u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    request[16] = 1;
+    ioctl(&socket, 0x8914, &mut request).map(drop)
+}
+
+/// An ioctl whose argument is a plain number.
+///
+/// # Errors
+/// Those of the call.
+pub(super) fn ioctl_by_value(
+    fd: BorrowedFd<'_>,
+    request: u64,
+    argument: usize,
+) -> Result<i32, rustix::io::Errno> {
+    // SAFETY: the descriptor is borrowed. The argument is a message id or another small number of a
+    // scenario: should a driver take it for an address, nothing of ours is there, and EFAULT it is.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), request as _, argument) };
+    if result < 0 {
+        return Err(last_errno());
+    }
+    Ok(result)
+}
+
+/// read(2) into an address that is not there.
+///
+/// # Errors
+/// Those of the call; EFAULT is what one expects.
+pub(super) fn read_nowhere(fd: BorrowedFd<'_>, room: usize) -> Result<usize, rustix::io::Errno> {
+    // SAFETY: the kernel checks the address; nothing is mapped at 0.
+    let count = unsafe { libc::read(fd.as_raw_fd(), std::ptr::null_mut(), room) };
+    usize::try_from(count).map_err(|_| last_errno())
+}
+
+fn last_errno() -> rustix::io::Errno {
+    rustix::io::Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO)
+}
+
+/// Takes over a descriptor that the kernel has put into this process' table and told in a message.
+pub(super) fn adopt(fd: RawFd) -> OwnedFd {
+    // SAFETY: a cachefiles device makes a new descriptor for each OPEN that it delivers, and says
+    // its number in that message alone: nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+/// Handles SIGUSR1 by doing nothing, system calls not begun again.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub(super) fn catch_user_signal() -> io::Result<()> {
+    // SAFETY: all zeros is a valid `sigaction`: no flags, an empty mask, the default handler.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler does nothing, which is safe at any point; no old action is asked for.
+    let result = unsafe { libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// LOOP_CTL_GET_FREE: the number of a loop device that is not in use.

@@ -60,6 +60,11 @@ impl Tree {
         })
     }
 
+    /// What identifies it.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The directory that a recipe of `scope` takes: the specimens when the tree has them.
     pub fn part(&self, scope: Scope) -> PathBuf {
         let specimens = self.root.join("ondine");
@@ -101,13 +106,15 @@ pub fn image(cache: &Cache, mkfs: &Path, tree: &Tree, recipe: &Recipe) -> Result
         match recipe.blobs {
             Blobs::None => maker.make(&image, None, &source, &[]),
             Blobs::One => maker.make(&image, Some(&draft.join("blob-1")), &source, &[]),
-            Blobs::Three => maker.merged(&image, draft, &source),
+            Blobs::Three => maker.merged(3, &image, draft, &source),
+            Blobs::Twenty => maker.merged(20, &image, draft, &source),
         }
     })?;
     let devices = match recipe.blobs {
         Blobs::None => 0,
         Blobs::One => 1,
         Blobs::Three => 3,
+        Blobs::Twenty => 20,
     };
     Ok(ImageSpec {
         name: recipe.name.to_owned(),
@@ -158,8 +165,8 @@ impl Maker<'_> {
         self.step.run(tool.arg(to).arg(from))
     }
 
-    /// Three images, each of a third of the files and with its own blob, merged into one bootstrap.
-    fn merged(&self, to: &Path, draft: &Path, from: &Path) -> Result<()> {
+    /// So many images, each of a share of the files and with its own blob, merged into one bootstrap.
+    fn merged(&self, count: usize, to: &Path, draft: &Path, from: &Path) -> Result<()> {
         let work = draft.join("work");
         fs::create_dir(&work)?;
         let left_out: Vec<PathBuf> = self
@@ -169,7 +176,7 @@ impl Maker<'_> {
             .iter()
             .map(PathBuf::from)
             .collect();
-        let shares = split::shares(3, from)?;
+        let shares = split::shares(count, from)?;
         let mut parts = Vec::new();
         for n in 0..shares.len() {
             let part = work.join(format!("part-{n}.erofs"));

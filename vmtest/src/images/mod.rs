@@ -3,10 +3,12 @@
 //! The images that every comparison runs on: their inputs, their making and their cache.
 
 pub mod build;
+mod decode;
 pub mod drive;
 pub mod extras;
 pub mod gallery;
 pub mod minbase;
+pub mod rafs;
 pub mod recipes;
 mod split;
 

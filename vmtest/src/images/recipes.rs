@@ -20,6 +20,8 @@ pub enum Blobs {
     One,
     /// Spread over three, by merging three images.
     Three,
+    /// Spread over twenty, likewise.
+    Twenty,
 }
 
 /// How an image may differ from its source, and who cannot read it: what mkfs.erofs or the C

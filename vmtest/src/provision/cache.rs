@@ -5,6 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::fs::{flock, FlockOperation};
@@ -175,6 +176,26 @@ impl Cache {
         self.root.join(format!("{step}-{}", key.hex()))
     }
 
+    /// Removes what `step` made longer than `kept` ago.
+    ///
+    /// # Errors
+    /// When the cache cannot be listed, or something of it not removed.
+    pub fn prune(&self, step: &str, kept: Duration) -> Result<()> {
+        for entry in fs::read_dir(&self.root)? {
+            let dir = entry?.path();
+            let name = dir.file_name().unwrap_or_default().to_string_lossy();
+            let hash = name.strip_prefix(step).and_then(|r| r.strip_prefix('-'));
+            let Ok(done) = fs::metadata(dir.join(DONE)).and_then(|meta| meta.modified()) else {
+                continue;
+            };
+            let old = done.elapsed().is_ok_and(|age| age > kept);
+            if old && hash.is_some_and(|hash| !hash.contains('-')) {
+                fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// A choice that was made by asking the network, remembered by `name`.
     pub fn choice(&self, name: &str, make: impl FnOnce() -> Result<String>) -> Result<String> {
         let file = self.dir("choices")?.join(name);
@@ -215,6 +236,19 @@ mod tests {
             Key::new().add("a").add("bc").hex()
         );
         assert_eq!(Key::new().add("a").hex(), Key::new().add("a").hex());
+    }
+
+    #[test]
+    fn only_old_results_of_the_step_are_pruned() {
+        let (_dir, cache) = cache();
+        let key = Key::new().add("x");
+        let made = cache.step("s", &key, |_| Ok(())).unwrap();
+        let other = cache.step("s-t", &key, |_| Ok(())).unwrap();
+        cache.prune("s", Duration::from_secs(60)).unwrap();
+        assert!(made.exists());
+        std::thread::sleep(Duration::from_millis(20));
+        cache.prune("s", Duration::from_millis(1)).unwrap();
+        assert!(!made.exists() && other.exists());
     }
 
     #[test]

@@ -6,10 +6,12 @@
 pub mod apt;
 pub mod bindgen;
 mod cache;
+pub mod daemon;
 pub mod erofs_utils;
 pub mod kconfig;
 pub mod kernel;
 pub mod module;
+pub mod nydus;
 pub mod packages;
 pub mod rust_src;
 pub mod source;

@@ -33,6 +33,7 @@ pub struct Boot {
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) stdio: Stdio,
     pub(crate) limit: Duration,
+    pub(crate) power_cut: Option<(PathBuf, Duration)>,
     pub(crate) kvm: bool,
     pub(crate) verbose: bool,
     pub(crate) log: Option<PathBuf>,
@@ -68,6 +69,7 @@ impl Boot {
             cwd: None,
             stdio: Stdio::Captured,
             limit: Duration::from_secs(300),
+            power_cut: None,
             kvm: false,
             verbose: false,
             log: None,
@@ -159,6 +161,12 @@ impl Boot {
     /// How long the guest may take, from start to power-off; five minutes unless told.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Kills the machine so long after the file `sign` was made, by its command say.
+    pub fn power_cut(mut self, sign: impl Into<PathBuf>, after: Duration) -> Self {
+        self.power_cut = Some((sign.into(), after));
         self
     }
 

@@ -18,6 +18,7 @@ use super::console;
 use super::job::{port, Job, Report, JOB_VARIABLE};
 use super::outcome::GuestRun;
 use super::ports::{collect, feed, listen_for_reports, serve, text, Port};
+use super::program::program;
 
 /// A kernel under emulation starts in a second, with every sanitizer in half a minute.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
@@ -36,7 +37,7 @@ pub(super) fn captured(boot: &Boot, job: &Job) -> Result<GuestRun> {
     let stdout = Port::listen(dir.path(), "stdout", port::STDOUT)?;
     let stderr = Port::listen(dir.path(), "stderr", port::STDERR)?;
     let report = Port::listen(dir.path(), "report", port::REPORT)?;
-    let mut command = machine(boot, job, &job_file);
+    let mut command = machine(boot, job, &job_file)?;
     for port in [&stdin, &stdout, &stderr, &report] {
         command.args(&port.qemu);
     }
@@ -57,7 +58,7 @@ pub(super) fn captured(boot: &Boot, job: &Job) -> Result<GuestRun> {
     let stdout = serve(stdout.listener, pass.then(std::io::stdout));
     let stderr = serve(stderr.listener, pass.then(std::io::stderr));
 
-    let end = watch(&mut child, &reports, begin, boot.limit);
+    let end = watch(&mut child, &reports, begin, boot);
     // Threads that never got a connection are let go by connecting to them.
     for name in ["stdin", "stdout", "stderr", "report"] {
         drop(UnixStream::connect(dir.path().join(name)));
@@ -101,7 +102,7 @@ pub(super) fn interactive(boot: &Boot, job: &Job) -> Result<i32> {
     let dir = tempfile::Builder::new().prefix("ondine-vm-").tempdir()?;
     let job_file = write_job(dir.path(), job)?;
     let report = Port::listen(dir.path(), "report", port::REPORT)?;
-    let mut command = machine(boot, job, &job_file);
+    let mut command = machine(boot, job, &job_file)?;
     command.args(&report.qemu);
     let reports = listen_for_reports(report.listener);
     let before = rustix::termios::tcgetattr(std::io::stdin())?;
@@ -132,7 +133,7 @@ fn write_job(dir: &Path, job: &Job) -> Result<std::path::PathBuf> {
 
 /// `virtme-run` with everything but the ports. QEMU takes the last `-append` it is given, so the
 /// kernel's command line is ours: that is the way to have a first process of our own.
-fn machine(boot: &Boot, job: &Job, job_file: &Path) -> Command {
+fn machine(boot: &Boot, job: &Job, job_file: &Path) -> Result<Command> {
     let mut command = Command::new(&boot.virtme);
     command.arg("--kimg").arg(&boot.kernel);
     command.args([
@@ -148,7 +149,7 @@ fn machine(boot: &Boot, job: &Job, job_file: &Path) -> Command {
     }
     command
         .arg("--qemu-opts")
-        .args(["-no-reboot", "-append", &command_line(boot, job, job_file)]);
+        .args(["-no-reboot", "-append", &command_line(boot, job, job_file)?]);
     for (index, (tag, dir)) in job.rw.iter().enumerate() {
         let path = dir.display().to_string().replace(',', ",,");
         command.arg("-fsdev").arg(format!(
@@ -159,11 +160,10 @@ fn machine(boot: &Boot, job: &Job, job_file: &Path) -> Command {
         ));
     }
     command.args(&boot.qemu);
-    command
+    Ok(command)
 }
 
-fn command_line(boot: &Boot, job: &Job, job_file: &Path) -> String {
-    let this = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+fn command_line(boot: &Boot, job: &Job, job_file: &Path) -> Result<String> {
     let mut words = vec![
         "console=ttyS0".to_owned(),
         // On a shell's terminal, warnings and worse alone.
@@ -184,14 +184,14 @@ fn command_line(boot: &Boot, job: &Job, job_file: &Path) -> String {
         "ro".to_owned(),
         "random.trust_cpu=on".to_owned(),
         format!("{JOB_VARIABLE}={}", job_file.display()),
-        format!("init={}", this.display()),
+        format!("init={}", program()?.display()),
     ];
     if !job.argv.is_empty() {
         // What goes wrong before there is a console.
         words.push("earlyprintk=serial,ttyS0,115200".to_owned());
     }
     words.extend(boot.append.iter().cloned());
-    words.join(" ")
+    Ok(words.join(" "))
 }
 
 fn start(command: &mut Command) -> Result<Child> {
@@ -211,10 +211,12 @@ struct End {
 }
 
 /// Waits for the machine to be gone, ending it when it takes too long.
-fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, limit: Duration) -> End {
+fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, boot: &Boot) -> End {
+    let limit = boot.limit;
     let mut end = End::default();
     let mut deadline = begin + limit.min(BOOT_LIMIT);
     let mut closed = false;
+    let mut power_cut = boot.power_cut.clone();
     loop {
         let step = Duration::from_millis(20);
         let got = if closed {
@@ -244,6 +246,9 @@ fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, limit: D
                 }
             }
             return end;
+        }
+        if let Some((_, after)) = power_cut.take_if(|(sign, _)| sign.exists()) {
+            deadline = Instant::now() + after;
         }
         if Instant::now() > deadline {
             end.timed_out = true;

@@ -24,9 +24,11 @@ mod job;
 mod launch;
 mod outcome;
 mod ports;
+mod program;
 
 pub use accel::kvm_works;
 pub use boot::{Boot, Stdio};
 pub use console::{scan, Problem};
 pub use job::{HOST_VIEW, SCRATCH};
 pub use outcome::GuestRun;
+pub use program::program;

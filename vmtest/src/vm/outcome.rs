@@ -20,7 +20,7 @@ pub struct GuestRun {
     pub console: String,
     /// What the console complains of. A run with any has failed, whatever the exit code.
     pub problems: Vec<Problem>,
-    /// The guest was ended because it ran past its limit.
+    /// The guest was ended because it ran past its limit, or by a power cut.
     pub timed_out: bool,
     /// Seconds from the start of the virtual machine to the start of the command.
     pub boot_seconds: f64,

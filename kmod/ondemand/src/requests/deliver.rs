@@ -85,27 +85,15 @@ where
         }
     }
 
-    /// A thread of the daemon begins to get an OPEN that [`Self::peek`] gave.
-    ///
-    /// # Errors
-    ///
-    /// EEXIST if the daemon has a descriptor of the object already, with the
-    /// ticket of the OPEN, which ends by that.
-    pub fn begin_open(&mut self, sequence: u64) -> Result<(), (Errno, Option<T>)> {
+    /// A thread of the daemon begins to get an OPEN that [`Self::peek`] gave: no
+    /// other thread does.
+    pub fn begin_open(&mut self, sequence: u64) {
         self.cursor = sequence.wrapping_add(1);
-        let Some(index) = self.index(sequence) else {
-            return Ok(());
-        };
-        let key = self.requests.as_slice().get(index).map(|one| one.object);
-        let live = key.and_then(|key| self.object(key));
-        if live.is_some_and(|object| object.handle != 0) {
-            let request = self.requests.remove(index);
-            return Err((Errno::EEXIST, request.and_then(|one| one.ticket)));
+        if let Some(index) = self.index(sequence) {
+            if let Some(request) = self.requests.as_mut_slice().get_mut(index) {
+                request.stage = Stage::Delivering;
+            }
         }
-        if let Some(request) = self.requests.as_mut_slice().get_mut(index) {
-            request.stage = Stage::Delivering;
-        }
-        Ok(())
     }
 
     /// The descriptor of an OPEN is made: its id. `None` if nobody waits for

@@ -73,7 +73,7 @@ pub(crate) fn next(table: &mut Requests) -> Option<(Pending<u64>, u32)> {
     let pending = table.peek()?;
     let handle = match pending.what {
         What::Open => {
-            table.begin_open(pending.sequence).unwrap();
+            table.begin_open(pending.sequence);
             table.finish_open(pending.sequence).unwrap()
         }
         What::Close(handle) | What::Read(handle, _) => {

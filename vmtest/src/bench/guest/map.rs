@@ -14,8 +14,30 @@ use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
 
 const PAGE: usize = 4096;
 
+/// Maps the page at `offset` of `file`, which the file has, and reads one byte of it.
+pub(crate) fn touch_page(file: &File, offset: u64) -> Result<()> {
+    let end = offset + PAGE as u64;
+    ensure!(file.metadata()?.len() >= end, "the file is too short");
+    // SAFETY: the kernel chooses an address that nothing else uses.
+    let at = unsafe {
+        mmap(
+            null_mut(),
+            PAGE,
+            ProtFlags::READ,
+            MapFlags::SHARED,
+            file,
+            offset,
+        )?
+    };
+    // SAFETY: the first byte of the mapping, which is readable; the file has it (checked above).
+    black_box(unsafe { at.cast::<u8>().read_volatile() });
+    // SAFETY: mapped above with this length, and no reference into it was made.
+    unsafe { munmap(at, PAGE)? };
+    Ok(())
+}
+
 /// Maps the first `length` bytes of the file at `path` and reads one byte of every page in order.
-pub(super) fn touch(path: &Path, length: usize) -> Result<()> {
+pub(crate) fn touch(path: &Path, length: usize) -> Result<()> {
     let file = File::open(path)?;
     ensure!(
         file.metadata()?.len() >= length as u64,

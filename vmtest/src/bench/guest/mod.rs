@@ -2,13 +2,16 @@
 
 //! Measuring in the guest, where one nanosecond of the clock is one instruction.
 
-mod map;
+mod daemon;
+pub(crate) mod map;
+mod marked;
 mod place;
 mod room;
-mod store;
+pub(crate) mod store;
 mod work;
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -16,10 +19,12 @@ use rustix::mm::{mlockall, MlockAllFlags};
 use serde::{Deserialize, Serialize};
 
 use super::figure::{Figure, Findings, Refused, State, FLOOR};
-use place::{Place, PLACES};
+pub use place::Set;
+use place::{Open, Place};
 use room::Room;
 use store::Store;
 use work::Work;
+pub(super) use work::BLOB_READS;
 
 /// The order of `vmtest guest measure`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +35,10 @@ pub struct Job {
     pub repeats: u32,
     /// Only workloads whose name contains this.
     pub only: Option<String>,
+    /// The places to measure.
+    pub sets: Vec<Set>,
+    /// `ondined`.
+    pub daemon: PathBuf,
 }
 
 /// Does the job.
@@ -47,14 +56,21 @@ pub fn run(job: &Job) -> Result<Findings> {
         refused: Vec::new(),
     };
     // From here on the only files in sight are in memory: nothing waits for the host.
-    let room = Room::enter(&["tar", "find"])?;
+    let room = Room::enter(&[
+        "tar",
+        "find",
+        job.daemon.to_str().context("a path in UTF-8")?,
+    ])?;
     let store = Store::fill(&job.drive)?;
-    store.copy_tree()?;
+    let places = place::of(&job.sets);
+    if places.iter().any(|place| place.name == FLOOR) {
+        store.copy_tree()?;
+    }
     // The program itself lies on the host's disk, and must not be read again.
     mlockall(MlockAllFlags::CURRENT).context("mlockall")?;
     // Without 4 the kernel prints a line each time, on a serial port.
     fs::write(DROP, "4").context(DROP)?;
-    for (n, place) in PLACES.iter().enumerate() {
+    for (n, place) in places.iter().enumerate() {
         let works = work::on(place.form);
         let wanted = |w: &&Work| job.only.as_deref().is_none_or(|only| w.name.contains(only));
         let works: Vec<&Work> = works.iter().filter(wanted).collect();
@@ -64,11 +80,11 @@ pub fn run(job: &Job) -> Result<Findings> {
         eprintln!(
             "  {:>2} of {}: {}, {}",
             n + 1,
-            PLACES.len(),
+            places.len(),
             place.name,
             place.form
         );
-        let (path, mounted) = match place.open()? {
+        let open = match place.open(&job.daemon)? {
             Ok(open) => open,
             Err(errno) => {
                 findings.refused.push(Refused {
@@ -81,21 +97,18 @@ pub fn run(job: &Job) -> Result<Findings> {
         };
         for work in works {
             // Fills the caches for the warm state, and what only a first run needs for the others.
-            (work.run)(&path).with_context(|| format!("{} on {}", work.name, place.name))?;
+            (work.run)(&open.path).with_context(|| format!("{} on {}", work.name, place.name))?;
             for state in work.states {
                 if place.name == FLOOR && *state != State::Warm {
                     // It has nothing that could be dropped.
                     continue;
                 }
-                let figure = measure(&store, place, work, *state, job.repeats, &path)
+                let figure = measure(&store, place, work, *state, job.repeats, &open)
                     .with_context(|| format!("{} on {}", work.name, place.name))?;
                 findings.figures.push(figure);
             }
         }
-        if let Some(mounted) = mounted {
-            let left = mounted.unmount();
-            anyhow::ensure!(left.is_ok(), "{} does not unmount: {left:?}", place.name);
-        }
+        open.close().with_context(|| place.name.to_owned())?;
         drop_caches(State::Cold)?;
     }
     drop(room);
@@ -117,44 +130,71 @@ fn drop_caches(state: State) -> Result<()> {
     fs::write(DROP, which).context(DROP)
 }
 
+/// What was seen of one.
+#[derive(Default)]
+struct Repeat {
+    instructions: u64,
+    reads: u64,
+    read_bytes: u64,
+    cached_bytes: u64,
+}
+
 fn measure(
     store: &Store,
     place: &Place,
     work: &Work,
     state: State,
     repeats: u32,
-    path: &std::path::Path,
+    open: &Open,
 ) -> Result<Figure> {
-    let mut best: Option<(u64, (u64, u64))> = None;
+    let mut best: Option<Repeat> = None;
     let mut all = Vec::new();
     for _ in 0..repeats.max(1) {
         drop_caches(state)?;
         // What was dropped is freed later, by others; to wait is no instruction.
         std::thread::sleep(SETTLE);
         let before = store.reads()?;
+        let cached = cached()?;
         let begin = Instant::now();
-        (work.run)(path)?;
+        (work.run)(&open.path)?;
         let took = u64::try_from(begin.elapsed().as_nanos())?;
         let after = store.reads()?;
         all.push(took);
-        if best.is_none_or(|(least, _)| took < least) {
-            best = Some((took, (after.0 - before.0, after.1 - before.1)));
+        if best.as_ref().is_none_or(|best| took < best.instructions) {
+            best = Some(Repeat {
+                instructions: took,
+                reads: after.0 - before.0,
+                read_bytes: after.1 - before.1,
+                cached_bytes: self::cached()?.saturating_sub(cached),
+            });
         }
         if agree(&all) {
             break;
         }
     }
-    let (instructions, (reads, read_bytes)) = best.unwrap_or_default();
+    let best = best.unwrap_or_default();
     Ok(Figure {
         work: work.name.to_owned(),
         form: place.form,
         state,
         place: place.name.to_owned(),
-        instructions,
-        reads,
-        read_bytes,
+        instructions: best.instructions,
+        reads: best.reads,
+        read_bytes: best.read_bytes,
+        cached_bytes: best.cached_bytes,
         repeats: all,
     })
+}
+
+/// Bytes in the page cache.
+fn cached() -> Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Cached:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(kib
+        .context("/proc/meminfo tells no Cached")?
+        .parse::<u64>()?
+        << 10)
 }
 
 /// Whether the least two are within a thousandth: the least of more would be no other.

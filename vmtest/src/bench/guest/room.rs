@@ -70,8 +70,9 @@ impl Drop for Room {
     }
 }
 
-/// Where Debian has it, by either layout of `/usr`.
+/// Where Debian has it, by either layout of `/usr`; a path names itself.
 fn find(name: &str) -> Result<PathBuf> {
+    // Joining a path to a directory gives that path.
     ["/usr/bin", "/bin"]
         .iter()
         .map(|dir| Path::new(dir).join(name))

@@ -106,7 +106,7 @@ pub(super) fn tar() -> Command {
 }
 
 /// Makes a null block device that keeps what is written to it; its name.
-fn disk(megabytes: u64) -> Result<String> {
+pub(crate) fn disk(megabytes: u64) -> Result<String> {
     let config = Path::new("/sys/kernel/config/nullb");
     ensure!(
         config.exists(),

@@ -15,7 +15,7 @@ use rustix::fs::{openat, readlinkat_raw, statat, AtFlags, FileType, Mode, OFlags
 
 use super::map;
 use super::store::tar;
-use crate::bench::figure::{Form, State};
+use crate::bench::figure::{Form, State, RANDOM, SEQUENTIAL, TAR_DATA};
 
 /// A workload.
 pub(super) struct Work {
@@ -36,8 +36,8 @@ const TAR: Work = Work {
     run: tar_names,
 };
 
-const TAR_DATA: Work = Work {
-    name: "tar with data",
+const TAR_WITH_DATA: Work = Work {
+    name: TAR_DATA,
     states: ENDS,
     run: tar_data,
 };
@@ -54,19 +54,19 @@ const TREE: &[Work] = &[
         states: ALL,
         run: walk,
     },
-    TAR_DATA,
+    TAR_WITH_DATA,
 ];
 
-const CHUNKED: &[Work] = &[TAR, TAR_DATA];
+const CHUNKED: &[Work] = &[TAR, TAR_WITH_DATA];
 
 const LARGE: &[Work] = &[
     Work {
-        name: "sequential read",
+        name: SEQUENTIAL,
         states: ENDS,
-        run: sequential,
+        run: |path| sequential(path, SIZE),
     },
     Work {
-        name: "random 4 KiB reads",
+        name: RANDOM,
         states: ENDS,
         run: random,
     },
@@ -77,12 +77,26 @@ const LARGE: &[Work] = &[
     },
 ];
 
+const BLOB: &[Work] = &[
+    Work {
+        name: SEQUENTIAL,
+        states: &[State::Cold],
+        run: |path| sequential(path, BLOB_SIZE),
+    },
+    Work {
+        name: RANDOM,
+        states: &[State::Cold],
+        run: scattered,
+    },
+];
+
 /// What is done on `form`.
 pub(super) fn on(form: Form) -> &'static [Work] {
     match form {
         Form::Tree => TREE,
         Form::ChunkedTree => CHUNKED,
         Form::LargeFile => LARGE,
+        Form::BlobFile => BLOB,
     }
 }
 
@@ -166,13 +180,18 @@ const SIZE: u64 = 256 << 20;
 /// Random reads.
 const READS: u32 = 8000;
 
-fn sequential(path: &Path) -> Result<()> {
+/// Bytes of the file that is measured on demand.
+const BLOB_SIZE: u64 = 64 << 20;
+/// Reads of its pages.
+pub(in crate::bench) const BLOB_READS: u64 = 4000;
+
+fn sequential(path: &Path, size: u64) -> Result<()> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 128 << 10];
     let mut total = 0;
     loop {
         match file.read(&mut buffer)? as u64 {
-            0 if total >= SIZE => return Ok(()),
+            0 if total >= size => return Ok(()),
             0 => bail!("the file ends at {total}"),
             count => total += count,
         }
@@ -191,4 +210,36 @@ fn random(path: &Path) -> Result<()> {
         file.read_exact_at(&mut buffer, (state >> 20) % (SIZE / 4096) * 4096)?;
     }
     Ok(())
+}
+
+/// No page twice, and the same order each time.
+fn scattered(path: &Path) -> Result<()> {
+    let file = File::open(path)?;
+    let mut buffer = [0; 4096];
+    for page in pages(BLOB_SIZE / 4096).take(BLOB_READS as usize) {
+        file.read_exact_at(&mut buffer, page * 4096)?;
+    }
+    Ok(())
+}
+
+/// All numbers below `count`, a power of two, in an order without order.
+fn pages(count: u64) -> impl Iterator<Item = u64> {
+    // An odd increment, and a multiplier that is 1 modulo 4: the period is the modulus.
+    let next = move |n: &u64| Some((n * 6_069 + 12_345) % count);
+    std::iter::successors(Some(7 % count), next).take(count as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_comes_once_and_few_follow_their_neighbour() {
+        let all: Vec<u64> = pages(BLOB_SIZE / 4096).collect();
+        let mut sorted = all.clone();
+        sorted.sort_unstable();
+        assert!(sorted.iter().copied().eq(0..BLOB_SIZE / 4096));
+        let near = all.windows(2).filter(|w| w[0].abs_diff(w[1]) < 64);
+        assert!(near.count() < 200);
+    }
 }

@@ -15,6 +15,8 @@ use super::mount::{errno, Mount};
 
 /// The VFS lists no more bytes than these.
 const LIST_MAX: usize = 65536;
+/// Nor does it take longer names.
+const NAME_MAX: usize = 255;
 /// Name indexes that user space can reach.
 const REACHABLE: [u8; 5] = [
     index::USER,
@@ -54,7 +56,7 @@ impl Mount<'_> {
 
     /// lgetxattr(2).
     fn xattr(&self, inode: &Inode, name: &[u8]) -> Result<Text, Errno> {
-        if name.is_empty() {
+        if name.is_empty() || name.len() > NAME_MAX {
             return Err(Errno::ERANGE);
         }
         let split = REACHABLE.iter().find_map(|index| {

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The daemon that has filled the cache, and must not be asked again.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{bail, ensure, Context, Result};
+use rustix::process::{kill_process, Pid, Signal};
+
+/// `ondined serve`, ended when dropped.
+pub(super) struct Daemon {
+    child: Child,
+    /// How often its threads had run when the cache was full.
+    rest: Option<u64>,
+}
+
+/// Longer than the daemon's longest pause: guest time alone, in which an idle processor does nothing.
+const PAUSE: Duration = Duration::from_secs(3);
+/// Pauses until the cache has to be full.
+const PATIENCE: u32 = 100;
+
+impl Daemon {
+    /// Starts `program` on a cache in `store`, for the blobs that lie there. It fetches each blob
+    /// whole once it is open.
+    pub(super) fn start(program: &Path, store: &Path) -> Result<Self> {
+        let cache = store.join("cache");
+        fs::create_dir_all(&cache)?;
+        let child = Command::new(program)
+            .args(["serve", "--prefetch", "--threads", "2", "--dir"])
+            .arg(&cache)
+            .arg("--local")
+            .arg(store)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        let mut daemon = Self { child, rest: None };
+        let output = daemon.child.stdout.take().context("the daemon's output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        ensure!(line == "ready\n", "the daemon did not begin to serve");
+        Ok(daemon)
+    }
+
+    /// Waits until it has nothing left to do.
+    pub(super) fn await_full_cache(&mut self) -> Result<()> {
+        let mut before = None;
+        for _ in 0..PATIENCE {
+            std::thread::sleep(PAUSE);
+            let now = self.at_rest()?;
+            if now.is_some() && now == before {
+                self.rest = now;
+                return Ok(());
+            }
+            before = now;
+        }
+        bail!("the daemon fills the cache for more than {PATIENCE} times {PAUSE:?}");
+    }
+
+    /// Whether anything has woken it since then.
+    pub(super) fn woken(&self) -> Result<bool> {
+        Ok(self.at_rest()? != self.rest)
+    }
+
+    /// How often its threads were given the processor, when they all sleep.
+    fn at_rest(&self) -> Result<Option<u64>> {
+        let mut runs = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let status = fs::read_to_string(thread?.path().join("status"))?;
+            match turns(&status).context("a thread's status is not as expected")? {
+                (true, count) => runs += count,
+                (false, _) => return Ok(None),
+            }
+        }
+        Ok(Some(runs))
+    }
+
+    /// Ends it, as an administrator would.
+    pub(super) fn stop(mut self) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id().try_into()?).context("a process without an id")?;
+        kill_process(pid, Signal::TERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the daemon ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // On the way out of an error; the error is what counts.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Of a thread's status in proc(5): whether it sleeps, and its context switches.
+fn turns(status: &str) -> Option<(bool, u64)> {
+    let field = |name: &str| {
+        let mut lines = status.lines();
+        lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+    };
+    let count = |name| field(name)?.parse::<u64>().ok();
+    let switches = count("voluntary_ctxt_switches")? + count("nonvoluntary_ctxt_switches")?;
+    Some((field("State")?.starts_with('S'), switches))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threads_turns_are_read_from_its_status() {
+        let text = "Name:\tx\nState:\tS (sleeping)\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t2\n";
+        assert_eq!(turns(text), Some((true, 9)));
+        assert_eq!(turns(&text.replace("S (s", "R (r")), Some((false, 9)));
+        assert_eq!(turns("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn this_process_is_read_so_too() {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        assert!(turns(&status).is_some_and(|(sleeps, _)| !sleeps));
+    }
+}

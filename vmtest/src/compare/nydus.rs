@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! RAFS images that an unmodified nydusd serves, to ondine and to the C driver of Linux 6.12: what
+//! both show is compared with what the model makes of the bootstrap and the decoded blob.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{bail, Context, Result};
+use ondine_model::observation::{diff_outcomes, Errno, Kind, Observation, Scope};
+
+use super::accounts::{self, Known};
+use super::look::Desk;
+use super::{table, verdict};
+use crate::guest::job::{Account, Limits, Outcome};
+use crate::guest::nydus::{Image, NydusJob, Restart, Served, Sight};
+use crate::images::rafs::{self, Rafs};
+use crate::images::{drive, minbase, ImageSpec};
+use crate::provision::nydus;
+use crate::setup::KernelName;
+use crate::Setup;
+
+/// Bytes of the drive for the cache.
+const STORE: u64 = 2 << 30;
+/// How long a guest may take.
+const LIMIT: Duration = Duration::from_secs(1800);
+/// Differences that are told of one account.
+const SHOWN: usize = 3;
+
+/// What was tried, and why it does not hold.
+pub type Row = (String, Option<String>);
+
+/// A driver that mounts what nydusd serves.
+struct Side {
+    setup: Setup,
+    fs: &'static str,
+    name: &'static str,
+}
+
+/// Everything, with the drivers (`ondine`, `erofs`) that `wants` names.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn run(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
+    let cache = setup.cache();
+    let nydus = nydus::ensure(cache)?;
+    let (mut images, others) = rafs::samples(setup.repo(), cache)?;
+    eprintln!(
+        "left out, nydusd {} cannot read their blobs: {}",
+        nydus::VERSION,
+        others.join(", ")
+    );
+    images.push(rafs::converted(
+        cache,
+        &nydus,
+        "minbase",
+        &minbase::tree(cache)?,
+    )?);
+    let specs: Vec<ImageSpec> = images.iter().map(|image| image.spec.clone()).collect();
+    let known = accounts::known(&specs, &Limits::default().options())?;
+    let mut rows: Vec<Row> = specs.iter().zip(&known).map(here).collect();
+    for side in sides(setup, wants)? {
+        let asked = Asked {
+            side: &side,
+            images: &images,
+            known: &known,
+        };
+        rows.extend(asked.rows(&nydus.daemon)?);
+    }
+    Ok(rows)
+}
+
+fn sides(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Side>> {
+    let mut sides = Vec::new();
+    if wants("ondine") {
+        sides.push(Side {
+            setup: Setup::new(setup.options().clone())?,
+            fs: "ondine",
+            name: "ondine",
+        });
+    }
+    if wants("erofs") {
+        sides.push(Side {
+            setup: setup.with_kernel(KernelName::Oracle)?,
+            fs: "erofs",
+            name: "C erofs, Linux 6.12",
+        });
+    }
+    Ok(sides)
+}
+
+/// What needs no guest.
+fn here((spec, known): (&ImageSpec, &Known)) -> Row {
+    let verdict = verdict::on(spec, known, &[]);
+    let name = format!(
+        "RAFS image: {} ({} accounts of {} paths equal the model's)",
+        spec.name,
+        verdict.observers.len(),
+        verdict.paths
+    );
+    let failed = (!verdict.holds()).then(|| table::differences(&verdict, SHOWN));
+    (name, failed)
+}
+
+/// What one side is asked.
+struct Asked<'a> {
+    side: &'a Side,
+    images: &'a [Rafs],
+    known: &'a [Known],
+}
+
+impl Asked<'_> {
+    fn rows(&self, program: &Path) -> Result<Vec<Row>> {
+        let setup = &self.side.setup;
+        let desk = Desk::new(setup.cache())?;
+        let store = desk.path().join("store");
+        drive::format(setup.cache(), &store, None, STORE)?;
+        let boot = match self.side.fs {
+            "ondine" => setup.boot()?,
+            _ => setup.boot_without_module()?,
+        };
+        let boot = boot.memory("2G").limit(LIMIT).drive(&store, false);
+        let (served, run) = desk.ask(boot, "nydus", &self.job(program)?)?;
+        let Some(served) = served else {
+            run.require()?;
+            bail!("the guest gave no answer");
+        };
+        self.judged(&served, desk.path())
+    }
+
+    fn job(&self, program: &Path) -> Result<NydusJob> {
+        let model = self.last_model()?;
+        let mut files: Vec<(PathBuf, u64)> = Vec::new();
+        for (path, entry) in &model.entries {
+            let regular = entry.stat.as_ref().ok().filter(|s| s.kind == Kind::Regular);
+            if let (Some(stat), Ok(path)) = (regular, std::str::from_utf8(path.as_bytes())) {
+                files.push((path.into(), stat.size));
+            }
+        }
+        let (before, rest) = files.split_at(files.len() / 4);
+        let beyond = rest.iter().max_by_key(|(_, size)| size);
+        let image = |image: &Rafs| Image {
+            name: image.spec.name.clone(),
+            bootstrap: image.spec.primary.clone(),
+            blobs: image.stored.0.clone(),
+            names: image.stored.1.clone(),
+            sums: image.sums.clone(),
+        };
+        Ok(NydusJob {
+            program: program.to_owned(),
+            drive: "/dev/vda".into(),
+            fs: self.side.fs.to_owned(),
+            images: self.images.iter().map(image).collect(),
+            before: before.iter().map(|(path, _)| path.clone()).collect(),
+            beyond: beyond.context("no file to read")?.0.clone(),
+        })
+    }
+
+    fn last_model(&self) -> Result<&Observation> {
+        let known = self.known.last().context("no image")?;
+        known
+            .model
+            .as_ref()
+            .map_err(|errno| anyhow::anyhow!("the model refuses the last image: {errno}"))
+    }
+
+    fn judged(&self, served: &Served, desk: &Path) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let each = self.images.iter().zip(self.known).zip(&served.alone);
+        for ((image, known), sight) in each {
+            let failed = self.compare(&known.model, sight, desk)?;
+            rows.push((self.told(&image.spec.name, sight, image, known), failed));
+        }
+        let (Some(image), Some(known)) = (self.images.first(), self.known.first()) else {
+            bail!("no image");
+        };
+        let name = &image.spec.name;
+        for (sight, which) in served.shared.iter().zip(["first", "second"]) {
+            let what = format!("{name}, {which} of two in a domain");
+            let failed = self.compare(&known.model, sight, desk)?;
+            rows.push((self.told(&what, sight, image, known), failed));
+        }
+        rows.push(self.once(image, &served.shared)?);
+        let (Some(image), Some(known)) = (self.images.last(), self.known.last()) else {
+            bail!("no image");
+        };
+        rows.extend(self.restart(image, known, &served.restart, desk)?);
+        for (_, failed) in &mut rows {
+            if let Some(why) = failed {
+                why.push_str(&format!("nydusd said:\n{}", served.log));
+            }
+        }
+        Ok(rows)
+    }
+
+    fn told(&self, what: &str, sight: &Sight, of: &Rafs, known: &Known) -> String {
+        let right = match sight.account {
+            Account::Refused(_) => 0,
+            Account::Tree(_) => of.sums.len() - sight.wrong.len(),
+        };
+        format!(
+            "nydusd serves {what} [{}]: {} paths, {} of {} sha256 right, {} bytes fetched, {} cached, {:.1} s",
+            self.side.name,
+            known.model.as_ref().map_or(0, Observation::paths),
+            right,
+            of.sums.len(),
+            sight.fetched,
+            sight.filled,
+            sight.seconds
+        )
+    }
+
+    /// Two mounts that share a blob have it fetched once.
+    fn once(&self, image: &Rafs, sights: &[Sight]) -> Result<Row> {
+        let [first, second] = sights else {
+            bail!("two mounts were asked for");
+        };
+        let bootstrap = std::fs::metadata(&image.spec.primary)?.len();
+        let again = second.fetched.saturating_sub(first.fetched);
+        let more = second.filled.saturating_sub(bootstrap);
+        let failed = (first.fetched == 0 || again > 0 || more > 0).then(|| {
+            format!(
+                "{} bytes are fetched for the first; for the second {again}, and {more} are cached\n",
+                first.fetched
+            )
+        });
+        let name = format!(
+            "nydusd fetches a blob once for two mounts of a domain [{}]",
+            self.side.name
+        );
+        Ok((name, failed))
+    }
+
+    /// A daemon dies. In ondine what was read stays readable, and the same mount reads everything
+    /// over the next daemon; the C driver withdraws the cache, and only a new mount reads again.
+    fn restart(
+        &self,
+        image: &Rafs,
+        known: &Known,
+        seen: &Restart,
+        desk: &Path,
+    ) -> Result<Vec<Row>> {
+        let side = self.side.name;
+        let gone = Err(Errno::ENOBUFS);
+        let wanted = match self.side.fs {
+            "ondine" => (Ok(()), Err(Errno::EIO), Ok(())),
+            _ => (gone, gone, gone),
+        };
+        let found = (seen.known, seen.unknown, seen.then);
+        let mut rows = vec![(
+            format!(
+                "nydusd is killed [{side}]: reading what is cached: {}, what is not: {}; \
+                 with another nydusd, through the same mount: {}",
+                told(found.0),
+                told(found.1),
+                told(found.2)
+            ),
+            (found != wanted).then(|| {
+                format!(
+                    "wanted: {}, {}, {}\n",
+                    told(wanted.0),
+                    told(wanted.1),
+                    told(wanted.2)
+                )
+            }),
+        )];
+        let name = &image.spec.name;
+        for (sight, which) in [(seen.old.as_ref(), "old"), (seen.new.as_ref(), "new")] {
+            if let Some(sight) = sight {
+                let what = format!("{name} after a restart, the {which} mount");
+                let failed = self.compare(&known.model, sight, desk)?;
+                rows.push((self.told(&what, sight, image, known), failed));
+            }
+        }
+        Ok(rows)
+    }
+
+    fn compare(&self, model: &Outcome, sight: &Sight, desk: &Path) -> Result<Option<String>> {
+        let seen: Outcome = match &sight.account {
+            Account::Refused(errno) => Err(*errno),
+            Account::Tree(file) => Ok(Observation::from_json(&std::fs::read_to_string(
+                desk.join(file),
+            )?)?),
+        };
+        let scope = Scope::all("the model", self.side.name);
+        let differences = diff_outcomes(model, &seen, &scope);
+        let mut lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        lines.extend(
+            sight
+                .wrong
+                .iter()
+                .map(|file| format!("wrong sha256: {file}")),
+        );
+        lines.extend(sight.unmount.map(|errno| format!("unmount gives {errno}")));
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let count = lines.len();
+        lines.truncate(SHOWN);
+        Ok(Some(format!("{}\n{count} in all\n", lines.join("\n"))))
+    }
+}
+
+fn told(result: Result<(), Errno>) -> String {
+    match result {
+        Ok(()) => "succeeds".to_owned(),
+        Err(errno) => errno.to_string(),
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The cache's file system is full, or its disk fails, and then not any more.
+
+use std::fs::{self, File};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::fs::{fallocate, statvfs, FallocateFlags};
+
+use super::daemon::Daemon;
+use super::ground::Ground;
+use super::readers::{Crowd, Met};
+use super::{watch, Figures};
+use crate::guest::mounts::drop_caches;
+
+/// Longest time of a fetch in microseconds.
+const LATENCY_US: u64 = 1000;
+/// What was asked for has failed by then.
+const SETTLES: Duration = Duration::from_millis(300);
+/// The 4 KiB sectors of null_blk, in the 512 bytes that it counts in.
+const SECTORS: u64 = 8;
+
+/// Room for part of the image only: its readers get EIO, until there is more.
+pub(super) fn no_space(ground: &Ground, seed: u64, figures: &mut Figures) -> Result<()> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    ground.clear()?;
+    let ballast = ground.cache.join("ballast");
+    let left = rng.u64(0..ground.bytes()?);
+    let daemon = Daemon::start(&ground.service(LATENCY_US))?;
+    let mounted = ground.mount("soft")?;
+    let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..))?;
+    crowd.storm();
+    let room = statvfs(&ground.cache)?;
+    let file = File::create(&ballast)?;
+    let bytes = (room.f_bavail * room.f_frsize).saturating_sub(left) & !4095;
+    fallocate(&file, FallocateFlags::empty(), 0, bytes).context("the ballast")?;
+    drop(file);
+    let met = weather(&daemon, crowd, true, &mut rng, || {
+        fs::remove_file(&ballast)?;
+        rustix::fs::sync();
+        Ok(())
+    })?;
+    figures.add("reads that failed for want of space", met.errors);
+    ground.unmount(mounted)
+}
+
+/// Some blocks of the disk neither read nor write, until they do again.
+pub(super) fn bad_blocks(ground: &Ground, seed: u64, figures: &mut Figures) -> Result<()> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    ground.clear()?;
+    let daemon = Daemon::start(&ground.service(LATENCY_US))?;
+    let mounted = ground.mount("soft")?;
+    rustix::fs::sync();
+    let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..))?;
+    let moment = rng.u64(0..12);
+    let idle = || daemon.fetches() >= moment || crowd.is_idle() || crowd.is_wrong();
+    watch::until("the daemon fetches", idle)?;
+    crowd.storm();
+    let begin = rng.u64(ground.data_blocks()?) * SECTORS;
+    let range = format!("{begin}-{}", begin + rng.u64(1..512) * SECTORS - 1);
+    let bad = ground.disk.join("badblocks");
+    fs::write(&bad, format!("+{range}")).context("null_blk's badblocks")?;
+    let met = weather(&daemon, crowd, false, &mut rng, || {
+        fs::write(&bad, format!("-{range}")).context("null_blk's badblocks")
+    })?;
+    figures.add("reads that failed for bad blocks", met.errors);
+    ground.unmount(mounted)
+}
+
+/// Sees a crowd through a storm that `mend` ends.
+fn weather(
+    daemon: &Daemon,
+    crowd: Crowd,
+    readable: bool,
+    rng: &mut fastrand::Rng,
+    mend: impl FnOnce() -> Result<()>,
+) -> Result<Met> {
+    watch::until("each reader gets its data or an error", || {
+        crowd.is_idle() || crowd.is_wrong()
+    })?;
+    if readable {
+        drop_caches()?;
+        crowd.recall(rng, 64).context("under the fault")?;
+    }
+    mend()?;
+    // Requests without a reader may be failing still, and a read that joins one fails with it.
+    watch::until("what was asked for has failed", || {
+        let before = daemon.fetches();
+        std::thread::sleep(SETTLES);
+        daemon.fetches() == before && super::mounted::waiting() == 0
+    })?;
+    crowd.calm();
+    crowd.finish()
+}

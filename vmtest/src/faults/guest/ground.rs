@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! What every fault stands on: blobs in memory, a cache on ext4, a place to mount the image.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{anyhow, ensure, Context, Result};
+use ondine_model::observation::Errno;
+use rustix::mount::{mount, MountFlags};
+
+use super::daemon::Service;
+use super::watch;
+use super::FaultJob;
+use crate::bench::guest::store::disk;
+use crate::faults::sample::{samples, Sample};
+use crate::guest::mounts::Mounted;
+use crate::vm::SCRATCH;
+
+/// Size of the cache's file system in MiB.
+const CACHE_MIB: u64 = 64;
+
+/// The ground.
+pub(super) struct Ground {
+    /// Directory of the cache.
+    pub(super) cache: PathBuf,
+    /// The null_blk device below it, in configfs.
+    pub(super) disk: PathBuf,
+    /// Directory of the blobs.
+    pub(super) blobs: PathBuf,
+    /// Where the image is mounted.
+    pub(super) point: PathBuf,
+    /// Names of the bootstrap and the blobs.
+    pub(super) names: Vec<String>,
+    /// The module's file.
+    pub(super) module: Option<PathBuf>,
+    /// What the image holds.
+    pub(super) samples: Arc<Vec<Sample>>,
+}
+
+impl Ground {
+    /// Lays it.
+    ///
+    /// # Errors
+    /// When the guest has not what it takes.
+    pub(super) fn new(job: &FaultJob) -> Result<Self> {
+        let ground = Self::with_cache(&job.images, &job.names, job.module.clone())?;
+        let config = "/sys/kernel/config";
+        mount("configfs", config, "configfs", MountFlags::empty(), None).context("configfs")?;
+        let device = format!("/dev/{}", disk(CACHE_MIB)?);
+        // Without a journal: one that meets a bad block gives up the whole file system.
+        format(&device, &ground.cache, "^has_journal")?;
+        Ok(Self {
+            disk: Path::new(config).join("nullb/n0"),
+            ..ground
+        })
+    }
+
+    /// Lays all of it but the file system of the cache.
+    ///
+    /// # Errors
+    /// When an image cannot be copied.
+    pub(super) fn with_cache(
+        images: &Path,
+        names: &[String],
+        module: Option<PathBuf>,
+    ) -> Result<Self> {
+        let scratch = Path::new(SCRATCH);
+        let blobs = scratch.join("blobs");
+        fs::create_dir_all(&blobs)?;
+        for name in names {
+            let from = images.join(name);
+            fs::copy(&from, blobs.join(name)).with_context(|| format!("{}", from.display()))?;
+        }
+        Ok(Self {
+            cache: scratch.join("cache"),
+            disk: PathBuf::new(),
+            blobs,
+            point: scratch.join("mounted"),
+            names: names.to_vec(),
+            module,
+            samples: Arc::new(samples()),
+        })
+    }
+
+    /// A daemon's orders.
+    pub(super) fn service(&self, latency_us: u64) -> Service {
+        Service {
+            cache: self.cache.clone(),
+            blobs: self.blobs.clone(),
+            ledger: Path::new(SCRATCH).join("ledger"),
+            latency_us,
+        }
+    }
+
+    /// Mounts the image.
+    ///
+    /// # Errors
+    /// Those of mount(2); a hang.
+    pub(super) fn mount(&self, options: &str) -> Result<Mounted> {
+        let (point, options) = (self.point.clone(), self.options(options));
+        let mounted = watch::ended("mount", move || {
+            Mounted::plain("ondine", Path::new("none"), &point, &options)
+        })??;
+        mounted.map_err(|errno| anyhow!("mount: {errno}"))
+    }
+
+    /// The options of [`Self::mount`].
+    pub(super) fn options(&self, more: &str) -> String {
+        let devices = self.names[1..].iter().map(|name| format!(",device={name}"));
+        format!(
+            "fsid={}{},{more}",
+            self.names[0],
+            devices.collect::<String>()
+        )
+    }
+
+    /// Unmounts it.
+    ///
+    /// # Errors
+    /// Those of umount(2); a hang.
+    pub(super) fn unmount(&self, mounted: Mounted) -> Result<()> {
+        let left: Result<(), Errno> = watch::ended("unmount", move || mounted.unmount())?;
+        left.map_err(|errno| anyhow!("unmount: {errno}"))
+    }
+
+    /// Forgets all that was fetched.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn clear(&self) -> Result<()> {
+        for name in ["cache", "graveyard"] {
+            match fs::remove_dir_all(self.cache.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).context("clearing the cache")
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The disk's blocks that hold data of the cache: those in use, behind the file system's own.
+    ///
+    /// # Errors
+    /// Those of statvfs(3).
+    pub(super) fn data_blocks(&self) -> Result<std::ops::Range<u64>> {
+        let room = rustix::fs::statvfs(&self.cache)?;
+        let own = CACHE_MIB * 256 - room.f_blocks;
+        Ok(own..own + self.bytes()?.div_ceil(4096))
+    }
+
+    /// Bytes of bootstrap and blobs.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        let size = |name: &String| Ok(fs::metadata(self.blobs.join(name))?.len());
+        self.names.iter().map(size).sum()
+    }
+}
+
+/// Makes an ext4 with (`has_journal`) or without (`^has_journal`) a journal on `device`, and mounts
+/// it on `point`, for the life of the guest.
+///
+/// # Errors
+/// Those of mkfs.ext4 and mount(2).
+pub(super) fn format(device: &str, point: &Path, journal: &str) -> Result<()> {
+    let made = Command::new("mkfs.ext4")
+        .args(["-q", "-F", "-b", "4096", "-m", "0", "-O", journal])
+        .arg(device)
+        .status()
+        .context("mkfs.ext4")?;
+    ensure!(made.success(), "mkfs.ext4 {device}: {made}");
+    attach(device, point)
+}
+
+/// Mounts the ext4 on `device` on `point`, for the life of the guest.
+///
+/// # Errors
+/// Those of mount(2).
+pub(super) fn attach(device: &str, point: &Path) -> Result<()> {
+    let flags = MountFlags::NOATIME;
+    let mounted = Mounted::with("ext4", Path::new(device), point, "", flags)?
+        .map_err(|errno| anyhow!("{device} does not mount: {errno}"))?;
+    std::mem::forget(mounted);
+    Ok(())
+}

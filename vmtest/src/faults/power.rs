@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Power cuts: the machine is killed while its cache fills, and the next one finds that cache.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure, Result};
+use xshell::{cmd, Shell};
+
+use super::guest::{Figures, PowerJob};
+use super::{sample, FaultArgs, Outcome};
+use crate::compare::look::Desk;
+use crate::images::drive;
+use crate::Setup;
+
+/// Bytes of the disk.
+const DISK: u64 = 128 << 20;
+/// The power goes so many milliseconds after filling began, at most.
+const CUT_MS: u64 = 4_000;
+/// How long a guest has to read what the last cut left.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Cuts the power so many times.
+///
+/// # Errors
+/// When it could not be tried.
+pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome> {
+    let image = sample::image(setup)?;
+    let (images, names) = sample::parts(&image);
+    let desk = Desk::new(setup.cache())?;
+    let (disk, sign) = (desk.path().join("disk"), desk.path().join("filling"));
+    drive::format(setup.cache(), &disk, None, DISK)?;
+    let shell = Shell::new()?;
+    let path = format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    );
+    cmd!(shell, "tune2fs -O has_journal {disk}")
+        .env("PATH", path)
+        .quiet()
+        .ignore_stdout()
+        .run()?;
+    let mut outcome = Outcome {
+        name: "power".to_owned(),
+        holds: "after a power cut all that is read is right".to_owned(),
+        kernel: setup.options().kernel().as_str().to_owned(),
+        rounds: 0,
+        seconds: 0.0,
+        seed,
+        figures: Vec::new(),
+        failed: None,
+    };
+    let mut figures = Figures::default();
+    let begin = Instant::now();
+    let mut rng = fastrand::Rng::with_seed(seed);
+    // One guest more than cuts: it looks at what the last one left.
+    for n in 0..=args.rounds {
+        let over = begin.elapsed() > Duration::from_secs(args.seconds);
+        let last = n == args.rounds || over;
+        let job = PowerJob {
+            disk: "/dev/vda".into(),
+            sign: (!last).then(|| sign.clone()),
+            seed: seed.wrapping_add(u64::from(n)),
+            images: images.clone(),
+            names: names.clone(),
+        };
+        let after = Duration::from_millis(rng.u64(..CUT_MS));
+        let boot = setup.boot()?.drive(&disk, false).limit(LIMIT);
+        let boot = boot.power_cut(&sign, after);
+        let (_, run) = desk.ask::<_, ()>(boot, "fill", &job)?;
+        let wanted = if last { Some(0) } else { None };
+        if run.exit_code != wanted || !run.problems.is_empty() {
+            outcome.failed = Some(format!("after cut {n}: {}", run.complaint()));
+            break;
+        }
+        let kept = run
+            .stderr
+            .lines()
+            .find_map(|line| line.strip_prefix("kept "));
+        let Some(kept) = kept else {
+            bail!("no look at the cache within {LIMIT:?}: {}", run.complaint());
+        };
+        if n > 0 {
+            figures.add("caches compared after a cut", 1);
+            figures.add("bytes found in them", kept.parse()?);
+        }
+        if last {
+            break;
+        }
+        ensure!(
+            sign.exists(),
+            "the guest did not begin to fill: {}",
+            run.complaint()
+        );
+        std::fs::remove_file(&sign)?;
+        outcome.rounds += 1;
+    }
+    outcome.seconds = begin.elapsed().as_secs_f64();
+    outcome.figures = figures.0;
+    Ok(outcome)
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Whether the guest is at rest. Nothing here waits for a time: an emulated guest on a busy host may
+//! take seconds for what takes milliseconds elsewhere. A task is blocked, and a message is not
+//! coming, when nobody is left to do anything about it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+/// At rest for this long is at rest for good: above the kernel's own short delays.
+const LASTING: Duration = Duration::from_millis(150);
+
+/// Whether nothing runs in this guest but the caller, and no disk is at work.
+///
+/// # Errors
+/// When it cannot be found out.
+pub(super) fn now() -> Result<bool> {
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let running = load.split_whitespace().nth(3);
+    let running = running.and_then(|field| field.split('/').next());
+    if running.context("/proc/loadavg")? != "1" {
+        return Ok(false);
+    }
+    // The ninth of the numbers behind a disk's name counts what is under way.
+    let disks = std::fs::read_to_string("/proc/diskstats")?;
+    let mut under_way = disks.lines().map(|line| line.split_whitespace().nth(11));
+    Ok(under_way.all(|count| count == Some("0")))
+}
+
+/// For how long the guest has been at rest, as far as the caller has looked.
+#[derive(Debug, Default)]
+pub(super) struct Idle {
+    since: Option<Instant>,
+}
+
+impl Idle {
+    /// Looks again; whether it has been long enough to mean that nothing will happen by itself.
+    ///
+    /// # Errors
+    /// When it cannot be found out.
+    pub(super) fn is_lasting(&mut self) -> Result<bool> {
+        if !now()? {
+            self.since = None;
+            return Ok(false);
+        }
+        Ok(self.since.get_or_insert_with(Instant::now).elapsed() > LASTING)
+    }
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! An actor from inside: reads operations, does them, writes their results, a line of JSON each.
+
+mod device;
+mod files;
+mod object;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ondine_model::observation::Errno;
+use rustix::io::FdFlags;
+use serde::{Deserialize, Serialize};
+
+use super::Place;
+use crate::conform::op::Op;
+use crate::conform::step::OK;
+
+/// How long a turn of an obedient daemon waits for a message.
+pub(super) const TURN: Duration = Duration::from_millis(50);
+
+/// What `read` says when there is no message.
+const NOTHING: &str = "nothing";
+
+/// A descriptor to be copied by another process.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Descriptor {
+    /// Its number.
+    pub(super) number: i32,
+    /// The id of the object that it is of.
+    pub(super) object: Option<u32>,
+}
+
+/// Does operations until there are no more.
+///
+/// # Errors
+/// When they cannot be read, or their results not be written.
+pub(in crate::guest) fn main() -> Result<()> {
+    let mut lines = std::io::stdin().lock().lines();
+    let place = lines.next().context("no place to act in")??;
+    let mut worker = Worker::new(serde_json::from_str(&place)?);
+    for line in lines {
+        let op = serde_json::from_str(&line?)?;
+        let result = match worker.act(op) {
+            Ok(text) => text,
+            Err(Failure::Errno(errno)) => errno.to_string(),
+            Err(Failure::Other(why)) => format!("({why:#})"),
+        };
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer(&mut out, &result)?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Why there is no other result.
+enum Failure {
+    /// What the kernel said: a result like others.
+    Errno(Errno),
+    /// The scenario asks for what cannot be done.
+    Other(anyhow::Error),
+}
+
+type Outcome<T = String> = Result<T, Failure>;
+
+impl From<rustix::io::Errno> for Failure {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Self::Errno(errno.into())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(_) => Self::Errno(error.into()),
+            None => Self::Other(error.into()),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// A named descriptor.
+struct Handle {
+    fd: OwnedFd,
+    /// Whether it came without close-on-exec.
+    inheritable: bool,
+    /// The id of the object that it is of.
+    object: Option<u32>,
+}
+
+/// A message that was read.
+struct Kept {
+    id: u32,
+    object: String,
+    /// As a result tells it.
+    said: String,
+    /// The same with ids.
+    with_ids: String,
+}
+
+/// What the process knows.
+struct Worker {
+    place: Place,
+    handles: BTreeMap<String, Handle>,
+    /// What objects are called, by their ids.
+    objects: BTreeMap<u32, String>,
+    /// Message ids, by what scenarios call them.
+    messages: BTreeMap<String, u32>,
+    /// Messages that were read while another object's was waited for.
+    kept: Vec<Kept>,
+    /// Watches the device, edge-triggered.
+    epoll: Option<OwnedFd>,
+    /// Files kept open.
+    held: Vec<File>,
+}
+
+impl Worker {
+    fn new(place: Place) -> Self {
+        Self {
+            place,
+            handles: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            kept: Vec::new(),
+            epoll: None,
+            held: Vec::new(),
+        }
+    }
+
+    fn act(&mut self, op: Op) -> Outcome {
+        match op {
+            Op::Open { handle, access } => self.open(handle, access),
+            Op::Close { handle } => self.close(&handle),
+            Op::Dup { handle, new } => self.dup(&handle, new),
+            Op::Write { text, handle, pad } => self.write(&text, &handle, pad),
+            Op::Read { room, ids, name } => self.read(room, ids, name),
+            Op::Recv { ids, name, object } => self.recv(ids, name, object.as_deref()),
+            Op::ReadNowhere => self.read_nowhere(),
+            Op::Poll => self.poll(),
+            Op::Edge => self.edge(),
+            Op::Bind => self.bind(),
+            Op::Restores { count } => self.restores(count),
+            Op::Turn { starving } => self.turn(starving),
+            Op::Copen { object, answer } => self.copen(&object, answer),
+            Op::Pwrite {
+                object,
+                offset,
+                length,
+                bytes,
+            } => self.pwrite(&object, offset, length, bytes),
+            Op::Put { object, length } => self.put(&object, length),
+            Op::Seek {
+                handle,
+                whence,
+                offset,
+            } => self.seek(&handle, whence, offset),
+            Op::Complete { object, id } => self.complete(&object, id),
+            Op::Ioctl {
+                handle,
+                command,
+                argument,
+            } => self.ioctl(&handle, command, argument),
+            Op::Misuse { object, what } => self.misuse(&object, what),
+            Op::Descriptor { object } => self.descriptor(&object),
+            Op::Mount { name, options } => self.mount(&name, &options),
+            Op::Umount { name, how } => self.umount(&name, how),
+            Op::Remount { name, options } => self.remount(&name, &options),
+            Op::Statfs { name } => self.statfs(&name),
+            Op::Pread {
+                path,
+                offset,
+                length,
+                random,
+            } => self.pread(&path, offset, length, random),
+            Op::Map { path, offset } => self.map(&path, offset),
+            Op::Hold { path } => self.hold(&path),
+            Op::Ls { path } => self.ls(&path),
+            Op::Find { path } => self.find(&path),
+            Op::Xattr { path, name } => self.xattr(&path, &name),
+            Op::Sh { command } => self.sh(&command),
+            Op::Chdir { path } => done(std::env::set_current_dir(self.place.cache.join(path))),
+            Op::Become { uid } => done(crate::guest::sys::become_user(uid, uid)),
+            Op::Nofile { count } => self.nofile(count),
+            Op::Catch => done(crate::guest::sys::catch_user_signal()),
+            Op::Number { handle } => self.number(&handle),
+            Op::Take {
+                pid,
+                number,
+                handle,
+                object,
+            } => self.take(pid, number, handle, object),
+        }
+    }
+
+    fn handle(&self, name: &str) -> Result<&Handle> {
+        self.handles
+            .get(name)
+            .with_context(|| format!("no handle {name}"))
+    }
+
+    fn fd(&self, name: &str) -> Result<BorrowedFd<'_>> {
+        Ok(self.handle(name)?.fd.as_fd())
+    }
+
+    /// Gives `fd` a name, and keeps it from the programs that this process starts.
+    fn keep(&mut self, name: String, fd: OwnedFd, object: Option<u32>) -> Outcome<()> {
+        let flags = rustix::io::fcntl_getfd(&fd)?;
+        rustix::io::fcntl_setfd(&fd, flags | FdFlags::CLOEXEC)?;
+        let handle = Handle {
+            fd,
+            inheritable: !flags.contains(FdFlags::CLOEXEC),
+            object,
+        };
+        if let Some(earlier) = self.handles.insert(name.clone(), handle) {
+            self.handles.insert(format!("{name}.old"), earlier);
+        }
+        if let Some(id) = object {
+            self.objects.insert(id, name);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, name: &str) -> Outcome {
+        let handle = self.handles.remove(name);
+        handle.with_context(|| format!("no handle {name}"))?;
+        Ok(OK.to_owned())
+    }
+
+    fn dup(&mut self, name: &str, new: String) -> Outcome {
+        let handle = self.handle(name)?;
+        let (copy, object) = (rustix::io::dup(&handle.fd)?, handle.object);
+        self.keep(new, copy, object)?;
+        Ok(OK.to_owned())
+    }
+
+    fn nofile(&self, count: u64) -> Outcome {
+        use rustix::process::{getrlimit, setrlimit, Resource};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = Some(count);
+        setrlimit(Resource::Nofile, limit)?;
+        Ok(OK.to_owned())
+    }
+
+    fn number(&self, name: &str) -> Outcome {
+        use std::os::fd::AsRawFd as _;
+        let handle = self.handle(name)?;
+        let descriptor = Descriptor {
+            number: handle.fd.as_raw_fd(),
+            object: handle.object,
+        };
+        serde_json::to_string(&descriptor).map_err(|e| Failure::Other(e.into()))
+    }
+
+    fn take(&mut self, pid: i32, number: i32, name: String, object: Option<u32>) -> Outcome {
+        use rustix::process::{pidfd_getfd, pidfd_open, Pid, PidfdFlags, PidfdGetfdFlags};
+        let pid = Pid::from_raw(pid).context("no process 0")?;
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
+        let fd = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?;
+        self.keep(name, fd, object)?;
+        Ok(OK.to_owned())
+    }
+
+    /// The size of a blob.
+    fn size(&self, cookie: &str) -> std::io::Result<u64> {
+        Ok(std::fs::metadata(self.blob(cookie))?.len())
+    }
+
+    fn blob(&self, cookie: &str) -> PathBuf {
+        self.place
+            .blobs
+            .join(cookie.strip_suffix(".old").unwrap_or(cookie))
+    }
+}
+
+/// `ok`, or why not.
+fn done<T>(result: std::io::Result<T>) -> Outcome {
+    result?;
+    Ok(OK.to_owned())
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Operations on the descriptor of an object.
+
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
+
+use anyhow::Context as _;
+use ondined::protocol::READ_COMPLETE;
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::fs::{OFlags, SeekFrom};
+use rustix::io::Errno;
+
+use super::device::named;
+use super::{Failure, Outcome, Worker};
+use crate::conform::op::{Bytes, Misuse, Whence};
+use crate::conform::step::OK;
+use crate::guest::sys;
+
+/// What direct I/O wants of an address; more than any disk does.
+const ALIGNMENT: usize = 4096;
+
+/// Bytes at an address that direct I/O takes, or at one that it does not.
+struct Buffer {
+    room: Vec<u8>,
+    start: usize,
+    length: usize,
+}
+
+impl Buffer {
+    fn new(length: usize, shifted: bool) -> Self {
+        let room = vec![0; length + 2 * ALIGNMENT];
+        let start = room.as_ptr().align_offset(ALIGNMENT) + usize::from(shifted);
+        Self {
+            room,
+            start,
+            length,
+        }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut self.room[self.start..self.start + self.length]
+    }
+}
+
+impl Worker {
+    /// The blob's bytes, zeros behind its end.
+    fn fill(&self, object: &str, offset: u64, into: &mut [u8]) -> Outcome<()> {
+        let blob = File::open(self.blob(object))?;
+        let mut done = 0;
+        while done < into.len() {
+            match blob.read_at(&mut into[done..], offset + done as u64)? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn pwrite(&self, object: &str, offset: u64, length: u64, what: Bytes) -> Outcome {
+        let length = usize::try_from(length).context("the length")?;
+        let mut buffer = Buffer::new(length, what == Bytes::Shifted);
+        if what != Bytes::Zeros {
+            self.fill(object, offset, buffer.bytes())?;
+        }
+        let count = rustix::io::pwrite(self.fd(object)?, buffer.bytes(), offset)?;
+        Ok(count.to_string())
+    }
+
+    pub(super) fn put(&self, object: &str, length: u64) -> Outcome {
+        let mut buffer = Buffer::new(usize::try_from(length).context("the length")?, false);
+        self.fill(object, 0, buffer.bytes())?;
+        let count = rustix::io::write(self.fd(object)?, buffer.bytes())?;
+        Ok(count.to_string())
+    }
+
+    pub(super) fn seek(&self, handle: &str, whence: Whence, offset: u64) -> Outcome {
+        let signed = i64::try_from(offset).context("the offset")?;
+        let to = match whence {
+            Whence::Set => SeekFrom::Start(offset),
+            Whence::Current => SeekFrom::Current(signed),
+            Whence::End => SeekFrom::End(signed),
+            Whence::Data => SeekFrom::Data(offset),
+            Whence::Hole => SeekFrom::Hole(offset),
+        };
+        Ok(rustix::fs::seek(self.fd(handle)?, to)?.to_string())
+    }
+
+    pub(super) fn complete(&self, object: &str, id: Option<String>) -> Outcome {
+        let id = match id {
+            None => self.message(&format!("{object}.read"))?,
+            Some(name) => match name.parse() {
+                Ok(number) => number,
+                Err(_) => self.message(&name)?,
+            },
+        };
+        self.ioctl(object, u64::from(READ_COMPLETE), u64::from(id))
+    }
+
+    pub(super) fn ioctl(&self, handle: &str, command: u64, argument: u64) -> Outcome {
+        let argument = usize::try_from(argument).context("the argument")?;
+        let result = sys::ioctl_by_value(self.fd(handle)?, command, argument)?;
+        Ok(match result {
+            0 => OK.to_owned(),
+            other => other.to_string(),
+        })
+    }
+
+    pub(super) fn misuse(&self, object: &str, what: Misuse) -> Outcome {
+        let fd = self.fd(object)?;
+        match what {
+            Misuse::Read => {
+                let count = rustix::io::read(fd, &mut [0; 16][..])?;
+                return Ok(count.to_string());
+            }
+            Misuse::Map => {
+                let file = File::from(rustix::io::dup(fd)?);
+                sys::Map::private(&file, ALIGNMENT)?;
+            }
+            Misuse::Sync => rustix::fs::fsync(fd)?,
+            Misuse::Poll => {
+                let events = PollFlags::IN | PollFlags::OUT;
+                let mut polled = [PollFd::from_borrowed_fd(fd, events)];
+                poll(&mut polled, Some(&Timespec::default()))?;
+                let seen = polled[0].revents();
+                return Ok(named(&[
+                    (seen.contains(PollFlags::IN), "IN"),
+                    (seen.contains(PollFlags::OUT), "OUT"),
+                ]));
+            }
+        }
+        Ok(OK.to_owned())
+    }
+
+    pub(super) fn descriptor(&self, object: &str) -> Outcome {
+        let handle = self.handle(object)?;
+        let link = format!("/proc/self/fd/{}", handle.fd.as_raw_fd());
+        let name = std::fs::read_link(link)?;
+        let access = match rustix::fs::fcntl_getfl(&handle.fd)? & OFlags::RWMODE {
+            OFlags::RDONLY => "read-only",
+            OFlags::WRONLY => "write-only",
+            OFlags::RDWR => "read-write",
+            _ => return Err(Failure::from(Errno::INVAL)),
+        };
+        let inherited = if handle.inheritable {
+            "inheritable"
+        } else {
+            "close-on-exec"
+        };
+        Ok(format!("{} {access} {inherited}", name.display()))
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Pre-content events: a task is about to read a file, and waits until it is allowed to.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::ops::Range;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+/// FAN_PRE_ACCESS, which libc does not have.
+const PRE_ACCESS: u64 = 0x0010_0000;
+/// Bytes of struct fanotify_event_metadata.
+const METADATA: usize = 24;
+/// FAN_EVENT_INFO_TYPE_RANGE: header, pad, offset, count.
+const INFO_RANGE: u8 = 6;
+
+/// A group of the class FAN_CLASS_PRE_CONTENT.
+#[derive(Debug)]
+pub(crate) struct PreContent(File);
+
+/// A read that waits.
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// The file, opened for this event.
+    file: OwnedFd,
+    /// The bytes that are wanted.
+    pub(crate) range: Range<u64>,
+}
+
+impl PreContent {
+    /// A group without marks.
+    ///
+    /// # Errors
+    /// EPERM without CAP_SYS_ADMIN; EINVAL from a kernel without pre-content events.
+    pub(crate) fn new() -> io::Result<Self> {
+        let class = libc::FAN_CLASS_PRE_CONTENT | libc::FAN_CLOEXEC;
+        let flags = (libc::O_RDONLY | libc::O_LARGEFILE | libc::O_CLOEXEC) as u32;
+        // SAFETY: Plain numbers.
+        let fd = unsafe { libc::fanotify_init(class, flags) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: The call returned a new descriptor that nobody else owns.
+        Ok(Self(unsafe { File::from_raw_fd(fd) }))
+    }
+
+    /// Has reads of `file` wait from now on.
+    ///
+    /// # Errors
+    /// Those of fanotify_mark(2).
+    pub(crate) fn mark(&self, file: &File) -> io::Result<()> {
+        // SAFETY: Descriptors that are open; no path, so the file itself is meant.
+        let marked = unsafe {
+            libc::fanotify_mark(
+                self.0.as_raw_fd(),
+                libc::FAN_MARK_ADD,
+                PRE_ACCESS,
+                file.as_raw_fd(),
+                std::ptr::null(),
+            )
+        };
+        if marked < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Waits for reads.
+    ///
+    /// # Errors
+    /// Those of read(2).
+    pub(crate) fn wait(&self) -> io::Result<Vec<Access>> {
+        let mut buffer = [0; 4096];
+        let len = (&self.0).read(&mut buffer)?;
+        let mut rest = &buffer[..len];
+        let mut found = Vec::new();
+        while rest.len() >= METADATA {
+            let len = (word(rest, 0) as usize).clamp(METADATA, rest.len());
+            let (event, after) = rest.split_at(len);
+            rest = after;
+            let fd = word(event, 16) as i32;
+            if fd < 0 {
+                continue;
+            }
+            // SAFETY: The kernel opened it for this event, and for nobody else.
+            let file = unsafe { OwnedFd::from_raw_fd(fd) };
+            let range = range(&event[METADATA..]);
+            found.push(Access { file, range });
+        }
+        Ok(found)
+    }
+
+    /// Lets a read go on.
+    ///
+    /// # Errors
+    /// Those of write(2).
+    pub(crate) fn allow(&self, access: &Access) -> io::Result<()> {
+        let mut answer = [0; 8];
+        answer[..4].copy_from_slice(&access.file.as_raw_fd().to_ne_bytes());
+        answer[4..].copy_from_slice(&libc::FAN_ALLOW.to_ne_bytes());
+        (&self.0).write_all(&answer)
+    }
+}
+
+/// The range that the first record of `info` tells, or nothing of the file.
+fn range(info: &[u8]) -> Range<u64> {
+    if info.len() < 24 || info[0] != INFO_RANGE {
+        return 0..0;
+    }
+    let long = |at| u64::from(word(info, at)) | u64::from(word(info, at + 4)) << 32;
+    long(8)..long(8).saturating_add(long(16))
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word)
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! RAFS v6 images: samples that another release of nydus made elsewhere, and the default tree,
+//! converted here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{ensure, Context, Result};
+use xshell::{cmd, Shell};
+
+use super::decode::{blobs, decode};
+use super::{ImageSpec, Terms, Tree};
+use crate::provision::{nydus::Nydus, Cache, Key, Step};
+
+/// A RAFS v6 image.
+#[derive(Clone, Debug)]
+pub struct Rafs {
+    /// Its bootstrap, and its blobs decoded.
+    pub spec: ImageSpec,
+    /// The directory of its stored blobs, and their names.
+    pub stored: (PathBuf, Vec<String>),
+    /// sha256 of every regular file by path, where somebody else has worked them out.
+    pub sums: BTreeMap<String, String>,
+}
+
+/// The samples.
+const SAMPLES: [&str; 4] = ["s_none_64k", "s_zstd_1m", "s_zstd_toc", "s_zstd_batch"];
+
+/// nydus-image writes 1970 for the root's time, and refuses ACLs: it asks for a name behind their
+/// prefix, which is the whole name.
+const TERMS: Terms = Terms {
+    cut_times: false,
+    free_root: true,
+    left_out: &["ondine/attributes/acl", "ondine/attributes/acl-directory"],
+    not_c_from_file: None,
+    not_c: None,
+    c_once: false,
+};
+
+/// The samples that the release of nydus here reads, and the names of the others.
+///
+/// # Errors
+/// When they are not there.
+pub fn samples(repo: &Path, cache: &Cache) -> Result<(Vec<Rafs>, Vec<&'static str>)> {
+    let home = repo.join("../shared/samples/rafs-v6");
+    ensure!(
+        home.is_dir(),
+        "the RAFS samples are not at {}; they come with the project's shared files",
+        home.display()
+    );
+    let home = home.canonicalize()?;
+    let sums = sums(&home.join("tree_small.sha256.gz"))?;
+    let (mut readable, mut others) = (Vec::new(), Vec::new());
+    for name in SAMPLES {
+        let bootstrap = home.join(name).join("bootstrap");
+        if !blobs(&bootstrap)?.iter().all(|blob| blob.plain) {
+            others.push(name);
+            continue;
+        }
+        let stored = home.join(name).join("blobs");
+        let image = image(cache, name, bootstrap, stored, None)?;
+        readable.push(Rafs {
+            sums: sums.clone(),
+            ..image
+        });
+    }
+    Ok((readable, others))
+}
+
+/// The tree at `root`, converted as nydus-image does unless told.
+///
+/// # Errors
+/// Those of nydus-image.
+pub fn converted(cache: &Cache, nydus: &Nydus, name: &str, root: &Path) -> Result<Rafs> {
+    let tree = Tree::open(root)?;
+    let program = &nydus.image;
+    let key = Key::new()
+        .add("rafs 1")
+        .add(tree.key())
+        .add(program.as_os_str().as_encoded_bytes());
+    let step = format!("rafs-{name}");
+    let dir = cache.step(&step, &key, |draft| {
+        let step = Step::begin(cache, &step, format!("converting {name} into RAFS v6"))?;
+        let (bootstrap, blobs) = (draft.join("bootstrap"), draft.join("blobs"));
+        fs::create_dir(&blobs)?;
+        let shell = Shell::new()?;
+        // It has no option to leave something out.
+        let (root, copy) = (&tree.root, draft.join("copy"));
+        step.run(cmd!(shell, "cp --archive {root} {copy}"))?;
+        for path in TERMS.left_out {
+            shell.remove_path(copy.join(path))?;
+        }
+        step.run(cmd!(
+            shell,
+            "{program} create --fs-version 6 --bootstrap {bootstrap} --blob-dir {blobs} {copy}"
+        ))?;
+        Ok(shell.remove_path(copy)?)
+    })?;
+    image(
+        cache,
+        name,
+        dir.join("bootstrap"),
+        dir.join("blobs"),
+        Some(tree.root),
+    )
+}
+
+fn image(
+    cache: &Cache,
+    name: &str,
+    bootstrap: PathBuf,
+    stored: PathBuf,
+    source: Option<PathBuf>,
+) -> Result<Rafs> {
+    let key = Key::new().add("decoded 1").file(&bootstrap)?;
+    let decoded = cache.step("decoded", &key, |draft| {
+        decode(&bootstrap, &stored, draft).map(drop)
+    })?;
+    let names: Vec<String> = blobs(&bootstrap)?.into_iter().map(|b| b.id).collect();
+    let device = |slot| decoded.join(format!("blob-{slot}"));
+    Ok(Rafs {
+        spec: ImageSpec {
+            name: name.to_owned(),
+            primary: bootstrap,
+            devices: (0..names.len()).map(device).collect(),
+            options: Vec::new(),
+            source,
+            terms: TERMS,
+            expected: None,
+        },
+        stored: (stored, names),
+        sums: BTreeMap::new(),
+    })
+}
+
+/// The list of sha256sum(1) in the compressed file `packed`.
+fn sums(packed: &Path) -> Result<BTreeMap<String, String>> {
+    let shell = Shell::new()?;
+    let text = cmd!(shell, "gzip --decompress --stdout {packed}")
+        .quiet()
+        .read()?;
+    let line = |line: &str| {
+        let (sum, path) = line.split_once("  ./").context("no line of sha256sum")?;
+        Ok((path.to_owned(), sum.to_owned()))
+    };
+    text.lines().map(line).collect()
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! What a mount counts, in `/sys/fs/ondine/<id>/`, and whether it adds up.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use anyhow::{ensure, Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// The counters of an on-demand mount, or their sum over several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Reads that found their bytes present.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// READ requests that reads caused.
+    pub requests: u64,
+    /// Reads that waited for requests of others only.
+    pub requests_merged: u64,
+    /// Reads that wait.
+    pub waiting: u64,
+    /// Bytes that a daemon has brought.
+    pub bytes_filled: u64,
+}
+
+const DIRECTORY: &str = "/sys/fs/ondine";
+
+impl Counters {
+    /// The sum over all on-demand mounts there are.
+    ///
+    /// # Errors
+    /// When there is none, or a file is missing or no number.
+    pub(super) fn sum() -> Result<Self> {
+        let mut sum = Self::default();
+        let mut mounts = 0;
+        for entry in fs::read_dir(DIRECTORY).context(DIRECTORY)? {
+            let dir = entry?.path();
+            if fs::read_to_string(dir.join("source"))?.trim_end() != "cache" {
+                continue;
+            }
+            mounts += 1;
+            sum.hits += number(&dir, "hits")?;
+            sum.misses += number(&dir, "misses")?;
+            sum.requests += number(&dir, "requests")?;
+            sum.requests_merged += number(&dir, "requests_merged")?;
+            sum.waiting += number(&dir, "waiting")?;
+            sum.bytes_filled += number(&dir, "bytes_filled")?;
+        }
+        ensure!(mounts != 0, "{DIRECTORY} has no on-demand mount");
+        Ok(sum)
+    }
+}
+
+fn number(dir: &Path, name: &str) -> Result<u64> {
+    let path = dir.join(name);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    text.trim_end()
+        .parse()
+        .with_context(|| format!("{} is {text:?}", path.display()))
+}
+
+/// Reads of one page each, far from one another: what each of them adds to hits and misses.
+const READS: u64 = 24;
+/// Bytes from one to the next.
+const APART: u64 = 2 << 20;
+
+/// Reads pages of the file at `path`, of 48 MiB or more and all missing, then reads them again.
+///
+/// # Errors
+/// When hits, misses and their sum are not what was read.
+pub(super) fn known_reads(path: &Path) -> Result<()> {
+    let file = File::open(path).with_context(|| path.display().to_string())?;
+    let before = Counters::sum()?;
+    let mut page = [0; 4096];
+    // Not from the beginning: that looks like the first read of many.
+    let mut turn = || -> Result<Counters> {
+        for n in 0..READS {
+            file.read_exact_at(&mut page, n * APART + APART / 2)?;
+        }
+        Counters::sum()
+    };
+    let (missed, hit) = (turn()?, turn()?);
+    let told = |now: Counters, then: Counters| (now.hits - then.hits, now.misses - then.misses);
+    ensure!(
+        told(missed, before) == (0, READS),
+        "{READS} reads of missing pages count as (hits, misses) {:?}",
+        told(missed, before)
+    );
+    ensure!(
+        told(hit, missed) == (READS, 0),
+        "{READS} reads of present pages count as (hits, misses) {:?}",
+        told(hit, missed)
+    );
+    let asked = missed.requests - before.requests;
+    ensure!(
+        asked == READS,
+        "{READS} misses of pages far from one another are {asked} requests"
+    );
+    ensure!(hit.waiting == 0, "{} reads wait for nothing", hit.waiting);
+    Ok(())
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The way of a miss: how often the daemon is asked, and how far ahead of the reader.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{ensure, Context, Result};
+use ondine_origin::{Change, Options, Origin};
+use ondined::session::Statistics;
+use rustix::fs::sendfile;
+use rustix::mount::{mount as attach, MountFlags};
+use serde::{Deserialize, Serialize};
+
+use super::cache;
+use super::counters::Counters;
+use super::daemon::Daemon;
+use super::states::{agree, mount, unmount};
+use crate::bench::guest::{map, store};
+use crate::guest::job::Row;
+use crate::guest::mounts::Mounted;
+use crate::guest::{observe, sys};
+use crate::vm::SCRATCH;
+
+/// The order of `vmtest guest miss`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// The drive with the image.
+    pub images: String,
+    /// `ondined`.
+    pub daemon: PathBuf,
+    /// The image of one file, `large`, whose data is in a blob.
+    pub row: Row,
+}
+
+/// A work and what it came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trial {
+    /// Which of [`WORKS`].
+    pub work: String,
+    /// Milliseconds that the server waits before each answer.
+    pub latency_ms: u64,
+    /// Ranges that were missed, one after the other; of a work that reads all in order, MiB.
+    pub misses: u64,
+    /// READ messages.
+    pub reads: u64,
+    /// Times that the daemon was woken for READs.
+    pub wakeups: u64,
+    /// What the mount counted.
+    pub counters: Counters,
+    /// Requests in flight at the server.
+    pub flight: Flight,
+}
+
+/// Requests in flight, from the first of the daemon's READs to the last one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Flight {
+    /// Their number over time, on average.
+    pub mean: f64,
+    /// The part of the time with [`ENOUGH`] of them, once there were so many.
+    pub enough: f64,
+    /// Microseconds from the first to the last.
+    pub micros: u64,
+}
+
+/// Requests in flight that hide a latency.
+pub const ENOUGH: usize = 4;
+
+/// A way to read what is missing.
+struct Work {
+    name: &'static str,
+    latency_ms: u64,
+    misses: u64,
+    run: fn(&Path) -> Result<()>,
+}
+
+/// Bytes of the file.
+pub const SIZE: u64 = 64 << 20;
+const MIB: u64 = SIZE >> 20;
+/// Long enough for all readers to come while the first one waits.
+const LONG_MS: u64 = 50;
+/// Time in which a daemon does something, if it has something to do.
+const SETTLE: Duration = Duration::from_millis(100);
+const READERS: usize = 16;
+const SINGLES: u64 = 32;
+
+/// Reading in order, by each way there is.
+pub const IN_ORDER: [&str; 3] = ["read(2)", "mmap", "sendfile(2)"];
+/// Many readers of one range, by each way there is.
+pub const TOGETHER: [&str; 2] = ["16 readers, read(2)", "16 readers, mmap"];
+/// Single pages.
+pub const SINGLE: &str = "single pages";
+
+const fn in_order(n: usize, latency_ms: u64, run: fn(&Path) -> Result<()>) -> Work {
+    Work {
+        name: IN_ORDER[n],
+        latency_ms,
+        misses: MIB,
+        run,
+    }
+}
+
+const fn together(n: usize, run: fn(&Path) -> Result<()>) -> Work {
+    Work {
+        name: TOGETHER[n],
+        latency_ms: LONG_MS,
+        misses: 1,
+        run,
+    }
+}
+
+const WORKS: &[Work] = &[
+    in_order(0, 0, sequential),
+    in_order(1, 0, |path| map::touch(path, SIZE as usize)),
+    in_order(2, 0, send),
+    in_order(0, 5, sequential),
+    in_order(1, 5, |path| map::touch(path, SIZE as usize)),
+    in_order(2, 5, send),
+    together(0, |path| readers(path, read_range)),
+    together(1, |path| {
+        readers(path, |file| map::touch_page(file, RANGE.0))
+    }),
+    Work {
+        name: SINGLE,
+        latency_ms: 0,
+        misses: SINGLES,
+        run: singles,
+    },
+];
+
+const DIRECTORY: &str = "/run/ondine/cache";
+const CONFIG: &str = "/sys/kernel/config";
+
+/// Does the job.
+///
+/// # Errors
+/// When a trial cannot be made.
+pub(crate) fn run(job: &Job) -> Result<Vec<Trial>> {
+    sys::loopback_up().context("the loopback network")?;
+    let blobs = Path::new(SCRATCH).join("blobs");
+    let row = in_memory(job, &blobs)?;
+    let _disk = disk()?;
+    // The first mount brings the metadata in, which is not what is measured.
+    Stage::new(job, &row, &blobs, 0)?.end()?;
+    let blob = cache::files(Path::new(DIRECTORY))?
+        .into_iter()
+        .max_by_key(|path| fs::metadata(path).map_or(0, |meta| meta.len()))
+        .context("the cache has no file")?;
+    WORKS
+        .iter()
+        .map(|work| {
+            cache::empty(&blob)?;
+            trial(job, &row, &blobs, work).with_context(|| work.name)
+        })
+        .collect()
+}
+
+fn trial(job: &Job, row: &Row, blobs: &Path, work: &Work) -> Result<Trial> {
+    let stage = Stage::new(job, row, blobs, work.latency_ms)?;
+    let opened = stage.origin.flight().len();
+    elsewhere(work, stage.mounted.point.join("large"))?;
+    let (counters, done, changes) = stage.end()?;
+    let flight = flight(&changes[opened..]);
+    eprintln!(
+        "  {}, {} ms: {} READs",
+        work.name, work.latency_ms, done.reads
+    );
+    Ok(Trial {
+        work: work.name.to_owned(),
+        latency_ms: work.latency_ms,
+        misses: work.misses,
+        reads: done.reads,
+        wakeups: done.read_wakeups,
+        counters,
+        flight,
+    })
+}
+
+/// The order of `vmtest guest miss-work`: which of [`WORKS`], and on which file.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Order {
+    work: String,
+    path: PathBuf,
+}
+
+/// Does `work` in another process: a page fault may keep the lock of its own address space while it
+/// waits, and the server here needs memory to answer.
+fn elsewhere(work: &Work, path: PathBuf) -> Result<()> {
+    let order = Order {
+        work: work.name.to_owned(),
+        path,
+    };
+    let scratch = Path::new(SCRATCH);
+    fs::write(scratch.join("order.json"), serde_json::to_vec(&order)?)?;
+    let status = Command::new(std::env::current_exe()?)
+        .args(["guest", "miss-work", "order.json", "done.json"])
+        .current_dir(scratch)
+        .status()?;
+    ensure!(status.success(), "reading ended with {status}");
+    Ok(())
+}
+
+/// Does what the other process is for.
+///
+/// # Errors
+/// Those of reading.
+pub(crate) fn work(order: &Order) -> Result<()> {
+    let work = WORKS.iter().find(|work| work.name == order.work);
+    (work.context("no such work")?.run)(&order.path)
+}
+
+/// A mounted image, its daemon, and the server behind that.
+struct Stage {
+    origin: Origin,
+    daemon: Daemon,
+    mounted: Mounted,
+}
+
+impl Stage {
+    fn new(job: &Job, row: &Row, blobs: &Path, latency_ms: u64) -> Result<Self> {
+        let options = Options {
+            root: blobs.to_owned(),
+            latency: Duration::from_millis(latency_ms),
+            ranges: true,
+        };
+        let origin = Origin::listen("127.0.0.1:0", options)?;
+        let daemon = Daemon::serve(&job.daemon, Path::new(DIRECTORY), &origin.url(), &[])?;
+        let mounted = mount(row, "/run/ondine/missing")?;
+        ensure!(
+            fs::metadata(mounted.point.join("large"))?.len() == SIZE,
+            "the file of {} has another size than {SIZE}",
+            row.name
+        );
+        Ok(Self {
+            origin,
+            daemon,
+            mounted,
+        })
+    }
+
+    fn end(self) -> Result<(Counters, Statistics, Vec<Change>)> {
+        let counters = self.settled()?;
+        unmount(self.mounted)?;
+        let done = self.daemon.stop()?;
+        agree(&counters, &done)?;
+        Ok((counters, done, self.origin.flight()))
+    }
+
+    /// What the mount counts when all has come that was asked for ahead of a reader.
+    fn settled(&self) -> Result<Counters> {
+        let mut before = Counters::sum()?;
+        loop {
+            thread::sleep(SETTLE);
+            let now = Counters::sum()?;
+            let idle = self.origin.flight().last().is_none_or(|c| c.in_flight == 0);
+            if idle && now == before {
+                return Ok(now);
+            }
+            before = now;
+        }
+    }
+}
+
+/// The files of the image, copied to where no disk is waited for.
+fn in_memory(job: &Job, blobs: &Path) -> Result<Row> {
+    let _images = observe::attach(&job.images)?;
+    fs::create_dir_all(blobs)?;
+    let copy = |path: &String| -> Result<String> {
+        let to = blobs.join(Path::new(path).file_name().context("a bare directory")?);
+        fs::copy(path, &to).with_context(|| path.clone())?;
+        Ok(to.display().to_string())
+    };
+    Ok(Row {
+        primary: copy(&job.row.primary)?,
+        devices: job.row.devices.iter().map(copy).collect::<Result<_>>()?,
+        ..job.row.clone()
+    })
+}
+
+/// A disk in memory for the cache.
+fn disk() -> Result<Mounted> {
+    attach("configfs", CONFIG, "configfs", MountFlags::empty(), None).context(CONFIG)?;
+    let device = PathBuf::from("/dev").join(store::disk(512)?);
+    let made = Command::new("mkfs.ext4").arg("-q").arg(&device).status()?;
+    ensure!(made.success(), "mkfs.ext4 ended with {made}");
+    let flags = MountFlags::NOATIME;
+    Mounted::with("ext4", &device, Path::new(DIRECTORY), "", flags)?
+        .map_err(|errno| anyhow::anyhow!("the disk in memory does not mount: {errno}"))
+}
+
+fn sequential(path: &Path) -> Result<()> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 128 << 10];
+    while file.read(&mut buffer)? > 0 {}
+    Ok(())
+}
+
+fn send(path: &Path) -> Result<()> {
+    let file = File::open(path)?;
+    let to = File::options().write(true).open("/dev/null")?;
+    while sendfile(&to, &file, None, 1 << 20)? > 0 {}
+    Ok(())
+}
+
+/// First byte and bytes of what many read.
+const RANGE: (u64, usize) = (20 << 20, 128 << 10);
+
+fn read_range(file: &File) -> Result<()> {
+    Ok(file.read_exact_at(&mut vec![0; RANGE.1], RANGE.0)?)
+}
+
+fn readers(path: &Path, read: fn(&File) -> Result<()>) -> Result<()> {
+    let barrier = Barrier::new(READERS);
+    thread::scope(|scope| {
+        let begin = || -> Result<()> {
+            let file = File::open(path)?;
+            barrier.wait();
+            read(&file)
+        };
+        let threads: Vec<_> = (0..READERS).map(|_| scope.spawn(begin)).collect();
+        threads.into_iter().try_for_each(|thread| {
+            let ended = thread.join();
+            ended.map_err(|_| anyhow::anyhow!("a reader panicked"))?
+        })
+    })
+}
+
+fn singles(path: &Path) -> Result<()> {
+    let file = File::open(path)?;
+    let mut page = [0; 4096];
+    for n in 0..SINGLES {
+        // Backwards, so that none goes on where the last one ended.
+        file.read_exact_at(&mut page, (SINGLES - 1 - n) * (SIZE / SINGLES) + 4096)?;
+    }
+    Ok(())
+}
+
+/// What a server's log says, cut off when the last request came: what happens afterwards is the end
+/// of the file.
+fn flight(changes: &[Change]) -> Flight {
+    let came = |pair: &[Change]| pair[1].in_flight > pair[0].in_flight;
+    let last = changes.windows(2).rposition(came).map_or(0, |at| at + 1);
+    let (mut area, mut all) = (0.0, 0.0);
+    let (mut enough, mut since) = (0.0, 0.0);
+    let mut started = false;
+    for pair in changes[..changes.len().min(last + 1)].windows(2) {
+        let (count, time) = (pair[0].in_flight, (pair[1].at - pair[0].at).as_secs_f64());
+        all += time;
+        area += time * count as f64;
+        started |= count >= ENOUGH;
+        if started {
+            since += time;
+        }
+        if count >= ENOUGH {
+            enough += time;
+        }
+    }
+    let part = |of: f64, whole: f64| if whole > 0.0 { of / whole } else { 0.0 };
+    Flight {
+        mean: part(area, all),
+        enough: part(enough, since),
+        micros: (all * 1e6) as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_flight_is_judged_from_when_it_is_high_to_the_last_request() {
+        let begin = Instant::now();
+        let log = [(0, 1), (10, 2), (20, 4), (50, 3), (60, 4), (70, 3), (90, 0)];
+        let changes = log.map(|(ms, in_flight)| Change {
+            at: begin + Duration::from_millis(ms),
+            in_flight,
+        });
+        let found = flight(&changes);
+        assert_eq!(found.micros, 60_000);
+        assert!((found.enough - 0.75).abs() < 1e-9, "{found:?}");
+        assert!((found.mean - 3.0).abs() < 1e-9, "{found:?}");
+        assert_eq!(flight(&[]), Flight::default());
+    }
+}

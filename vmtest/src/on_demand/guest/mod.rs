@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! On-demand mounts in a guest: the daemon, its cache, the server that it fetches from.
+
+mod cache;
+mod counters;
+mod daemon;
+pub mod miss;
+pub mod states;
+
+pub use counters::Counters;
