@@ -66,12 +66,9 @@ impl Kernel {
         session.descriptors.remove(&object);
         if let Some(blob) = behind {
             self.closed(blob);
-            let unread_close = |body: Body, new: bool| body == Body::Close && new;
-            for id in
-                self.ids(|request| request.blob == blob && unread_close(request.body, request.new))
-            {
-                self.finish(id, End::Done, out);
-            }
+        }
+        for id in self.ids(|request| request.body == Body::Close(object) && request.new) {
+            self.finish(id, End::Done, out);
         }
         self.release(out);
         DONE
