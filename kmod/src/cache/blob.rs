@@ -86,6 +86,14 @@ impl Blob {
         }
     }
 
+    /// Whether all of it is there.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Self::Local(_) => true,
+            Self::OnDemand(blob) => blob.is_whole(),
+        }
+    }
+
     /// Bytes that a daemon has brought since the blob was opened first.
     pub(crate) fn filled(&self) -> u64 {
         match self {

@@ -59,10 +59,16 @@ impl Contents {
         Presence::new(&self.words, self.pages)
     }
 
+    /// Whether all pages are present.
+    #[inline]
+    pub(super) fn is_whole(&self) -> bool {
+        self.missing.load(Acquire) == 0
+    }
+
     /// Whether all pages of `run` are present.
     #[inline]
     pub(super) fn has(&self, run: Run) -> bool {
-        let whole = self.missing.load(Acquire) == 0 && run.end() <= self.pages;
+        let whole = self.is_whole() && run.end() <= self.pages;
         whole || self.presence().contains(run.first, run.count)
     }
 

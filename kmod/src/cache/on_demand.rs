@@ -3,7 +3,7 @@
 //! An object as one mount uses it: what hits, and what waits.
 
 use super::{
-    contents::pages_touched,
+    contents::{pages_touched, Contents},
     error, local,
     mount::{time_left, Mount},
     parked::Parked,
@@ -62,6 +62,11 @@ impl OnDemand {
         self.object
             .contents()
             .is_some_and(|contents| contents.has(pages_touched(address, len)))
+    }
+
+    /// Whether all of it is there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.object.contents().is_some_and(Contents::is_whole)
     }
 
     /// Metadata, as [`Blob::bytes`](super::Blob::bytes): waits for what is

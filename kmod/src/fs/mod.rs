@@ -113,6 +113,10 @@ impl FileSystem for Ondine {
         map::map(inode, position, want)
     }
 
+    fn has_metadata(data: &Data) -> bool {
+        data.blobs.first().is_some_and(Blob::is_whole)
+    }
+
     fn submit(_inode: &Inode, blob: &Blob, batch: Batch) {
         blob.read(batch);
     }

@@ -208,6 +208,47 @@ struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
 	return read_mapping_folio(mapping, index, file);
 }
 
+/*
+ * Copies from the page cache of file what is there, up to date, of the len bytes
+ * at pos. Less than that, 0 too, leaves the rest to the file's own read: where
+ * there is nothing, or where readahead waits to be told.
+ *
+ * The bytes of a blob do not change, so that a file system has nothing to look
+ * up again before its cached pages are used; what it wants to be asked for
+ * first has no folio here.
+ */
+size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter)
+{
+	struct address_space *mapping = file->f_mapping;
+	size_t done = 0, part, copied;
+	struct folio *folio;
+	loff_t left;
+
+	while (done < len) {
+		folio = filemap_get_folio(mapping, pos >> PAGE_SHIFT);
+		if (IS_ERR(folio))
+			break;
+		part = 0;
+		if (folio_test_uptodate(folio) && !folio_test_readahead(folio)) {
+			/* Read after the flag: what is up to date may have been below it. */
+			left = max_t(loff_t, i_size_read(mapping->host) - pos, 0);
+			part = min3((loff_t)(len - done), folio_next_pos(folio) - pos, left);
+			folio_mark_accessed(folio);
+		}
+		if (mapping_writably_mapped(mapping))
+			flush_dcache_folio(folio);
+		copied = copy_folio_to_iter(folio, offset_in_folio(folio, pos), part, iter);
+		folio_put(folio);
+		done += copied;
+		pos += copied;
+		if (copied < part || !part)
+			break;
+	}
+	if (done)
+		file->f_ra.prev_pos = pos;
+	return done;
+}
+
 void ondine_folio_put(struct folio *folio)
 {
 	folio_put(folio);

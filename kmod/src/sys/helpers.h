@@ -95,6 +95,7 @@ unsigned int ondine_bdev_block_size(struct block_device *bdev);
 bool ondine_mapping_can_read(struct address_space *mapping);
 struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
 				struct file *file, struct file_ra_state *ra);
+size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter);
 void ondine_folio_put(struct folio *folio);
 const u8 *ondine_folio_bytes(struct folio *folio, loff_t pos, size_t *len);
 loff_t ondine_folio_pos(struct folio *folio);

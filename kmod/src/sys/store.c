@@ -107,6 +107,9 @@ struct file *ondine_store_open(struct file *dir, const char *const *names, unsig
 		file = ERR_CAST(next);
 	else
 		file = file_open_root(&at, *names, O_RDWR | O_CREAT | O_LARGEFILE | O_NOFOLLOW, 0600);
+	/* Reading an image is no access to the file that it is in. */
+	if (!IS_ERR(file))
+		file->f_flags |= O_NOATIME;
 out:
 	dput(at.dentry);
 	return file;

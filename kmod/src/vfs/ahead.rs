@@ -5,8 +5,8 @@
 //! A file that is read through the file of its blob has no readahead of its own:
 //! what is there is read ahead in the blob's page cache. And the page cache's
 //! readahead of a mapped file stops where it has to wait. What is not there is
-//! asked for here, further ahead, when a read misses. No folio is held by that,
-//! and nobody waits.
+//! asked for here, further ahead, when a read misses and whenever the reader
+//! gets on. No folio is held by that, and nobody waits.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
@@ -26,7 +26,7 @@ const PIECES_MAX: u32 = 8;
 ///
 /// Of `state`, which is the readahead state of the open file, `prev_pos` is
 /// where the last read ended and `size` the number of pieces.
-pub(super) fn read<F: FileSystem>(
+pub(super) fn missed<F: FileSystem>(
     inode: &INode<F>,
     state: &mut sys::file_ra_state,
     position: u64,
@@ -39,6 +39,29 @@ pub(super) fn read<F: FileSystem>(
         state.size = 0;
     }
     ask(inode, position, state.size);
+}
+
+/// A read(2) ended at `position`. When that is in another piece than before, and
+/// the reader has missed something, the next piece is asked for: as many are
+/// under way as if he missed each.
+#[inline]
+pub(super) fn went_on<F: FileSystem>(
+    inode: &INode<F>,
+    state: &mut sys::file_ra_state,
+    position: i64,
+) {
+    let before = state.prev_pos;
+    state.prev_pos = position;
+    if state.size != 0 && (before ^ position).cast_unsigned() >= PIECE {
+        next_piece(inode, state.size, position.cast_unsigned());
+    }
+}
+
+#[cold]
+fn next_piece<F: FileSystem>(inode: &INode<F>, pieces: u32, position: u64) {
+    let window = u64::from(pieces.min(PIECES_MAX)).wrapping_sub(1);
+    let start = position & !PIECE.wrapping_sub(1);
+    ask(inode, start.saturating_add(window.saturating_mul(PIECE)), 1);
 }
 
 /// How many pieces are worth asking for with a window of the page cache's own
@@ -71,7 +94,7 @@ pub(super) fn ask<F: FileSystem>(inode: &INode<F>, position: u64, pieces: u32) {
     while at < end {
         let piece_end = (at | PIECE.wrapping_sub(1)).saturating_add(1).min(end);
         // What cannot be mapped is for the read that gets there to say.
-        let Ok(extent) = F::map(inode, at, piece_end.wrapping_sub(at)) else {
+        let Ok(extent) = inode.extent(at, piece_end.wrapping_sub(at)) else {
             return;
         };
         let skip = at.wrapping_sub(extent.start);

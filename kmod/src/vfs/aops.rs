@@ -99,7 +99,7 @@ fn check_mapped<F: FileSystem>(inode: &INode<F>, position: u64, len: u64) -> Res
     let end = position.saturating_add(len).min(inode.size());
     let mut position = position;
     while position < end {
-        let extent = F::map(inode, position, end.wrapping_sub(position))?;
+        let extent = inode.extent(position, end.wrapping_sub(position))?;
         position = extent.start.saturating_add(extent.len);
     }
     Ok(())

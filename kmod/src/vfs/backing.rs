@@ -8,7 +8,10 @@
 
 use super::folio::MetaSlice;
 use crate::sys;
-use core::ptr::{self, NonNull};
+use core::{
+    mem::MaybeUninit,
+    ptr::{self, NonNull},
+};
 use kernel::{error::from_err_ptr, page::PAGE_SIZE, prelude::*, types::Opaque};
 
 /// EROFS, in the C driver and here: magic number of a super block.
@@ -71,8 +74,12 @@ impl Backing {
                 0,
             )
         })?;
-        // SAFETY: filp_open() gave a reference.
-        unsafe { Self::from_owned(file) }
+        // SAFETY: filp_open() gave a reference, and nobody else has the file
+        // yet. Reading an image is no access to the file that it is in.
+        unsafe {
+            (*file).f_flags |= sys::O_NOATIME;
+            Self::from_owned(file)
+        }
     }
 
     /// Opens a block device for reading. `holder` marks who shares it.
@@ -207,6 +214,25 @@ impl Backing {
         Ok(unsafe { MetaSlice::new(folio, offset, len) })
     }
 
+    /// Copies what the page cache has, from `position` on, of `len` bytes: the
+    /// number of bytes, 0 if [`Self::read_iter`] has to read them.
+    ///
+    /// # Safety
+    ///
+    /// `iter` is a valid destination of `len` bytes at least.
+    #[inline]
+    pub(super) unsafe fn read_cached(
+        &self,
+        iter: *mut sys::iov_iter,
+        position: u64,
+        len: u64,
+    ) -> usize {
+        // SAFETY: The file is valid; by the caller, the iterator is.
+        unsafe {
+            sys::ondine_read_cached(self.as_raw(), position.cast_signed(), len as usize, iter)
+        }
+    }
+
     /// Reads `iter` full from `position`, as a read of the file itself would:
     /// through its page cache, or past it with `direct`.
     ///
@@ -219,16 +245,18 @@ impl Backing {
         position: u64,
         direct: bool,
     ) -> Result<usize> {
-        let mut kiocb = sys::kiocb::default();
+        let position = position.try_into()?;
+        let mut kiocb = MaybeUninit::<sys::kiocb>::uninit();
         // SAFETY: The file is valid, and stays so during the synchronous call.
         let read = unsafe {
-            sys::ondine_init_kiocb(&raw mut kiocb, self.as_raw());
-            kiocb.ki_pos = position.try_into()?;
+            let kiocb = kiocb.as_mut_ptr();
+            sys::ondine_init_kiocb(kiocb, self.as_raw());
+            (*kiocb).ki_pos = position;
             if direct {
-                kiocb.ki_flags |= sys::ONDINE_CONST_IOCB_DIRECT;
+                (*kiocb).ki_flags |= sys::ONDINE_CONST_IOCB_DIRECT;
             }
             let _credentials = self.as_opener();
-            sys::vfs_iocb_iter_read(self.as_raw(), &raw mut kiocb, iter)
+            sys::vfs_iocb_iter_read(self.as_raw(), kiocb, iter)
         };
         usize::try_from(read).map_err(|_| Error::from_errno(read as c_int))
     }

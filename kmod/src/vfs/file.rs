@@ -113,9 +113,10 @@ unsafe extern "C" fn read_iter<F: FileSystem>(
         let inode = (*(*(*kiocb).ki_filp).f_mapping).host;
         let direct = (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_DIRECT != 0;
         if (*(*inode).i_sb).s_bdev.is_null() {
-            let read = read_through::<F>(INode::from_raw(inode), kiocb, iter, direct);
-            // For `ahead`, which looks whether the next read goes on here.
-            (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra.prev_pos = (*kiocb).ki_pos;
+            let inode = INode::from_raw(inode);
+            let read = read_through::<F>(inode, kiocb, iter, direct);
+            let state = &mut (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra;
+            ahead::went_on(inode, state, (*kiocb).ki_pos);
             return read;
         }
         if direct {
@@ -136,27 +137,25 @@ unsafe fn read_through<F: FileSystem>(
     iter: *mut sys::iov_iter,
     direct: bool,
 ) -> isize {
-    let mut done: isize = 0;
-    loop {
-        // SAFETY: By the caller, here and below.
-        let (position, wanted) = unsafe {
-            (
-                (*kiocb).ki_pos.cast_unsigned(),
-                sys::ondine_iov_iter_count(iter),
-            )
-        };
-        let left = inode.size().saturating_sub(position);
-        if wanted == 0 || left == 0 {
-            return done;
-        }
+    // SAFETY: By the caller, here and below.
+    let (position, room) = unsafe {
+        (
+            (*kiocb).ki_pos.cast_unsigned(),
+            sys::ondine_iov_iter_count(iter),
+        )
+    };
+    let wanted = inode.size().saturating_sub(position).min(room as u64);
+    let mut done = 0;
+    while done < wanted {
         // SAFETY: By the caller.
-        match unsafe { read_extent(inode, kiocb, iter, left.min(wanted as u64), direct) } {
-            Ok(0) => return done,
-            Ok(read) => done = done.wrapping_add(read.cast_signed()),
-            Err(_) if done != 0 => return done,
+        match unsafe { read_extent(inode, kiocb, iter, wanted.wrapping_sub(done), direct) } {
+            Ok(0) => break,
+            Ok(read) => done = done.wrapping_add(read as u64),
+            Err(_) if done != 0 => break,
             Err(error) => return error.to_errno() as isize,
         }
     }
+    done as isize
 }
 
 /// Reads from the extent at the current position, at most to its end.
@@ -173,13 +172,8 @@ unsafe fn read_extent<F: FileSystem>(
     direct: bool,
 ) -> Result<usize> {
     // SAFETY: By the caller.
-    let (position, room) = unsafe {
-        (
-            (*kiocb).ki_pos.cast_unsigned(),
-            sys::ondine_iov_iter_count(iter),
-        )
-    };
-    let extent = F::map(inode, position, want)?;
+    let position = unsafe { (*kiocb).ki_pos }.cast_unsigned();
+    let extent = inode.extent(position, want)?;
     let skip = position.wrapping_sub(extent.start);
     let len = extent.len.wrapping_sub(skip).min(want);
     let file = match extent.target {
@@ -195,27 +189,48 @@ unsafe fn read_extent<F: FileSystem>(
         }
         Target::Hole | Target::Inline(..) => None,
     };
-    // SAFETY: Shortens the iterator to a part of itself, and is undone below.
-    unsafe { sys::ondine_iov_iter_truncate(iter, len) };
-    let read = match file {
-        Some((file, address)) => {
-            let direct = direct && file.can_read_direct(address, len);
-            // SAFETY: The iterator has room for `len` bytes.
-            match unsafe { file.read_iter(iter, address, direct) } {
-                // The blob ends before the file does.
-                Ok(0) => Err(EIO),
-                Ok(read) => {
-                    // SAFETY: By the caller.
-                    unsafe { (*kiocb).ki_pos = position.wrapping_add(read as u64).cast_signed() };
-                    Ok(read)
-                }
-                error => error,
-            }
-        }
-        // SAFETY: By the caller.
-        None => unsafe { read_cached(kiocb, iter) },
+    let Some((file, address)) = file else {
+        // SAFETY: By the caller; the inode's own page cache moves the position.
+        return unsafe { shortened(iter, len, || own_page_cache(kiocb, iter)) };
     };
-    // SAFETY: What was cut off above is given back.
+    let direct = direct && file.can_read_direct(address, len);
+    // SAFETY: The iterator has room for `len` bytes.
+    let mut read = unsafe {
+        if direct {
+            0
+        } else {
+            file.read_cached(iter, address, len)
+        }
+    };
+    if read == 0 {
+        // SAFETY: As above.
+        read = unsafe { shortened(iter, len, || file.read_iter(iter, address, direct)) }?;
+    }
+    if read == 0 {
+        // The blob ends before the file does.
+        return Err(EIO);
+    }
+    // SAFETY: By the caller.
+    unsafe { (*kiocb).ki_pos = position.wrapping_add(read as u64).cast_signed() };
+    Ok(read)
+}
+
+/// Does `read` with an iterator that has room for `len` bytes and no more.
+///
+/// # Safety
+///
+/// `iter` is valid, and has room for `len` bytes at least.
+unsafe fn shortened(
+    iter: *mut sys::iov_iter,
+    len: u64,
+    read: impl FnOnce() -> Result<usize>,
+) -> Result<usize> {
+    // SAFETY: By the caller, here and below: what is cut off is given back.
+    let room = unsafe { sys::ondine_iov_iter_count(iter) };
+    // SAFETY: As above.
+    unsafe { sys::ondine_iov_iter_truncate(iter, len) };
+    let read = read();
+    // SAFETY: As above.
     unsafe {
         let used = (len as usize).wrapping_sub(sys::ondine_iov_iter_count(iter));
         sys::ondine_iov_iter_reexpand(iter, room.wrapping_sub(used));
@@ -246,7 +261,7 @@ unsafe fn fetch<'a, F: FileSystem>(
         let file = (*kiocb).ki_filp;
         let random = (*file).f_mode & sys::ONDINE_CONST_FMODE_RANDOM != 0;
         let state = &mut (*file).__bindgen_anon_3.f_ra;
-        ahead::read(inode, state, (*kiocb).ki_pos.cast_unsigned(), random);
+        ahead::missed(inode, state, (*kiocb).ki_pos.cast_unsigned(), random);
     }
     F::fetch(blob, address, len)
 }
@@ -256,7 +271,7 @@ unsafe fn fetch<'a, F: FileSystem>(
 /// # Safety
 ///
 /// As for the callback [`read_iter`].
-unsafe fn read_cached(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter) -> Result<usize> {
+unsafe fn own_page_cache(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter) -> Result<usize> {
     // SAFETY: By the caller.
     let read = unsafe { sys::filemap_read(kiocb, iter, 0) };
     usize::try_from(read).map_err(|_| Error::from_errno(read as c_int))

@@ -4,7 +4,18 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{aops, dir, file, registration::Registration, xattr, FileSystem, InodeRef, SuperBlock};
+use super::{
+    aops,
+    dir,
+    file,
+    iomap::{Extent, Target},
+    registration::Registration,
+    whole::Whole,
+    xattr,
+    FileSystem,
+    InodeRef,
+    SuperBlock, //
+};
 use crate::sys;
 use core::{
     marker::PhantomData,
@@ -26,6 +37,8 @@ pub(super) struct Container<F: FileSystem> {
     nid: u64,
     /// Initialised before the inode is unlocked; never, if reading it failed.
     node: MaybeUninit<F::Node>,
+    /// Initialised with the node.
+    whole: MaybeUninit<Whole<F::Blob>>,
     inode: Opaque<sys::inode>,
 }
 
@@ -55,7 +68,7 @@ impl<F: FileSystem> Container<F> {
 ///
 /// # Invariants
 ///
-/// It is part of a [`Container`] whose `node` is initialised.
+/// It is part of a [`Container`] whose `node` and `whole` are initialised.
 #[repr(transparent)]
 pub(crate) struct INode<F: FileSystem>(Opaque<sys::inode>, PhantomData<F>);
 
@@ -126,6 +139,50 @@ impl<F: FileSystem> INode<F> {
     /// Whether it is a directory.
     pub(crate) fn is_dir(&self) -> bool {
         self.kind() == sys::S_IFDIR
+    }
+
+    /// The extent that holds `position`, as [`FileSystem::map`] gives it.
+    ///
+    /// # Errors
+    ///
+    /// As [`FileSystem::map`].
+    #[inline]
+    pub(super) fn extent(&self, position: u64, want: u64) -> Result<Extent<'_, F>> {
+        match self.whole() {
+            Some((blob, address)) => Ok(Extent {
+                start: 0,
+                len: self.size(),
+                target: Target::Blob(blob, address),
+            }),
+            None => F::map(self, position, want),
+        }
+    }
+
+    /// Where all of the file lies, if it is one extent and asking the image for
+    /// that never waits.
+    #[inline]
+    fn whole(&self) -> Option<(&F::Blob, u64)> {
+        // SAFETY: Initialised by the type invariants.
+        let whole = unsafe { self.container().whole.assume_init_ref() };
+        // SAFETY: The super block outlives its inodes.
+        let known = unsafe { whole.get() };
+        if known.is_none() && whole.is_unknown() && F::has_metadata(self.super_block().data()) {
+            whole.set(self.find_whole());
+            // SAFETY: As above.
+            return unsafe { whole.get() };
+        }
+        known
+    }
+
+    #[cold]
+    fn find_whole(&self) -> Option<(&F::Blob, u64)> {
+        let extent = F::map(self, 0, self.size()).ok()?;
+        match extent.target {
+            Target::Blob(blob, address) if extent.start == 0 && extent.len >= self.size() => {
+                Some((blob, address))
+            }
+            _ => None,
+        }
     }
 
     /// The super block.
@@ -205,6 +262,7 @@ impl<F: FileSystem> NewInode<F> {
         // SAFETY: By the type invariants nobody else uses the inode.
         unsafe {
             (*Container::<F>::of(inode)).node.write(node);
+            (*Container::<F>::of(inode)).whole.write(Whole::new());
             (*inode).i_mode = attributes.mode;
             (*inode).i_size = attributes.size.cast_signed();
             (*inode).i_blocks = attributes.blocks;

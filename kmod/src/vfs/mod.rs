@@ -28,6 +28,7 @@ mod sysfs;
 mod ticker;
 mod trace;
 mod wait;
+mod whole;
 mod xattr;
 
 pub(crate) use self::{
@@ -107,6 +108,9 @@ pub(crate) trait FileSystem: Sized + 'static {
 
     /// Emits the entries from `sink.position()` on.
     fn read_dir(dir: &INode<Self>, sink: &mut DirSink<'_>) -> Result;
+
+    /// Whether [`Self::map`] never has to wait for metadata that is not there.
+    fn has_metadata(data: &Self::Data) -> bool;
 
     /// Maps a file position: the extent that holds `position`, at best `want`
     /// bytes long.

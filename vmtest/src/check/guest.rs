@@ -12,7 +12,7 @@ use crate::guest::behave::Checked;
 use crate::images::minbase;
 use crate::on_demand;
 use crate::setup::KernelName;
-use crate::vm::Boot;
+use crate::vm::{Boot, HOST_VIEW};
 use crate::Setup;
 use crate::{conform, faults};
 
@@ -30,7 +30,7 @@ pub(super) fn truth(setup: &Setup) -> Result<Vec<Item>> {
     let boot = setup.boot_without_module()?;
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("written-by-a-guest");
     let script = format!(
-        "echo out; echo err >&2; touch '{}' 2>/dev/null && exit 1; touch /tmp/x $SCRATCH/y && exit 7",
+        "echo out; echo err >&2; touch '{HOST_VIEW}{}' 2>/dev/null && exit 1; touch /tmp/x $SCRATCH/y && exit 7",
         here.display()
     );
     let run = boot.run(["sh", "-c", &script])?;
