@@ -40,7 +40,7 @@ impl Play {
         let happened = self.world.apply(event);
         (
             Seen::of_model(event, &before, &outcomes, &self.model),
-            Seen::of_crate(event, &before, was_readable, happened, &self.world),
+            Seen::of_crate(event, &before, was_readable, happened, &mut self.world),
         )
     }
 }

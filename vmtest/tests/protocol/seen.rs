@@ -10,7 +10,7 @@ use ondine_model::protocol::{
     Value, Wait, Waiter, Want,
 };
 use ondine_ondemand::presence::PAGE_SIZE;
-use ondine_ondemand::requests::{self, What};
+use ondine_ondemand::requests::{self, Store, What};
 use ondine_ondemand::Run;
 
 use super::device::{errno, pages};
@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     pub(crate) inside: BTreeMap<Waiter, bool>,
     /// How many requests are in flight.
     pub(crate) in_flight: usize,
+    /// How many objects are in use, or have their CLOSE in flight.
+    pub(crate) objects: usize,
     /// The READ that covers each page.
     pub(crate) reads: BTreeMap<(Blob, u64), Pages>,
     /// OPENs that can be answered.
@@ -91,8 +93,8 @@ impl Seen {
             format!("ended {:?}", self.ended),
             format!("inside {:?}", self.inside),
             format!(
-                "in flight {}: {:?}, opens {:?}",
-                self.in_flight, self.reads, self.opens
+                "in flight {}: {:?}, opens {:?}, of {} objects",
+                self.in_flight, self.reads, self.opens, self.objects
             ),
             format!("next {:?}", self.next),
             format!("present {:?}", self.present),
@@ -174,6 +176,8 @@ impl Seen {
             let answerable = request.body == Body::Open && request.known;
             answerable.then_some(id.0)
         });
+        let closes = requests.iter();
+        let closes = closes.filter(|(_, request)| matches!(request.body, Body::Close(_)));
         let reads = requests.iter().filter_map(|(_, request)| {
             let Body::Read(pages) = request.body else {
                 return None;
@@ -186,6 +190,7 @@ impl Seen {
             ended,
             inside: inside.collect(),
             in_flight: requests.len(),
+            objects: state.objects.len() + closes.count(),
             reads: reads.flatten().collect(),
             opens: opens.collect(),
             next: next_of(after),
@@ -201,8 +206,10 @@ impl Seen {
         before: &Kernel,
         was_readable: bool,
         happened: Happened,
-        world: &World,
+        world: &mut World,
     ) -> Self {
+        let (_, objects) = world.cache.table.stores();
+        let objects = objects.as_slice().len();
         let cache = &world.cache;
         let table = &cache.table;
         let ended = cache.ended.iter().map(|ticket| {
@@ -244,6 +251,7 @@ impl Seen {
             ended: ended.collect(),
             inside: inside.collect(),
             in_flight: table.len(),
+            objects,
             reads,
             opens: opens.collect(),
             next,
