@@ -142,7 +142,7 @@ proptest! {
 fn scripts_reach_every_answer() {
     let mut runner = TestRunner::deterministic();
     let mut reached = BTreeSet::new();
-    for _ in 0..256 {
+    for _ in 0..512 {
         let tree = scripts().new_tree(&mut runner).expect("scripts exist");
         let mut play = Play::new();
         for event in tree.current() {
