@@ -15,6 +15,13 @@ use proptest::test_runner::TestRunner;
 use super::seen::Seen;
 use super::world::World;
 
+/// What scripts have to reach: what calls return, how requests end, and how tasks.
+const ANSWERS: [&str; 3] = [
+    "OPEN, CLOSE, READ, EBUSY, EFAULT, EINVAL, EMFILE, EMSGSIZE, ENOBUFS, EOPNOTSUPP, ERANGE",
+    "OPEN: EBADFD, OPEN: EINVAL, OPEN: EIO, OPEN: ENOENT, OPEN: ERANGE, READ: EIO, READ: ENODATA",
+    "task: EINTR, task: EIO, task: ENODATA, task: ETIMEDOUT, task: ok",
+];
+
 /// Events of a script.
 const LENGTH: usize = 80;
 
@@ -150,34 +157,6 @@ fn scripts_reach_every_answer() {
             reached.extend(model.answers());
         }
     }
-    let expected = [
-        "OPEN",
-        "CLOSE",
-        "READ", // read(2)
-        "EBUSY",
-        "EFAULT",
-        "EINVAL",
-        "EMFILE",
-        "EMSGSIZE",
-        "ENOBUFS",
-        "EOPNOTSUPP",
-        "ERANGE",
-        "OPEN: EBADFD",
-        "OPEN: EINVAL",
-        "OPEN: EIO",
-        "OPEN: ENOENT",
-        "OPEN: ERANGE",
-        "READ: EIO",
-        "READ: ENODATA", // requests
-        "task: EINTR",
-        "task: EIO",
-        "task: ENODATA",
-        "task: ETIMEDOUT",
-        "task: ok",
-    ];
-    let missing: Vec<_> = expected
-        .iter()
-        .filter(|one| !reached.contains(**one))
-        .collect();
-    assert!(missing.is_empty(), "never seen: {missing:?}");
+    let mut expected = ANSWERS.iter().flat_map(|line| line.split(", "));
+    assert_eq!(expected.find(|one| !reached.contains(*one)), None);
 }

@@ -34,7 +34,7 @@ enum Want {
 enum Wait {
     /// For a request; a reader, because of this page.
     Request(Rc<Ticket>, u64),
-    /// For a session, which may have come since.
+    /// For a session, which may have come since. A task that has not waited yet looks the same.
     Session { came: bool },
 }
 
@@ -108,24 +108,19 @@ impl World {
                 return true;
             }
         };
-        let waits = self.cache.open(&object);
-        let task = |wait| Task {
+        let opening = self.cache.open(&object);
+        let wait = match opening.expect("the OPEN was there a moment ago") {
+            None => Wait::Session { came: true },
+            Some(ticket) => Wait::Request(ticket, 0),
+        };
+        let task = Task {
             mount,
             object,
             want: Want::Blob(options),
             wait,
             killed: false,
         };
-        match waits.expect("the OPEN was there a moment ago") {
-            None => {
-                self.tasks
-                    .insert(waiter, task(Wait::Session { came: true }));
-                self.mounted(waiter);
-            }
-            Some(ticket) => {
-                self.tasks.insert(waiter, task(Wait::Request(ticket, 0)));
-            }
-        }
+        self.tasks.insert(waiter, task);
         true
     }
 
