@@ -2,11 +2,8 @@
 
 //! How large an object is, and which of its pages are present.
 
-use core::sync::atomic::AtomicU64;
-use kernel::{
-    prelude::*,
-    sync::atomic::{Acquire, Atomic, Release},
-};
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use kernel::prelude::*;
 use ondine_ondemand::{
     presence::{pages_of, pages_written, words_for},
     Presence, Run,
@@ -19,8 +16,9 @@ pub(crate) struct Contents {
     size: u64,
     pages: u64,
     words: KVVec<AtomicU64>,
-    /// Pages that are not present.
-    missing: Atomic<i64>,
+    /// Pages that are not present. As the words, of core's atomics: each read
+    /// looks here, and the kernel's are calls.
+    missing: AtomicI64,
 }
 
 impl Contents {
@@ -40,7 +38,7 @@ impl Contents {
             size,
             pages,
             words,
-            missing: Atomic::new(i64::try_from(pages).map_err(|_| EFBIG)?),
+            missing: AtomicI64::new(i64::try_from(pages).map_err(|_| EFBIG)?),
         })
     }
 
@@ -62,7 +60,7 @@ impl Contents {
     /// Whether all pages are present.
     #[inline]
     pub(super) fn is_whole(&self) -> bool {
-        self.missing.load(Acquire) == 0
+        self.missing.load(Ordering::Acquire) == 0
     }
 
     /// Whether all pages of `run` are present.
@@ -77,8 +75,7 @@ impl Contents {
     pub(super) fn add(&self, offset: u64, len: u64) -> u64 {
         let run = pages_written(offset, len, self.size);
         let added = self.presence().insert(run.first, run.count);
-        self.missing
-            .fetch_add((added as i64).wrapping_neg(), Release);
+        self.missing.fetch_sub(added as i64, Ordering::Release);
         added << ondine_ondemand::presence::PAGE_SHIFT
     }
 }

@@ -121,6 +121,7 @@ impl FileSystem for Ondine {
         blob.read(batch);
     }
 
+    #[inline]
     fn present(blob: &Blob, address: u64, len: u64) -> Present<'_> {
         blob.present(address, len)
     }

@@ -229,7 +229,8 @@ size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_
 		if (IS_ERR(folio))
 			break;
 		part = 0;
-		if (folio_test_uptodate(folio) && !folio_test_readahead(folio)) {
+		if (folio_test_uptodate(folio) && !folio_test_readahead(folio) &&
+		    !folio_contain_hwpoisoned_page(folio)) {
 			/* Read after the flag: what is up to date may have been below it. */
 			left = max_t(loff_t, i_size_read(mapping->host) - pos, 0);
 			part = min3((loff_t)(len - done), folio_next_pos(folio) - pos, left);

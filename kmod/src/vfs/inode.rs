@@ -165,24 +165,27 @@ impl<F: FileSystem> INode<F> {
         // SAFETY: Initialised by the type invariants.
         let whole = unsafe { self.container().whole.assume_init_ref() };
         // SAFETY: The super block outlives its inodes.
-        let known = unsafe { whole.get() };
-        if known.is_none() && whole.is_unknown() && F::has_metadata(self.super_block().data()) {
-            whole.set(self.find_whole());
-            // SAFETY: As above.
-            return unsafe { whole.get() };
+        match unsafe { whole.get() } {
+            None if whole.is_unknown() => self.look_for_whole(whole),
+            known => known,
         }
-        known
     }
 
     #[cold]
-    fn find_whole(&self) -> Option<(&F::Blob, u64)> {
+    fn look_for_whole(&self, whole: &Whole<F::Blob>) -> Option<(&F::Blob, u64)> {
+        if !F::has_metadata(self.super_block().data()) {
+            return None;
+        }
+        // An error is for the read that needs the place to meet.
         let extent = F::map(self, 0, self.size()).ok()?;
-        match extent.target {
+        let found = match extent.target {
             Target::Blob(blob, address) if extent.start == 0 && extent.len >= self.size() => {
                 Some((blob, address))
             }
             _ => None,
-        }
+        };
+        whole.set(found);
+        found
     }
 
     /// The super block.

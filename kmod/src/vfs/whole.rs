@@ -13,25 +13,23 @@ use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
 ///
 /// # Invariants
 ///
-/// `blob` is null, or points to a blob of the inode's super block, and the
-/// `address` that belongs to it was stored before.
+/// `blob` is null, or [`Self::SCATTERED`], or points to a blob of the inode's
+/// super block; then the `address` that belongs to it was stored before.
 pub(super) struct Whole<B> {
     blob: Atomic<*mut B>,
     address: Atomic<u64>,
 }
 
-/// `address` without a blob: nobody has looked.
-const UNKNOWN: u64 = 0;
-/// `address` without a blob: there is no such extent.
-const SCATTERED: u64 = 1;
-
 impl<B> Whole<B> {
+    /// There is no such extent.
+    const SCATTERED: *mut B = ptr::dangling_mut();
+
     /// Of a file that nobody has looked for.
     pub(super) fn new() -> Self {
         // INVARIANT: There is no blob.
         Self {
             blob: Atomic::new(ptr::null_mut()),
-            address: Atomic::new(UNKNOWN),
+            address: Atomic::new(0),
         }
     }
 
@@ -42,25 +40,32 @@ impl<B> Whole<B> {
     /// The inode's super block outlives the result.
     #[inline]
     pub(super) unsafe fn get<'a>(&self) -> Option<(&'a B, u64)> {
-        // SAFETY: By the type invariants it is a blob of the super block, which
-        // stays by the caller.
-        let blob = unsafe { self.blob.load(Acquire).as_ref() }?;
+        let blob = self.blob.load(Acquire);
+        if blob == Self::SCATTERED {
+            return None;
+        }
+        // SAFETY: By the type invariants it is null, or a blob of the super
+        // block, which stays by the caller.
+        let blob = unsafe { blob.as_ref() }?;
         Some((blob, self.address.load(Relaxed)))
     }
 
     /// Whether nobody has looked for it.
+    #[inline]
     pub(super) fn is_unknown(&self) -> bool {
-        self.blob.load(Relaxed).is_null() && self.address.load(Relaxed) == UNKNOWN
+        self.blob.load(Relaxed).is_null()
     }
 
     /// Keeps what was found: `None` if the file has no such extent. Whoever
     /// else looks finds the same.
     pub(super) fn set(&self, found: Option<(&B, u64)>) {
-        self.address
-            .store(found.map_or(SCATTERED, |(_, address)| address), Relaxed);
-        if let Some((blob, _)) = found {
-            // INVARIANT: The address was stored just now.
-            self.blob.store(ptr::from_ref(blob).cast_mut(), Release);
+        match found {
+            Some((blob, address)) => {
+                self.address.store(address, Relaxed);
+                // INVARIANT: The address was stored just now.
+                self.blob.store(ptr::from_ref(blob).cast_mut(), Release);
+            }
+            None => self.blob.store(Self::SCATTERED, Relaxed),
         }
     }
 }
