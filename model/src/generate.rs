@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 pub use corrupt::{boundaries, corrupt, damages, strike, Change, Corrupted, Damage};
 pub use options::image_options;
-pub use protocol::{events, script};
+pub use protocol::script;
 pub use tree::{tree, Taste};
 
 use crate::observation::Observation;

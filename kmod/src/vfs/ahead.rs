@@ -16,7 +16,7 @@ use crate::sys;
 /// What is asked for at once: 1 MiB of the file, aligned.
 const PIECE: u64 = 1 << 20;
 /// The most pieces that are asked for ahead of a reader.
-const PIECES_MAX: u32 = 8;
+const PIECES_MAX: u32 = 16;
 
 /// A read(2) at `position` of `inode` misses. If it goes on where the last one
 /// ended, asks for what is missing in the next pieces, of which there are twice
@@ -42,8 +42,8 @@ pub(super) fn missed<F: FileSystem>(
 }
 
 /// A read(2) ended at `position`. When that is in another piece than before, and
-/// the reader has missed something, the next piece is asked for: as many are
-/// under way as if he missed each.
+/// the reader has missed something, the window moves on with him, and grows as
+/// if he had missed again.
 #[inline]
 pub(super) fn went_on<F: FileSystem>(
     inode: &INode<F>,
@@ -53,15 +53,9 @@ pub(super) fn went_on<F: FileSystem>(
     let before = state.prev_pos;
     state.prev_pos = position;
     if state.size != 0 && (before ^ position).cast_unsigned() >= PIECE {
-        next_piece(inode, state.size, position.cast_unsigned());
+        state.size = state.size.saturating_mul(2).min(PIECES_MAX);
+        ask(inode, position.cast_unsigned(), state.size);
     }
-}
-
-#[cold]
-fn next_piece<F: FileSystem>(inode: &INode<F>, pieces: u32, position: u64) {
-    let window = u64::from(pieces.min(PIECES_MAX)).wrapping_sub(1);
-    let start = position & !PIECE.wrapping_sub(1);
-    ask(inode, start.saturating_add(window.saturating_mul(PIECE)), 1);
 }
 
 /// How many pieces are worth asking for with a window of the page cache's own
@@ -84,9 +78,28 @@ pub(super) unsafe fn pieces(rac: *const sys::readahead_control, position: u64) -
     }
 }
 
+/// The page cache reads `len` bytes ahead, from `position` on, some of them
+/// `missing`. Then what is in the `pieces` from there on is asked for; and as for
+/// a read(2), when it gets into another piece.
+pub(super) fn window<F: FileSystem>(
+    inode: &INode<F>,
+    position: u64,
+    len: u64,
+    pieces: u32,
+    missing: bool,
+) {
+    let end = position.saturating_add(len);
+    if missing {
+        ask(inode, position, pieces);
+    } else if position ^ end >= PIECE {
+        ask(inode, end, pieces);
+    }
+}
+
 /// Asks for what is missing of `inode` from `position` to the end of the
 /// `pieces`-th piece.
-pub(super) fn ask<F: FileSystem>(inode: &INode<F>, position: u64, pieces: u32) {
+#[cold]
+fn ask<F: FileSystem>(inode: &INode<F>, position: u64, pieces: u32) {
     let start = position & !PIECE.wrapping_sub(1);
     let window = u64::from(pieces).saturating_mul(PIECE);
     let end = start.saturating_add(window).min(inode.size());

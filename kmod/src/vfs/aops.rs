@@ -231,8 +231,10 @@ unsafe fn submit<F: FileSystem>(iter: &sys::iomap_iter, context: &mut sys::iomap
         let inode = INode::<F>::from_raw(iter.inode);
         let blob = &*pending.blob.cast::<F::Blob>();
         let batch = pending.batch;
-        if pending.ahead != 0 && F::is_missing(blob, batch.address(), batch.len()) {
-            ahead::ask(inode, batch.position(), pending.ahead);
+        if pending.ahead != 0 {
+            let (position, len) = (batch.position(), batch.len());
+            let missing = F::is_missing(blob, batch.address(), len);
+            ahead::window(inode, position, len, pending.ahead, missing);
         }
         F::submit(inode, blob, batch);
     }

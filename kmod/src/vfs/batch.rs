@@ -5,7 +5,7 @@
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
 //! [`include/linux/uio.h`](srctree/include/linux/uio.h)
 
-use super::backing::Backing;
+use super::backing::{Backing, Credentials};
 use crate::sys;
 use core::{mem::offset_of, ptr};
 use kernel::{
@@ -23,7 +23,9 @@ use kernel::{
 pub(crate) enum ReadMode {
     /// Through the file's page cache: copied, and its readahead helps the next.
     Buffered,
-    /// Straight into our folios.
+    /// Straight into our folios, from a task of its own: whoever waits for them
+    /// may hold locks of the file's file system (a `write(2)` that faults on our
+    /// pages holds an inode's), and a direct read takes the same kind.
     Direct,
 }
 
@@ -119,34 +121,19 @@ impl Batch {
         // Out of memory: the batch has been dropped, and that ended the reads.
         let Ok(request) = request else { return };
         let request = KBox::into_raw(request);
-        // SAFETY: The request is ours until the call below, and after it as
-        // long as its two users, this function and the completion, are not
-        // both gone. The file reference is the request's own.
+        // SAFETY: The request is ours until it is started or queued. The file
+        // reference is the request's own.
         unsafe {
             let kiocb = (*request).kiocb.get();
-            let batch = &(*request).batch;
             sys::ondine_init_kiocb(kiocb, sys::ondine_get_file(file.as_raw()));
-            (*kiocb).ki_pos = batch.address.cast_signed();
+            (*kiocb).ki_pos = (*request).batch.address.cast_signed();
             (*kiocb).ki_complete = Some(complete);
             if mode == ReadMode::Direct {
                 (*kiocb).ki_flags |= sys::ONDINE_CONST_IOCB_DIRECT;
+                Request::later(request, start_in_task);
+            } else {
+                Request::start(request);
             }
-            let mut iter = sys::iov_iter::default();
-            sys::iov_iter_bvec(
-                &raw mut iter,
-                sys::ONDINE_CONST_ITER_DEST,
-                batch.vectors.as_ptr(),
-                batch.vectors.len(),
-                batch.len as usize,
-            );
-            let read = {
-                let _credentials = file.as_opener();
-                sys::vfs_iocb_iter_read(file.as_raw(), kiocb, &raw mut iter)
-            };
-            if read != EIOCBQUEUED {
-                complete(kiocb, read);
-            }
-            Request::release(request);
         }
     }
 
@@ -214,6 +201,52 @@ struct Request {
 }
 
 impl Request {
+    /// Reads. What does not go on by itself has ended when this returns.
+    ///
+    /// # Safety
+    ///
+    /// The request is complete, and was not started; the caller is its first
+    /// user, and is one no more.
+    unsafe fn start(this: *mut Self) {
+        // SAFETY: By the caller; the request stays as long as its two users,
+        // this function and the completion, are not both gone.
+        unsafe {
+            let kiocb = (*this).kiocb.get();
+            let file = (*kiocb).ki_filp;
+            let batch = &(*this).batch;
+            let mut iter = sys::iov_iter::default();
+            sys::iov_iter_bvec(
+                &raw mut iter,
+                sys::ONDINE_CONST_ITER_DEST,
+                batch.vectors.as_ptr(),
+                batch.vectors.len(),
+                batch.len as usize,
+            );
+            let read = {
+                let _credentials = Credentials::of((*file).f_cred);
+                sys::vfs_iocb_iter_read(file, kiocb, &raw mut iter)
+            };
+            if read != EIOCBQUEUED {
+                complete(kiocb, read);
+            }
+            Self::release(this);
+        }
+    }
+
+    /// Has `function` called in a task of its own.
+    ///
+    /// # Safety
+    ///
+    /// The request stays until then, and nothing else of it is queued.
+    unsafe fn later(this: *mut Self, function: unsafe extern "C" fn(*mut sys::work_struct)) {
+        // SAFETY: By the caller.
+        unsafe {
+            let work = (*this).work.get();
+            sys::ondine_init_work(work, Some(function));
+            sys::ondine_queue_work(COMPLETIONS.load(Relaxed), work);
+        }
+    }
+
     /// # Safety
     ///
     /// The caller is one of the counted users, and is one no more.
@@ -228,8 +261,8 @@ impl Request {
     }
 }
 
-/// The workqueue that reads end on, where they end badly. The module has it
-/// to itself: unloading waits for the work, and so for its code.
+/// The workqueue that reads begin on, where they take locks, and end on, where
+/// they end badly. The module has it to itself: unloading waits for the work, and so for its code.
 ///
 /// # Invariants
 ///
@@ -284,11 +317,20 @@ unsafe extern "C" fn complete(kiocb: *mut sys::kiocb, result: isize) {
         } else {
             // Errors are reported through fsnotify, which takes locks that an
             // interrupt must not.
-            let work = (*request).work.get();
-            sys::ondine_init_work(work, Some(complete_in_task));
-            sys::ondine_queue_work(COMPLETIONS.load(Relaxed), work);
+            Request::later(request, complete_in_task);
         }
     }
+}
+
+/// Work function of a read that is to begin.
+///
+/// # Safety
+///
+/// `work` is the field of a [`Request`] that [`Batch::read`] queued.
+unsafe extern "C" fn start_in_task(work: *mut sys::work_struct) {
+    // SAFETY: `Batch::read` queued the field of a request once, and left its use
+    // of the request to us. A work item that runs may be used anew.
+    unsafe { Request::start(work.byte_sub(offset_of!(Request, work)).cast()) };
 }
 
 /// Work function of a read that did not go well.

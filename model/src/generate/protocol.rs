@@ -17,11 +17,21 @@ pub fn script(kernel: Kernel, length: usize) -> impl Strategy<Value = Vec<Event>
         .prop_map(move |choices| play(kernel.clone(), choices))
 }
 
-/// Every kind of event with its weight, over two blobs of four pages, two mounts, four tasks and few ids.
-pub fn events() -> Vec<(u32, Vec<Event>)> {
-    let ids = || (0..8).map(MessageId);
-    let objects = || (1..5).map(ObjectId);
-    let answers = move || objects().flat_map(move |object| ids().map(move |id| (object, id)));
+/// Every kind of event with its weight, over two blobs of four pages, two mounts, four tasks, the descriptors that are
+/// open, and ids of which one is wrong.
+fn events(kernel: &Kernel) -> Vec<(u32, Vec<Event>)> {
+    let session = kernel.state().session.as_ref();
+    let ids: Vec<MessageId> = session.map_or(vec![MessageId(0)], |session| {
+        let pending = session.requests.keys().copied();
+        pending.chain([MessageId(session.next_message)]).collect()
+    });
+    let ids = || ids.iter().copied();
+    let objects = session
+        .iter()
+        .flat_map(|session| session.descriptors.keys());
+    let objects: Vec<ObjectId> = objects.copied().collect();
+    let objects = || objects.iter().copied();
+    let answers = || objects().flat_map(|object| ids().map(move |id| (object, id)));
     let replies = [
         Reply::Size(16384),
         Reply::Size(4096),
@@ -31,7 +41,7 @@ pub fn events() -> Vec<(u32, Vec<Event>)> {
         Reply::OutOfRange,
     ];
     let good_copens = ids().map(|id| Event::Copen(Some(id), Reply::Size(16384)));
-    let copens = replies.into_iter().flat_map(move |reply| {
+    let copens = replies.into_iter().flat_map(|reply| {
         let known = ids().map(move |id| Event::Copen(Some(id), reply));
         known.chain([Event::Copen(None, reply)])
     });
@@ -40,57 +50,38 @@ pub fn events() -> Vec<(u32, Vec<Event>)> {
         Trouble::BadBuffer,
         Trouble::NoDescriptor(Errno::EMFILE),
     ];
+    let troubles = troubles.map(|trouble| Event::Receive(Some(trouble)));
+    let writes = objects().flat_map(|id| ranges().map(move |pages| Event::Write(id, pages)));
+    let failures =
+        answers().map(|(object, id)| Event::CompleteWithError(object, id, Errno::ENODATA));
+    let mounts_of = |event: fn(Mount) -> Event| (0..2).map(Mount).map(event).collect();
     vec![
         (60, vec![Event::OpenDevice]),
         (60, vec![Event::Bind]),
-        (1, vec![Event::EnableExtensions]),
+        (4, vec![Event::EnableExtensions]),
         (60, vec![Event::Receive(None)]),
-        (
-            1,
-            troubles
-                .into_iter()
-                .map(|trouble| Event::Receive(Some(trouble)))
-                .collect(),
-        ),
+        (40, troubles.to_vec()),
         (4, vec![Event::Poll]),
         (60, good_copens.collect()),
-        (1, copens.collect()),
-        (1, vec![Event::Restore]),
-        (1, vec![Event::CloseDevice]),
-        (
-            40,
-            objects()
-                .flat_map(|id| ranges().map(move |pages| Event::Write(id, pages)))
-                .collect(),
-        ),
+        (20, copens.collect()),
+        (4, vec![Event::Restore]),
+        (2, vec![Event::CloseDevice]),
+        (40, writes.collect()),
         (
             40,
             answers()
                 .map(|(object, id)| Event::Complete(object, id))
                 .collect(),
         ),
-        (
-            1,
-            answers()
-                .map(|(object, id)| Event::CompleteWithError(object, id, Errno::EIO))
-                .collect(),
-        ),
-        (6, objects().map(Event::CloseDescriptor).collect()),
+        (6, failures.collect()),
+        (12, objects().map(Event::CloseDescriptor).collect()),
         (30, mounts()),
         (60, reads()),
         (60, tasks().map(Event::Resume).collect()),
-        (1, tasks().map(Event::Kill).collect()),
-        (1, tasks().map(Event::Expire).collect()),
-        (
-            1,
-            (0..2).map(|mount| Event::Unmount(Mount(mount))).collect(),
-        ),
-        (
-            1,
-            (0..2)
-                .map(|mount| Event::ForceUnmount(Mount(mount)))
-                .collect(),
-        ),
+        (4, tasks().map(Event::Kill).collect()),
+        (4, tasks().map(Event::Expire).collect()),
+        (12, mounts_of(Event::Unmount)),
+        (4, mounts_of(Event::ForceUnmount)),
         (1, vec![Event::CacheFails]),
     ]
 }
@@ -128,28 +119,17 @@ fn reads() -> Vec<Event> {
     each.collect()
 }
 
-/// Turns choices into events that are possible; a choice without any is left out. Calls that fail are one in eight:
-/// most ids and descriptors are wrong ones.
+/// Turns choices into events that are possible; a choice without any is left out. One in four may be a call that fails.
 fn play(mut kernel: Kernel, choices: Vec<(u32, u32)>) -> Vec<Event> {
-    let all = events();
     let mut script = Vec::new();
     for (kind, which) in choices {
-        let may_fail = kind % 8 == 0;
+        let may_fail = kind % 4 == 0;
         let possible = |event: &Event| match kernel.clone().apply(*event).first() {
             Some(Outcome::Ignored) => false,
             Some(Outcome::Returned(Err(_))) => may_fail,
             _ => true,
         };
-        let kinds = all.iter().map(|(weight, events)| {
-            let events = events
-                .iter()
-                .copied()
-                .filter(possible)
-                .collect::<Vec<Event>>();
-            (*weight, events)
-        });
-        let kinds: Vec<_> = kinds.filter(|(_, events)| !events.is_empty()).collect();
-        if let Some(event) = choose(&kinds, kind / 8, which) {
+        if let Some(event) = choose(events(&kernel), kind / 4, which, possible) {
             kernel.apply(event);
             script.push(event);
         }
@@ -157,14 +137,25 @@ fn play(mut kernel: Kernel, choices: Vec<(u32, u32)>) -> Vec<Event> {
     script
 }
 
-fn choose(kinds: &[(u32, Vec<Event>)], kind: u32, which: u32) -> Option<Event> {
-    let total: u32 = kinds.iter().map(|(weight, _)| weight).sum();
-    let mut rest = kind.checked_rem(total)?;
-    for (weight, events) in kinds {
-        match rest.checked_sub(*weight) {
-            Some(less) => rest = less,
-            None => return events.get(which as usize % events.len()).copied(),
+/// One of the events of the kind that the choice falls on; kinds without a possible event are passed over.
+fn choose(
+    mut kinds: Vec<(u32, Vec<Event>)>,
+    kind: u32,
+    which: u32,
+    possible: impl Fn(&Event) -> bool,
+) -> Option<Event> {
+    loop {
+        let total: u32 = kinds.iter().map(|(weight, _)| weight).sum();
+        let mut rest = kind.checked_rem(total)?;
+        let fallen_on = kinds.iter().position(|(weight, _)| {
+            let here = rest < *weight;
+            rest = rest.wrapping_sub(*weight);
+            here
+        });
+        let (_, mut events) = kinds.remove(fallen_on?);
+        events.retain(&possible);
+        if !events.is_empty() {
+            return events.get(which as usize % events.len()).copied();
         }
     }
-    None
 }

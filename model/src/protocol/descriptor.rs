@@ -43,7 +43,9 @@ impl Kernel {
         };
         let request = self.request(message);
         let its_read = request.is_some_and(|request| {
-            Some(request.blob) == blob && matches!(request.body, Body::Read(_))
+            Some(request.blob) == blob
+                && matches!(request.body, Body::Read(_))
+                && !self.is_unread_for_good(request)
         });
         if !its_read {
             return refused;
@@ -64,12 +66,9 @@ impl Kernel {
         session.descriptors.remove(&object);
         if let Some(blob) = behind {
             self.closed(blob);
-            let unread_close = |body: Body, new: bool| body == Body::Close && new;
-            for id in
-                self.ids(|request| request.blob == blob && unread_close(request.body, request.new))
-            {
-                self.finish(id, End::Done, out);
-            }
+        }
+        for id in self.ids(|request| request.body == Body::Close(object) && request.new) {
+            self.finish(id, End::Done, out);
         }
         self.release(out);
         DONE

@@ -4,8 +4,8 @@
 
 use super::kernel::{Call, DONE};
 use super::{
-    Body, CacheFile, Departure, End, Identity, Kernel, Message, MessageId, ObjectId, ObjectState,
-    Outcome, Phase, Reply, Request, Session, Trouble, Value,
+    Blob, Body, CacheFile, Departure, End, Identity, Kernel, Message, MessageId, ObjectId,
+    ObjectState, Outcome, Phase, Reply, Request, Session, Trouble, Value,
 };
 use crate::observation::Errno;
 
@@ -77,7 +77,7 @@ impl Kernel {
         session
             .requests
             .entry(id)
-            .and_modify(|request| request.new = false);
+            .and_modify(|request| (request.new, request.known) = (false, true));
 
         let delivered = match request.body {
             Body::Open => self.deliver_open(id, request, trouble),
@@ -85,7 +85,12 @@ impl Kernel {
             body => Ok(self.message(id, request, body)),
         };
         match delivered {
-            Err(errno) => self.finish(id, End::Failed(errno), out),
+            Err(errno) => {
+                self.finish(id, End::Failed(errno), out);
+                if request.body == Body::Open {
+                    self.fail_reads(request.blob, out);
+                }
+            }
             Ok(Message::Close(..)) => self.finish(id, End::Done, out),
             Ok(_) => {}
         }
@@ -102,7 +107,8 @@ impl Kernel {
                 found = Some((id, request));
                 break;
             }
-            if self.state.objects[&request.blob].state == ObjectState::Closed {
+            let object = self.state.objects.get(&request.blob);
+            if object.is_some_and(|object| object.state == ObjectState::Closed) {
                 closed.push(request.blob);
             }
         }
@@ -114,13 +120,14 @@ impl Kernel {
     }
 
     fn message(&self, id: MessageId, request: Request, body: Body) -> Message {
-        let Identity::Live(object) = self.state.objects[&request.blob].identity else {
-            unreachable!("READ and CLOSE are delivered for open objects");
+        let object = || match self.state.objects[&request.blob].identity {
+            Identity::Live(object) => object,
+            _ => unreachable!("OPEN has made a descriptor, and READ needs one"),
         };
         match body {
-            Body::Open => Message::Open(id, object, request.blob),
-            Body::Close => Message::Close(id, object),
-            Body::Read(pages) => Message::Read(id, object, pages),
+            Body::Open => Message::Open(id, object(), request.blob),
+            Body::Close(object) => Message::Close(id, object),
+            Body::Read(pages) => Message::Read(id, object(), pages),
         }
     }
 
@@ -137,16 +144,16 @@ impl Kernel {
         if self.is_live(request.blob) {
             return Err(Errno::EEXIST);
         }
-        if trouble == Some(Trouble::BadBuffer) {
-            self.closed(request.blob);
-            return Err(Errno::EFAULT);
-        }
         let session = self.device().expect("read(2) has it");
         let taken = |id: &u32| session.descriptors.contains_key(&ObjectId(*id));
         let from = session.last_object + 1;
         let mut ids = (from..=i32::MAX.unsigned_abs()).chain(1..from);
         let object = ids.find(|id| !taken(id)).ok_or(Errno::EBUSY)?;
         session.last_object = object;
+        if trouble == Some(Trouble::BadBuffer) {
+            self.closed(request.blob);
+            return Err(Errno::EFAULT);
+        }
         session
             .descriptors
             .insert(ObjectId(object), Some(request.blob));
@@ -171,12 +178,22 @@ impl Kernel {
         let Some((id, request)) = message.and_then(|id| Some((id, self.request(id)?))) else {
             return fails(Errno::EINVAL);
         };
-        let never_read = self.state.objects[&request.blob].identity == Identity::Never;
-        if request.body != Body::Open || never_read {
+        if request.body != Body::Open || self.is_unread_for_good(request) {
+            return fails(Errno::EINVAL);
+        }
+        if self.state.objects[&request.blob].identity == Identity::Never {
             return fails(Errno::EINVAL);
         }
         let (returned, end) = match reply {
-            Reply::Size(_) if !self.is_live(request.blob) => (DONE, End::Failed(Errno::EBADFD)),
+            Reply::Size(size) if self.is_another_size(request, size) => {
+                (DONE, End::Failed(Errno::EINVAL))
+            }
+            Reply::Size(size) if !self.is_live(request.blob) => {
+                if self.dialect.departs(Departure::LateSize) {
+                    self.resize(request, size);
+                }
+                (DONE, End::Failed(Errno::EBADFD))
+            }
             Reply::Size(size) => {
                 self.resize(request, size);
                 (DONE, End::Done)
@@ -188,7 +205,35 @@ impl Kernel {
             Reply::OutOfRange => (fails(Errno::ERANGE), End::Failed(Errno::ERANGE)),
         };
         self.finish(id, end, out);
+        if !matches!(end, End::Done | End::Failed(Errno::EBADFD)) {
+            self.fail_reads(request.blob, out);
+        }
         returned
+    }
+
+    /// The READs of an object that the daemon cannot open fail, if the dialect says so.
+    fn fail_reads(&mut self, blob: Blob, out: &mut Vec<Outcome>) {
+        if !self.dialect.departs(Departure::RefusedReopen) {
+            return;
+        }
+        let its_read = |one: &Request| one.blob == blob && matches!(one.body, Body::Read(_));
+        for id in self.ids(its_read) {
+            self.finish(id, End::Failed(Errno::EIO), out);
+        }
+    }
+
+    /// Whether the dialect minds that a further OPEN is answered with another size.
+    fn is_another_size(&self, request: Request, size: u64) -> bool {
+        let first = self.state.objects[&request.blob].state == ObjectState::Opening;
+        let file = self.state.files.get(&request.blob);
+        let another = file.is_some_and(|file| file.size != size);
+        !first && another && self.dialect.departs(Departure::OtherSize)
+    }
+
+    /// A request that the daemon has not read cannot be answered, if the dialect looks.
+    pub(super) fn is_unread_for_good(&self, request: Request) -> bool {
+        let looks = self.dialect.errno(Departure::UnreadAnswer).is_some();
+        looks && !request.known
     }
 
     /// A file of another size holds another blob, unless its object is in use.
@@ -202,13 +247,20 @@ impl Kernel {
     }
 
     pub(super) fn restore(&mut self, out: &mut Vec<Outcome>) -> Call {
+        let dialect = self.dialect;
         let session = match self.bound_device()? {
             Ok(session) => session,
             Err(errno) => return fails(errno),
         };
+        let live: Vec<Blob> = session.descriptors.values().flatten().copied().collect();
+        let again = |request: &&mut Request| {
+            let opened = request.body == Body::Open && live.contains(&request.blob);
+            !(opened && dialect.departs(Departure::RestoredOpen))
+        };
         session
             .requests
             .values_mut()
+            .filter(again)
             .for_each(|request| request.new = true);
         out.push(Outcome::PollersWoken);
         DONE

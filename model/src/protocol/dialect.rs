@@ -135,6 +135,30 @@ table! {
     /// A READ of a closed object is new.
     ReopenAtOnce, "g", does("read(2) that meets it starts the OPEN"), does("the OPEN is queued with it"),
         "what read(2) would return is then always in the table, and poll(2) can tell";
+    /// The descriptor of an object is closed while READs that came through it are unanswered.
+    LostDescriptor, "g", does("they stay pending, not new, until restore"), does("they are new again"),
+        "6.5: a daemon that crashed, or lost the descriptor, is asked through the next one without a word of its own";
+    /// A further OPEN of an object is refused, or cannot be delivered.
+    RefusedReopen, "rule 6", does("READs of the object wait for another OPEN"), does("they fail with EIO"),
+        "5.1: what the daemon cannot open it will not fill";
+    /// A further OPEN is answered with another size than the first one.
+    OtherSize, "rule 5", does("the object has that size now"), does("it is a refusal: the OPEN fails with EINVAL"),
+        "what readers know of an object in use does not change under them";
+    /// A first OPEN is answered with a size after its descriptor was closed.
+    LateSize, "d", does("the cache file stays as it is"), does("the cache file is made for that size all the same"),
+        "the daemon knows a blob of that size, and a file of another holds another blob";
+    /// `restore` meets an OPEN whose descriptor is open.
+    RestoredOpen, "g", fails(Errno::EEXIST), does("it is left alone"),
+        "section 8: a second descriptor cannot be, so that restore could only harm it";
+    /// A blob is wanted again while the CLOSE of its former life is unread.
+    FormerLife, "a", does("waits until the CLOSE is read"), does("the blob has a new object at once"),
+        "6.3: a daemon that does not read must not keep a mount waiting; the CLOSE says which descriptor it means";
+    /// A reader wants pages beyond the blob's end.
+    BeyondEnd, "rule 6", does("the daemon is asked for them"), fails(Errno::EIO),
+        "3: a blob ends where the daemon said, and only a damaged image wants more";
+    /// A request that the daemon has not read is answered: a READ, or a further OPEN.
+    UnreadAnswer, "rule 7", does("it is taken"), fails(Errno::EINVAL),
+        "12.5: an answer to a message that was never given is a mistake, and would end the next one's wait";
     /// READ is answered with an errno.
     ErrorReply, "h", fails(Errno::EINVAL), does("the readers get the errno"),
         "5.2: a daemon that knows why need not leave a hole";

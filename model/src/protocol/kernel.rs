@@ -121,7 +121,7 @@ impl Kernel {
     }
 
     /// READs of new requests whose objects are closed start the OPEN that they need.
-    fn reopen_all(&mut self, out: &mut Vec<Outcome>) {
+    pub(super) fn reopen_all(&mut self, out: &mut Vec<Outcome>) {
         let objects = self.state.objects.iter();
         let closed = objects.filter(|(_, object)| object.state == ObjectState::Closed);
         let blobs: Vec<Blob> = closed.map(|(blob, _)| *blob).collect();

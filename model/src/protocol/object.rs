@@ -4,8 +4,8 @@
 //! nobody uses it.
 
 use super::{
-    Blob, Body, Departure, End, Hold, Identity, Kernel, Object, ObjectState, Outcome, Wait, Waiter,
-    Want,
+    Blob, Body, Departure, End, Hold, Identity, Kernel, MessageId, Object, ObjectState, Outcome,
+    Wait, Waiter, Want,
 };
 use crate::observation::Errno;
 
@@ -68,6 +68,13 @@ impl Kernel {
 
     /// The object's descriptor is gone.
     pub(super) fn closed(&mut self, blob: Blob) {
+        if self.dialect.departs(Departure::LostDescriptor) {
+            let requests = self.state.session.iter_mut();
+            let requests = requests.flat_map(|session| session.requests.values_mut());
+            requests
+                .filter(|request| request.blob == blob && matches!(request.body, Body::Read(_)))
+                .for_each(|request| request.new = true);
+        }
         let object = self.object(blob);
         object.identity = Identity::Closed;
         if matches!(object.state, ObjectState::Open | ObjectState::Reopening) {
@@ -90,16 +97,24 @@ impl Kernel {
         if mounted || !self.openers(blob).is_empty() || state == ObjectState::Dropping {
             return;
         }
-        let told = state == ObjectState::Open && self.enqueue(blob, Body::Close, out).is_ok();
+        let told = state == ObjectState::Open && self.enqueue_close(blob, out).is_ok();
         let failed = End::Failed(Errno::EIO);
-        for id in self.ids(|request| request.blob == blob && request.body != Body::Close) {
+        let is_close = |body: Body| matches!(body, Body::Close(_));
+        for id in self.ids(|request| request.blob == blob && !is_close(request.body)) {
             self.finish(id, failed, out);
         }
-        if told {
+        if told && !self.dialect.departs(Departure::FormerLife) {
             self.object(blob).state = ObjectState::Dropping;
         } else {
             self.withdraw(blob, out);
         }
+    }
+
+    fn enqueue_close(&mut self, blob: Blob, out: &mut Vec<Outcome>) -> Result<MessageId, Errno> {
+        let Identity::Live(object) = self.state.objects[&blob].identity else {
+            unreachable!("an open object has a descriptor");
+        };
+        self.enqueue(blob, Body::Close(object), out)
     }
 
     /// The object is gone; its descriptor stays, behind which there is nothing. Mounts that waited for this start.

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::observation::Errno;
 
+/// Bytes of a page.
+const PAGE_SIZE: u64 = 4096;
+
 impl Kernel {
     pub(super) fn mount(
         &mut self,
@@ -102,6 +105,11 @@ impl Kernel {
         {
             return self.end(waiter, Err(errno), out);
         }
+        let size = self.state.files.get(&blob).map_or(0, |file| file.size);
+        let beyond = pages.end > size.div_ceil(PAGE_SIZE);
+        if let Some(errno) = self.dialect.errno(Departure::BeyondEnd).filter(|_| beyond) {
+            return self.end(waiter, Err(errno), out);
+        }
         let missing: BTreeSet<u64> = pages
             .iter()
             .filter(|page| !self.is_present(blob, *page))
@@ -139,6 +147,9 @@ impl Kernel {
         let mut own = None;
         for run in runs {
             let queued = self.enqueue(blob, Body::Read(run), out);
+            if self.dialect.departs(Departure::ReopenAtOnce) {
+                self.reopen_all(out);
+            }
             own = own.or(queued.ok().filter(|_| run.contains(first)));
         }
         let joined = || self.pending_read(blob, first).filter(|_| merges);
@@ -185,7 +196,6 @@ impl Kernel {
         match end {
             End::Answered(errno) => Err(errno),
             End::Done if progress => Ok(()),
-            End::Dead if merged && progress => Ok(()),
             End::Dead => self.without_session(waiting.mount).map(|_| ()),
             End::Done | End::Failed(_) => Err(Errno::EIO),
         }
@@ -246,13 +256,30 @@ impl Kernel {
             return true;
         }
         out.push(Outcome::Returned(Ok(Value::Done)));
-        busy.into_iter()
-            .for_each(|waiter| self.give_up(waiter, Errno::EIO, out));
+        for waiter in busy {
+            let errno = self.answered(waiter).unwrap_or(Errno::EIO);
+            self.give_up(waiter, errno, out);
+        }
         let mounted = self.state.mounts.remove(&mount).expect("looked above");
         for blob in mounted.blobs.into_keys() {
             self.drop_unused(blob, out);
         }
         true
+    }
+
+    /// The errno that the daemon has answered a reader with who did not run since.
+    fn answered(&self, waiter: Waiter) -> Option<Errno> {
+        match self.state.waiters[&waiter].wait {
+            Wait::Woken {
+                verdict:
+                    Verdict::Completed {
+                        end: End::Answered(errno),
+                        ..
+                    },
+                ..
+            } => Some(errno),
+            _ => None,
+        }
     }
 
     /// Readers that wait for a session look again.

@@ -36,6 +36,7 @@ impl Kernel {
                 blob,
                 body,
                 new: true,
+                known: false,
             },
         );
         out.extend([Outcome::Queued(id), Outcome::PollersWoken]);
@@ -51,7 +52,8 @@ impl Kernel {
         out.push(Outcome::Completed(id, end.result()));
         match request.body {
             Body::Open => self.opened(request.blob, end, out),
-            Body::Close => self.withdraw(request.blob, out),
+            Body::Close(_) if self.dialect.departs(Departure::FormerLife) => {}
+            Body::Close(_) => self.withdraw(request.blob, out),
             Body::Read(pages) => self.wake_readers(id, pages, end, out),
         }
     }
@@ -137,8 +139,8 @@ impl Kernel {
 
     /// Whether read(2) may return the request: a READ needs its object open.
     pub(super) fn is_deliverable(&self, request: Request) -> bool {
-        let state = self.state.objects[&request.blob].state;
-        !matches!(request.body, Body::Read(_)) || state == ObjectState::Open
+        let open = || self.state.objects[&request.blob].state == ObjectState::Open;
+        !matches!(request.body, Body::Read(_)) || open()
     }
 
     /// What poll(2) says now.
@@ -147,8 +149,9 @@ impl Kernel {
             if self.dialect.departs(Departure::ReadyMeansMessage) {
                 self.is_deliverable(*request)
             } else {
-                let state = self.state.objects[&request.blob].state;
-                !(matches!(request.body, Body::Read(_)) && state == ObjectState::Reopening)
+                let reopening =
+                    || self.state.objects[&request.blob].state == ObjectState::Reopening;
+                !(matches!(request.body, Body::Read(_)) && reopening())
             }
         };
         let dead = self.is(Phase::Dead) || self.is(Phase::Failed);

@@ -83,6 +83,8 @@ pub struct Request {
     pub body: Body,
     /// The daemon has not read it since it was queued or restored.
     pub new: bool,
+    /// The daemon has read it at some time.
+    pub known: bool,
 }
 
 /// What a request asks.
@@ -91,8 +93,8 @@ pub struct Request {
 pub enum Body {
     /// Open the object.
     Open,
-    /// The object is no longer used.
-    Close,
+    /// The object is no longer used. It was known by this descriptor.
+    Close(ObjectId),
     /// Write these pages.
     Read(Pages),
 }
@@ -130,7 +132,7 @@ pub enum ObjectState {
     Closed,
     /// A further OPEN is pending, or was refused while its descriptor stays open.
     Reopening,
-    /// Nobody uses it; CLOSE is pending.
+    /// Nobody uses it; CLOSE is pending. In Ondine there is no object by then.
     Dropping,
 }
 

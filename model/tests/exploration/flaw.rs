@@ -143,6 +143,7 @@ fn restore_answered(id: MessageId, blob: Blob, state: &mut State) {
                 blob,
                 body: Body::Open,
                 new: true,
+                known: true,
             },
         );
     }
@@ -177,6 +178,7 @@ fn ask_again(waiter: Waiter, state: &mut State, out: &mut Vec<Outcome>) {
                     blob: waiting.blob,
                     body,
                     new: true,
+                    known: false,
                 },
             );
             out.extend([Outcome::Queued(id), Outcome::PollersWoken]);

@@ -55,7 +55,7 @@ fn old_mounts_recover_with_a_new_session_in_ondine_only() {
             continue;
         }
         assert_eq!(play.receive(), Some(Message::Open(MessageId(1), FD, BLOB)));
-        play.copen(MessageId(1), 8192);
+        play.copen(MessageId(1), 16384);
         assert_eq!(
             play.receive(),
             Some(Message::Read(FIRST, FD, Pages::new(1, 1)))
@@ -75,7 +75,7 @@ fn a_reader_of_a_waiting_mount_outlives_its_daemon() {
     assert_eq!([play.end(A), play.end(B)], [None, None]);
     play.bind();
     assert_eq!(play.receive(), Some(Message::Open(MessageId(1), FD, BLOB)));
-    play.copen(MessageId(1), 8192);
+    play.copen(MessageId(1), 16384);
     assert!(play.receive().is_some());
     play.write(FD, 1, 1);
     play.complete(FD, FIRST);
@@ -144,20 +144,22 @@ fn a_mount_that_waits_when_the_device_is_closed_gets_enobufs() {
 }
 
 #[test]
-fn a_successor_with_the_same_device_restores() {
+fn a_successor_with_the_same_device_restores_in_c_and_need_not_in_ondine() {
     for dialect in BOTH {
         let mut play = reading(dialect, Options::default());
         play.receive();
         play.apply(Event::CloseDescriptor(FD));
         play.read(B, 0, 1);
         assert_eq!(play.end(B), Some(Ok(())), "served");
-        assert_eq!(play.receive(), None, "delivered requests are not new");
-        let out = play.apply(Event::Restore);
-        assert!(out.contains(&Outcome::PollersWoken));
+        if dialect == Dialect::Linux612 {
+            assert_eq!(play.receive(), None, "delivered requests are not new");
+            let out = play.apply(Event::Restore);
+            assert!(out.contains(&Outcome::PollersWoken));
+        }
         let messages = [play.receive(), play.receive()];
         let open = Message::Open(MessageId(2), ObjectId(2), BLOB);
         assert!(messages.contains(&Some(open)), "{messages:?}");
-        play.copen(MessageId(2), 8192);
+        play.copen(MessageId(2), 16384);
         let read = Message::Read(MessageId(1), ObjectId(2), Pages::new(1, 1));
         assert_eq!(play.receive(), Some(read));
         play.write(ObjectId(2), 1, 1);

@@ -3,7 +3,7 @@
 //! How readers share READs: every reader its own in Linux 6.12, one for all in Ondine.
 
 use ondine_model::observation::Errno;
-use ondine_model::protocol::{Dialect, Event, Message, MessageId, Pages};
+use ondine_model::protocol::{Body, Dialect, Event, Message, MessageId, Pages};
 
 use super::play::{Play, A, B, BOTH, FD};
 
@@ -84,6 +84,7 @@ fn an_errno_goes_to_every_reader_of_the_request() {
     play.apply(Event::EnableExtensions);
     play.read(A, 0, 2);
     play.read(B, 1, 1);
+    play.receive();
     play.apply(Event::CompleteWithError(FD, MessageId(1), Errno::ENODATA));
     assert_eq!([play.end(A), play.end(B)], [Some(Err(Errno::ENODATA)); 2]);
 }
@@ -98,4 +99,16 @@ fn a_killed_reader_takes_its_own_request_along_in_c_and_leaves_a_shared_one_in_o
         let left = if dialect == Dialect::Ondine { 1 } else { 0 };
         assert_eq!(reads(&mut play).len(), left);
     }
+}
+
+#[test]
+fn the_open_of_a_closed_object_is_queued_with_the_first_read_that_needs_it() {
+    let mut play = Play::mounted(Dialect::Ondine);
+    play.write(FD, 1, 1);
+    play.apply(Event::CloseDescriptor(FD));
+    play.read(A, 0, 4);
+    let session = play.kernel.state().session.as_ref().expect("it is bound");
+    let bodies: Vec<Body> = session.requests.values().map(|one| one.body).collect();
+    let read = |first, count| Body::Read(Pages::new(first, count));
+    assert_eq!(bodies, [read(0, 1), Body::Open, read(2, 2)]);
 }

@@ -47,7 +47,7 @@ impl Play {
         let mut play = Play::bound(dialect);
         play.apply(Event::Mount(A, MOUNT, BLOB, options));
         assert_eq!(play.receive(), Some(Message::Open(FIRST, FD, BLOB)));
-        play.copen(FIRST, 8192);
+        play.copen(FIRST, 16384);
         assert_eq!(play.end(A), Some(Ok(())));
         play
     }

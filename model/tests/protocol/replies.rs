@@ -23,7 +23,7 @@ fn asked(dialect: Dialect) -> Play {
 #[test]
 fn each_row_of_copen() {
     let rows: [(Reply, Returned, Result<(), Errno>); 5] = [
-        (Reply::Size(8192), Ok(Value::Done), Ok(())),
+        (Reply::Size(16384), Ok(Value::Done), Ok(())),
         (
             Reply::Error(Errno::ENOENT),
             Ok(Value::Done),
@@ -66,7 +66,7 @@ fn copen_after_the_descriptor_was_closed_is_ok_and_fails_the_open() {
         let mut play = asked(dialect);
         play.apply(Event::CloseDescriptor(FD));
         assert_eq!(play.end(A), None, "closing alone does not end it");
-        play.copen(FIRST, 8192);
+        play.copen(FIRST, 16384);
         assert_eq!(play.completed(FIRST), Some(Err(Errno::EBADFD)));
         assert_eq!(play.end(A), Some(Err(Errno::ENOBUFS)));
     }
@@ -75,7 +75,7 @@ fn copen_after_the_descriptor_was_closed_is_ok_and_fails_the_open() {
 #[test]
 fn copen_of_what_is_no_delivered_open_touches_nothing() {
     for dialect in BOTH {
-        let size = Reply::Size(8192);
+        let size = Reply::Size(16384);
         let mut play = Play::bound(dialect);
         play.apply(Event::Mount(A, MOUNT, BLOB, Options::default()));
         let never_read = Event::Copen(Some(FIRST), size);
@@ -128,7 +128,7 @@ fn nothing_is_written_before_the_size_is_known() {
 #[test]
 fn a_cache_file_of_another_size_is_discarded_at_open() {
     for dialect in BOTH {
-        for (size, present) in [(8192, 1), (4096, 0)] {
+        for (size, present) in [(16384, 1), (4096, 0)] {
             let mut play = Play::mounted(dialect);
             play.write(FD, 0, 1);
             play.apply(Event::Unmount(MOUNT));
@@ -170,12 +170,49 @@ fn what_is_present_is_read_without_the_daemon() {
 }
 
 #[test]
-fn a_read_may_reach_beyond_the_size() {
+fn a_read_may_reach_beyond_the_size_in_c_only() {
     for dialect in BOTH {
         let mut play = Play::mounted(dialect);
-        play.read(A, 1, 3);
-        let read = Message::Read(MessageId(1), FD, Pages::new(1, 3));
-        assert_eq!(play.receive(), Some(read), "the size is two pages");
+        play.read(A, 3, 2);
+        let ondine = dialect == Dialect::Ondine;
+        assert_eq!(play.end(A), ondine.then_some(Err(Errno::EIO)));
+        let read = Message::Read(MessageId(1), FD, Pages::new(3, 2));
+        assert_eq!(play.receive(), (!ondine).then_some(read));
+    }
+}
+
+#[test]
+fn another_size_of_an_object_in_use_is_a_refusal_in_ondine() {
+    for dialect in BOTH {
+        let mut play = Play::mounted(dialect);
+        play.apply(Event::CloseDescriptor(FD));
+        play.read(A, 0, 1);
+        if dialect == Dialect::Linux612 {
+            assert_eq!(play.receive(), None, "it starts the OPEN");
+        }
+        assert!(matches!(play.receive(), Some(Message::Open(..))));
+        play.copen(MessageId(2), 4096);
+        let linux = dialect == Dialect::Linux612;
+        let opened = if linux { Ok(()) } else { Err(Errno::EINVAL) };
+        assert_eq!(play.completed(MessageId(2)), Some(opened));
+        assert_eq!(play.end(A), (!linux).then_some(Err(Errno::EIO)));
+    }
+}
+
+#[test]
+fn a_size_that_comes_too_late_makes_the_cache_file_fit_in_ondine() {
+    for dialect in BOTH {
+        let mut play = Play::mounted(dialect);
+        play.write(FD, 0, 1);
+        play.apply(Event::Unmount(MOUNT));
+        play.apply(Event::CloseDescriptor(FD));
+        play.apply(Event::Mount(A, MOUNT, BLOB, Options::default()));
+        assert!(matches!(play.receive(), Some(Message::Open(..))));
+        play.apply(Event::CloseDescriptor(ObjectId(2)));
+        play.copen(MessageId(2), 4096);
+        assert_eq!(play.completed(MessageId(2)), Some(Err(Errno::EBADFD)));
+        let kept = if dialect == Dialect::Ondine { 0 } else { 1 };
+        assert_eq!(play.kernel.state().files[&BLOB].present.len(), kept);
     }
 }
 
@@ -211,27 +248,65 @@ fn a_completion_needs_the_right_request_of_the_right_object() {
 }
 
 #[test]
-fn a_refused_reopen_keeps_its_reads_waiting_until_the_descriptor_goes() {
+fn a_refused_reopen_fails_its_reads_in_ondine_and_keeps_them_waiting_in_c() {
     for dialect in BOTH {
         let mut play = Play::mounted(dialect);
         play.apply(Event::CloseDescriptor(FD));
         play.read(A, 0, 1);
+        let linux = dialect == Dialect::Linux612;
         let mut open = play.receive();
-        if dialect == Dialect::Linux612 {
+        if linux {
             open = play.receive();
         }
         assert_eq!(open, Some(Message::Open(MessageId(2), ObjectId(2), BLOB)));
-        play.apply(Event::Copen(Some(MessageId(2)), Reply::Error(Errno::EIO)));
+        play.apply(Event::Copen(
+            Some(MessageId(2)),
+            Reply::Error(Errno::ENOENT),
+        ));
+        let refused = (!linux).then_some(Err(Errno::EIO));
+        assert_eq!(play.end(A), refused);
         assert_eq!(
             play.kernel.state().objects[&BLOB].state,
             ObjectState::Reopening
         );
-        assert_eq!(play.receive(), None);
+        play.read(B, 0, 1);
+        assert_eq!(
+            play.receive(),
+            None,
+            "no second descriptor beside the one that is open"
+        );
         play.apply(Event::CloseDescriptor(ObjectId(2)));
         let opens = [play.receive(), play.receive()];
-        let again = Some(Message::Open(MessageId(3), ObjectId(3), BLOB));
-        assert!(opens.contains(&again), "the READ tries again: {opens:?}");
-        assert_eq!(play.end(A), None);
+        let again = |message: &Option<Message>| {
+            matches!(message, Some(Message::Open(_, ObjectId(3), BLOB)))
+        };
+        assert!(opens.iter().any(again), "the READ tries again: {opens:?}");
+        assert_eq!([play.end(A), play.end(B)], [refused, None]);
+    }
+}
+
+#[test]
+fn what_was_not_read_cannot_be_answered_in_ondine() {
+    for dialect in BOTH {
+        let linux = dialect == Dialect::Linux612;
+        let answered = if linux {
+            Ok(Value::Done)
+        } else {
+            Err(Errno::EINVAL)
+        };
+        let mut play = Play::mounted(dialect);
+        play.read(A, 0, 1);
+        let read = Event::Complete(FD, MessageId(1));
+        assert_eq!(play.call(read), answered, "READ");
+
+        let mut play = Play::mounted(dialect);
+        play.apply(Event::CloseDescriptor(FD));
+        play.read(A, 0, 1);
+        if linux {
+            assert_eq!(play.receive(), None, "it starts the OPEN");
+        }
+        let open = Event::Copen(Some(MessageId(2)), Reply::Size(16384));
+        assert_eq!(play.call(open), answered, "a further OPEN");
     }
 }
 

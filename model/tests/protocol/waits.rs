@@ -82,6 +82,7 @@ fn a_signal_to_a_woken_reader_ends_it_where_it_would_wait_again() {
     for present in [1, 2] {
         let mut play = Play::mounted(Dialect::Ondine);
         play.read(A, 0, 2);
+        play.receive();
         play.write(FD, 0, present);
         assert_eq!(
             play.kernel.apply(Event::Complete(FD, MessageId(1))).len(),

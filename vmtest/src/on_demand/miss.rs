@@ -8,7 +8,8 @@ use std::fs;
 use anyhow::{bail, Result};
 use serde::{Deserialize, Serialize};
 
-use super::guest::miss::{Job, Trial, ENOUGH, IN_ORDER, SINGLE, SIZE, TOGETHER};
+use super::guest::flight::ENOUGH;
+use super::guest::miss::{Job, Trial, IN_ORDER, SINGLE, SIZE, TOGETHER};
 use crate::compare::look::Desk;
 use crate::images::recipes::{Recipe, RECIPES};
 use crate::images::{build, drive, extras, ImageSpec, Tree};

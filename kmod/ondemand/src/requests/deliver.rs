@@ -110,17 +110,19 @@ where
         Some(handle)
     }
 
-    /// A request could not be delivered: it ends. Returns its ticket.
+    /// A request could not be delivered: it ends, and `end` gets its ticket.
+    ///
+    /// READs that need an OPEN which fails so have no chance. What the daemon
+    /// lacks (descriptors, a good buffer) is not for their readers to know: EIO.
     pub fn undeliverable(&mut self, sequence: u64, errno: Errno, mut end: impl FnMut(T, Outcome)) {
-        let outcome = Outcome::Failed(errno);
         let Some(request) = self.index(sequence).and_then(|at| self.requests.remove(at)) else {
             return;
         };
         if let Some(ticket) = request.ticket {
-            end(ticket, outcome);
+            end(ticket, Outcome::Failed(errno));
         }
         if request.kind == Kind::Open {
-            self.cancel_reads(request.object, outcome, end);
+            self.cancel_reads(request.object, Outcome::Failed(Errno::EIO), end);
         }
     }
 

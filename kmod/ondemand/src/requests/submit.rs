@@ -112,7 +112,14 @@ where
 
     /// Sends an OPEN if there are READs of the object that cannot be delivered
     /// without one. Returns whether it did.
+    ///
+    /// While the daemon has a descriptor, an OPEN could only fail: what is
+    /// missing is its answer, or that it closes a descriptor whose OPEN it has
+    /// refused.
     pub(super) fn open_again(&mut self, key: u64) -> bool {
+        if self.object(key).is_none_or(|object| object.handle != 0) {
+            return false;
+        }
         let of = |request: &Request<T>| request.object == key;
         let requests = self.requests.as_slice();
         let opening = requests.iter().any(|one| of(one) && one.kind == Kind::Open);

@@ -82,3 +82,17 @@ fn a_refused_reopen_fails_the_reads_that_wait_for_it() {
     assert_eq!(failed, [(1, Outcome::Failed(Errno::EIO))]);
     assert!(table.is_empty());
 }
+
+#[test]
+fn no_second_descriptor_is_asked_for_after_a_refusal() {
+    let mut table = started(&[1]);
+    let handle = open(&mut table, 1);
+    table.handle_closed(1, handle);
+    table.read(1, run(0, 1), 1).unwrap();
+    let (pending, handle) = next(&mut table).unwrap();
+    table.answer_open(pending.sequence, Err(Errno::ENOENT), |_, _| {});
+    assert_eq!(table.read(1, run(0, 1), 2), Ok(false));
+    assert!(table.peek().is_none(), "an OPEN would fail with EEXIST");
+    assert!(table.handle_closed(1, handle));
+    assert_eq!(next(&mut table).unwrap().0.what, What::Open);
+}

@@ -95,6 +95,20 @@ fn what_cannot_be_delivered_ends() {
 }
 
 #[test]
+fn readers_learn_nothing_of_what_the_daemon_lacks() {
+    let mut table = started(&[1]);
+    let handle = open(&mut table, 1);
+    table.handle_closed(1, handle);
+    table.read(1, run(0, 1), 1).unwrap();
+    let opening = table.peek().unwrap();
+    assert_eq!(opening.what, What::Open);
+    table.begin_open(opening.sequence);
+    let failed = ended(|end| table.undeliverable(opening.sequence, Errno::EMFILE, end));
+    assert_eq!(failed, [(1, Outcome::Failed(Errno::EIO))]);
+    assert!(table.is_empty());
+}
+
+#[test]
 fn a_close_ends_by_being_read() {
     let mut table = started(&[1]);
     let handle = open(&mut table, 1);

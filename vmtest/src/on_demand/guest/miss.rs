@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
-use ondine_origin::{Change, Options, Origin};
+use ondine_origin::{Options, Origin};
 use ondined::session::Statistics;
 use rustix::fs::sendfile;
 use rustix::mount::{mount as attach, MountFlags};
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::cache;
 use super::counters::Counters;
 use super::daemon::Daemon;
+use super::flight::{self, Flight};
 use super::states::{agree, mount, unmount};
 use crate::bench::guest::{map, store};
 use crate::guest::job::Row;
@@ -54,23 +55,9 @@ pub struct Trial {
     pub wakeups: u64,
     /// What the mount counted.
     pub counters: Counters,
-    /// Requests in flight at the server.
+    /// Requests in flight.
     pub flight: Flight,
 }
-
-/// Requests in flight, from the first of the daemon's READs to the last one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Flight {
-    /// Their number over time, on average.
-    pub mean: f64,
-    /// The part of the time with [`ENOUGH`] of them, once there were so many.
-    pub enough: f64,
-    /// Microseconds from the first to the last.
-    pub micros: u64,
-}
-
-/// Requests in flight that hide a latency.
-pub const ENOUGH: usize = 4;
 
 /// A way to read what is missing.
 struct Work {
@@ -168,10 +155,10 @@ pub(crate) fn run(job: &Job) -> Result<Vec<Trial>> {
 
 fn trial(job: &Job, row: &Row, blobs: &Path, work: &Work) -> Result<Trial> {
     let stage = Stage::new(job, row, blobs, work.latency_ms)?;
-    let opened = stage.origin.flight().len();
+    flight::record()?;
     elsewhere(work, stage.mounted.point.join("large"))?;
-    let (counters, done, changes) = stage.end()?;
-    let flight = flight(&changes[opened..]);
+    let (counters, done) = stage.end()?;
+    let flight = flight::recorded()?;
     eprintln!(
         "  {}, {} ms: {} READs",
         work.name, work.latency_ms, done.reads
@@ -249,12 +236,12 @@ impl Stage {
         })
     }
 
-    fn end(self) -> Result<(Counters, Statistics, Vec<Change>)> {
+    fn end(self) -> Result<(Counters, Statistics)> {
         let counters = self.settled()?;
         unmount(self.mounted)?;
         let done = self.daemon.stop()?;
         agree(&counters, &done)?;
-        Ok((counters, done, self.origin.flight()))
+        Ok((counters, done))
     }
 
     /// What the mount counts when all has come that was asked for ahead of a reader.
@@ -344,54 +331,4 @@ fn singles(path: &Path) -> Result<()> {
         file.read_exact_at(&mut page, (SINGLES - 1 - n) * (SIZE / SINGLES) + 4096)?;
     }
     Ok(())
-}
-
-/// What a server's log says, cut off when the last request came: what happens afterwards is the end
-/// of the file.
-fn flight(changes: &[Change]) -> Flight {
-    let came = |pair: &[Change]| pair[1].in_flight > pair[0].in_flight;
-    let last = changes.windows(2).rposition(came).map_or(0, |at| at + 1);
-    let (mut area, mut all) = (0.0, 0.0);
-    let (mut enough, mut since) = (0.0, 0.0);
-    let mut started = false;
-    for pair in changes[..changes.len().min(last + 1)].windows(2) {
-        let (count, time) = (pair[0].in_flight, (pair[1].at - pair[0].at).as_secs_f64());
-        all += time;
-        area += time * count as f64;
-        started |= count >= ENOUGH;
-        if started {
-            since += time;
-        }
-        if count >= ENOUGH {
-            enough += time;
-        }
-    }
-    let part = |of: f64, whole: f64| if whole > 0.0 { of / whole } else { 0.0 };
-    Flight {
-        mean: part(area, all),
-        enough: part(enough, since),
-        micros: (all * 1e6) as u64,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-
-    #[test]
-    fn the_flight_is_judged_from_when_it_is_high_to_the_last_request() {
-        let begin = Instant::now();
-        let log = [(0, 1), (10, 2), (20, 4), (50, 3), (60, 4), (70, 3), (90, 0)];
-        let changes = log.map(|(ms, in_flight)| Change {
-            at: begin + Duration::from_millis(ms),
-            in_flight,
-        });
-        let found = flight(&changes);
-        assert_eq!(found.micros, 60_000);
-        assert!((found.enough - 0.75).abs() < 1e-9, "{found:?}");
-        assert!((found.mean - 3.0).abs() < 1e-9, "{found:?}");
-        assert_eq!(flight(&[]), Flight::default());
-    }
 }

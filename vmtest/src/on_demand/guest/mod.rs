@@ -5,6 +5,7 @@
 mod cache;
 mod counters;
 mod daemon;
+pub mod flight;
 pub mod miss;
 pub mod states;
 
