@@ -116,7 +116,7 @@ const PARTS: &[Part] = &[
     guest("hostile", guest::hostile),
     guest("conform", |setup, _| guest::conform(setup)),
     by_name(guest("faults", |setup, _| guest::faults(setup))),
-    by_name(guest("nydus", guest::nydus)),
+    guest("nydus", guest::nydus),
     guest("cycles", guest::cycles),
 ];
 
