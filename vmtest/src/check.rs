@@ -111,7 +111,7 @@ const PARTS: &[Part] = &[
     guest("reload", |setup, _| guest::reload(setup)),
     guest("matrix", guest::matrix),
     guest("gallery", guest::gallery),
-    by_name(guest("on-demand", guest::on_demand)),
+    guest("on-demand", guest::on_demand),
     guest("behaviours", guest::behaviours),
     guest("hostile", guest::hostile),
     guest("conform", |setup, _| guest::conform(setup)),
