@@ -177,12 +177,15 @@ impl Object {
         Ok(())
     }
 
-    /// `len` bytes have been written at `offset` of the cache file.
-    pub(crate) fn wrote(&self, offset: u64, len: u64) {
-        if let Some(contents) = self.contents() {
-            let added = contents.add(offset, len);
-            self.filled.fetch_add(added, Relaxed);
-        }
+    /// `len` bytes have been written at `offset` of the cache file. Returns how
+    /// many bytes became present.
+    pub(crate) fn wrote(&self, offset: u64, len: u64) -> u64 {
+        let Some(contents) = self.contents() else {
+            return 0;
+        };
+        let added = contents.add(offset, len);
+        self.filled.fetch_add(added, Relaxed);
+        added
     }
 
     /// Wakes who waits for a request of this object.

@@ -189,7 +189,7 @@ unsafe extern "C" fn write_iter(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter
     sized(handle.cache.check_room().and_then(|()| {
         // SAFETY: The VFS gives a valid source.
         let written = unsafe { object.file().write(iter, position) }?;
-        object.wrote(position, written);
+        handle.cache.add_filled(object.wrote(position, written));
         // SAFETY: As above.
         unsafe { (*kiocb).ki_pos = position.wrapping_add(written).cast_signed() };
         Ok(written as usize)

@@ -11,6 +11,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/cred.h>
+#include <linux/debugfs.h>
 #include <linux/exportfs.h>
 #include <linux/fiemap.h>
 #include <linux/file.h>
@@ -117,6 +118,9 @@ size_t ondine_iov_iter_count(const struct iov_iter *iter);
 void ondine_iov_iter_truncate(struct iov_iter *iter, u64 count);
 void ondine_iov_iter_reexpand(struct iov_iter *iter, size_t count);
 bool ondine_capable_admin(void);
+
+struct dentry *ondine_debugfs_create(void *data, const struct debugfs_short_fops *fops);
+void ondine_debugfs_remove(struct dentry *directory);
 
 void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result);
 

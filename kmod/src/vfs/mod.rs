@@ -12,6 +12,7 @@ mod aops;
 mod backing;
 mod batch;
 mod context;
+mod debugfs;
 mod deferred;
 mod dir;
 mod export;
@@ -34,6 +35,7 @@ pub(crate) use self::{
     backing::{Backing, BackingKind, Present},
     batch::{Batch, ReadMode},
     context::{MountOption, Source},
+    debugfs::{DebugDirectory, Report},
     deferred::{Background, Deferred},
     dir::{DirSink, Flow},
     folio::MetaSlice,
