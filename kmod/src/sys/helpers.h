@@ -126,6 +126,7 @@ void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 co
 
 int ondine_store_check(struct file *dir);
 int ondine_store_room(struct file *dir, u64 *blocks, u64 *files);
+int ondine_store_make_dir(struct file *dir, const char *name);
 struct file *ondine_store_open(struct file *dir, const char *const *names, unsigned int count);
 ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos);
 bool ondine_store_is_in(struct file *file, struct file *dir);

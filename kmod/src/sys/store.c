@@ -77,6 +77,23 @@ static struct dentry *make_dir(struct vfsmount *mnt, struct dentry *parent, cons
 	return ERR_PTR(-ENOTDIR);
 }
 
+/* Makes the directory `name` in `dir`, if it is not there. */
+int ondine_store_make_dir(struct file *dir, const char *name)
+{
+	struct vfsmount *mnt = dir->f_path.mnt;
+	struct dentry *made;
+	int ret = mnt_want_write(mnt);
+
+	if (ret)
+		return ret;
+	made = make_dir(mnt, dir->f_path.dentry, name);
+	mnt_drop_write(mnt);
+	if (IS_ERR(made))
+		return PTR_ERR(made);
+	dput(made);
+	return 0;
+}
+
 /*
  * Opens a file for reading and writing, `names` below `dir`; makes what is not
  * there, directories (all names but the last) and file.

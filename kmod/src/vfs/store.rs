@@ -64,6 +64,17 @@ impl Store {
         Ok(store)
     }
 
+    /// Makes a directory in the directory, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// ENOTDIR if something else has the name; as `mkdir(2)`.
+    pub(crate) fn make_directory(&self, name: &CStr) -> Result {
+        let _credentials = self.as_owner();
+        // SAFETY: The directory is open; the name is NUL-terminated.
+        to_result(unsafe { sys::ondine_store_make_dir(self.dir.as_ptr(), name.as_char_ptr()) })
+    }
+
     /// Opens the file at `names` below the directory, and makes what is
     /// missing on the way to it.
     ///
