@@ -167,7 +167,12 @@ unsafe extern "C" fn llseek(file: *mut sys::file, offset: i64, whence: c_int) ->
     if !object.is_open() {
         return i64::from(ENOBUFS.to_errno());
     }
-    match object.file().seek(offset, whence) {
+    let found = match whence.cast_unsigned() {
+        sys::SEEK_DATA => object.seek(offset, true),
+        sys::SEEK_HOLE => object.seek(offset, false),
+        _ => object.file().seek(offset, whence),
+    };
+    match found {
         Ok(position) => position,
         Err(error) => i64::from(error.to_errno()),
     }

@@ -131,6 +131,8 @@ struct file *ondine_store_open(struct file *dir, const char *const *names, unsig
 ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos);
 bool ondine_store_is_in(struct file *file, struct file *dir);
 int ondine_store_remove(const char *name);
+void ondine_store_forget(struct file *file);
+bool ondine_store_is_cached(struct file *file);
 int ondine_store_resize(struct file *file, loff_t size);
 ssize_t ondine_store_get_xattr(struct file *file, const char *name, void *value, size_t size);
 int ondine_store_set_xattr(struct file *file, const char *name, const void *value, size_t size);

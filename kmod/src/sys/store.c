@@ -176,6 +176,24 @@ ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos)
 	return ret;
 }
 
+/* Drops what the page cache has of a file. */
+void ondine_store_forget(struct file *file)
+{
+	struct address_space *mapping = file->f_mapping;
+
+	if (!mapping->nrpages)
+		return;
+	filemap_write_and_wait(mapping);
+	/* What is left is seen by ondine_store_is_cached(). */
+	invalidate_inode_pages2(mapping);
+}
+
+/* Whether the page cache has something of a file. */
+bool ondine_store_is_cached(struct file *file)
+{
+	return READ_ONCE(file->f_mapping->nrpages);
+}
+
 int ondine_store_resize(struct file *file, loff_t size)
 {
 	return vfs_truncate(&file->f_path, size);
