@@ -14,8 +14,6 @@ use super::{watch, Figures};
 use crate::guest::mounts::drop_caches;
 use crate::on_demand::guest::{Counters, State};
 
-/// Fetches after which a whole image is about there: where the kill may fall.
-const FETCHES: u64 = 24;
 /// Longest time of a fetch in microseconds: long enough for the kill to meet some.
 const LATENCY_US: u64 = 4000;
 
@@ -30,8 +28,8 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     let mounted = ground.mount(if hard { "hard" } else { "soft" })?;
     let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..))?;
 
-    let moment = rng.u64(0..FETCHES);
-    let idle = || first.fetches() >= moment || crowd.is_idle() || crowd.is_wrong();
+    let moment = rng.u64(0..ground.bytes()?);
+    let idle = || first.began() >= moment || crowd.is_idle() || crowd.is_wrong();
     watch::until("the daemon fetches", idle)?;
     thread::sleep(Duration::from_micros(rng.u64(0..LATENCY_US)));
     if !hard {
