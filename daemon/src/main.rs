@@ -15,11 +15,15 @@ use clap::{Args, Parser, Subcommand};
 use ondined::backend::{Backend, Http, HttpOptions, Local};
 use ondined::plan::{Plan, Rule};
 use ondined::protocol::{Device, DEVICE};
-use ondined::session::{bind, Options, Session, StopHandle};
+use ondined::session::{bind, raise_descriptor_limit, Options, Session, StopHandle};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+/// Fewer than this are worth a word: a thousand images of twenty blobs that they share with nobody
+/// need about as many.
+const FEW_DESCRIPTORS: u64 = 20_000;
 
 /// Fetch what mounted images miss
 #[derive(Parser)]
@@ -110,6 +114,7 @@ fn main() -> ExitCode {
 
 impl Serve {
     fn run(self) -> Result<()> {
+        allow_descriptors()?;
         let backend = self.blobs.backend()?;
         let options = Options {
             threads: self.threads.into(),
@@ -175,6 +180,18 @@ fn open(path: &Path) -> Result<Device> {
         };
         anyhow::anyhow!("{}: {errno}{hint}", path.display())
     })
+}
+
+/// Raises the limit of descriptors; says so if that does not go far.
+fn allow_descriptors() -> Result<()> {
+    let limit = raise_descriptor_limit().context("the limit of descriptors")?;
+    if let Some(limit) = limit.filter(|limit| *limit < FEW_DESCRIPTORS) {
+        tracing::warn!(
+            "only {limit} descriptors: each blob of a mounted image takes one, and those beyond \
+             fail to open; raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)"
+        );
+    }
+    Ok(())
 }
 
 /// The first signal lets what was received be answered, the second does not.

@@ -16,12 +16,14 @@ use thiserror::Error;
 
 mod bind;
 mod buffer;
+mod descriptors;
 mod fill;
 mod objects;
 mod serve;
 mod statistics;
 
 pub use bind::{bind, BindError};
+pub use descriptors::raise_descriptor_limit;
 pub use fill::FillError;
 pub use statistics::Statistics;
 

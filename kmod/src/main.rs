@@ -28,6 +28,7 @@ module! {
 /// declaration.
 #[pin_data]
 struct OndineModule {
+    state: vfs::DebugDirectory<cache::Cache>,
     #[pin]
     file_system: vfs::Registration<fs::Ondine>,
     #[pin]
@@ -43,6 +44,7 @@ impl kernel::InPlaceModule for OndineModule {
             Ok(try_pin_init!(Self {
                 device <- device::Registration::new(cache.clone()),
                 ticker <- vfs::Ticker::new(cache.clone()),
+                state: vfs::DebugDirectory::new(cache.clone()),
                 file_system <- vfs::Registration::new(module, cache),
             }))
         })

@@ -120,6 +120,12 @@ impl<'a> Presence<'a> {
         }
     }
 
+    /// The first page of the range that is present.
+    pub fn first_present(&self, first: u64, count: u64) -> Option<u64> {
+        let end = first.saturating_add(count);
+        self.find(first, end.min(self.pages), true)
+    }
+
     /// The first missing pages of the range, up to the next page that is
     /// present or the end of the range.
     pub fn missing_run(&self, first: u64, count: u64) -> Option<Run> {

@@ -14,12 +14,14 @@
 //! Source: cachefiles-ondemand.md, sections 3 to 6.
 
 mod answer;
+mod census;
 mod deliver;
 mod store;
 mod submit;
 
 pub use self::{
     answer::{Answer, Opened},
+    census::Census,
     deliver::{Pending, What},
     store::Store,
     submit::Refusal,

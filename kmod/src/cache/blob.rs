@@ -5,7 +5,7 @@
 
 use super::{local::Local, on_demand::OnDemand};
 use crate::vfs::{Backing, BackingKind, Batch, MetaSlice, Present};
-use kernel::{prelude::*, sync::atomic::Relaxed};
+use kernel::prelude::*;
 
 /// A blob, wherever its bytes are.
 pub(crate) enum Blob {
@@ -71,7 +71,7 @@ impl Blob {
                 None => Present::NoFile,
             },
             Self::OnDemand(blob) if blob.has(address, len) => {
-                blob.mount.hits.fetch_add(1, Relaxed);
+                blob.mount.hit();
                 Present::File(blob.file())
             }
             Self::OnDemand(_) => Present::Missing,
@@ -119,7 +119,7 @@ impl Blob {
         match self {
             Self::Local(blob) => Ok(blob.file()),
             Self::OnDemand(blob) => {
-                blob.mount.misses.fetch_add(1, Relaxed);
+                blob.mount.missed();
                 blob.wait_for(address, len)?;
                 Ok(Some(blob.file()))
             }

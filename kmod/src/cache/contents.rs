@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use kernel::prelude::*;
 use ondine_ondemand::{
-    presence::{pages_of, pages_written, words_for},
+    presence::{pages_of, pages_written, words_for, PAGE_SHIFT},
     Presence, Run,
 };
 
@@ -70,20 +70,37 @@ impl Contents {
         whole || self.presence().contains(run.first, run.count)
     }
 
+    /// The first byte at or after `offset` that is present, or that is missing;
+    /// `None` if there is none up to [`Self::end`].
+    pub(super) fn find(&self, offset: u64, present: bool) -> Option<u64> {
+        let first = offset >> PAGE_SHIFT;
+        let count = self.pages.saturating_sub(first);
+        let page = if present {
+            self.presence().first_present(first, count)
+        } else {
+            self.presence().first_missing(first, count)
+        };
+        Some(offset.max(page? << PAGE_SHIFT))
+    }
+
+    /// Where the last page ends.
+    pub(super) fn end(&self) -> u64 {
+        self.pages << PAGE_SHIFT
+    }
+
     /// Bytes of the cache file have become readable: which were written just
     /// now, or found there. Returns how many bytes of pages that adds.
     pub(super) fn add(&self, offset: u64, len: u64) -> u64 {
         let run = pages_written(offset, len, self.size);
         let added = self.presence().insert(run.first, run.count);
         self.missing.fetch_sub(added as i64, Ordering::Release);
-        added << ondine_ondemand::presence::PAGE_SHIFT
+        added << PAGE_SHIFT
     }
 }
 
 /// The pages that `[address, address + len)` touches.
 pub(super) fn pages_touched(address: u64, len: u64) -> Run {
-    let shift = ondine_ondemand::presence::PAGE_SHIFT;
-    let first = address >> shift;
+    let first = address >> PAGE_SHIFT;
     Run {
         first,
         count: pages_of(address.saturating_add(len)).saturating_sub(first),

@@ -7,6 +7,7 @@
 //! more has ended, and what was written for it is seen by then.
 
 use super::{
+    counters::Counters,
     names::Names,
     registry::{Registry, Role},
     ticket::Ticket,
@@ -18,7 +19,7 @@ use kernel::{
     new_mutex, new_poll_condvar,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Release},
+        atomic::{Acquire, Atomic, Relaxed, Release},
         lock::{mutex::MutexBackend, Guard},
         poll::PollCondVar,
         Arc,
@@ -46,6 +47,10 @@ pub(crate) struct Cache {
     sessions: WaitQueue,
     /// Whether there is a session; as the table says it.
     alive: Atomic<bool>,
+    /// What became of reads, in all mounts that there were.
+    counters: Counters,
+    /// Bytes that daemons have brought into all objects that there were.
+    filled: Atomic<u64>,
 }
 
 /// What the lock guards.
@@ -117,6 +122,8 @@ impl Cache {
                 pollers <- new_poll_condvar!("ondine::Cache::pollers"),
                 sessions <- WaitQueue::new(),
                 alive: Atomic::new(false),
+                counters: Counters::new(),
+                filled: Atomic::new(0),
             }),
             GFP_KERNEL,
         )
@@ -135,6 +142,21 @@ impl Cache {
     /// Whether there is a session.
     pub(crate) fn is_alive(&self) -> bool {
         self.alive.load(Acquire)
+    }
+
+    /// What all mounts count together.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Some more bytes of an object have become present.
+    pub(crate) fn add_filled(&self, bytes: u64) {
+        self.filled.fetch_add(bytes, Relaxed);
+    }
+
+    /// Bytes that daemons have brought into all objects that there were.
+    pub(super) fn filled(&self) -> u64 {
+        self.filled.load(Relaxed)
     }
 
     /// A daemon opens the cache.

@@ -15,14 +15,17 @@
 //! | [`object`] | a cache file, and which of its pages are present |
 //! | [`contents`] | size and presence of an object |
 //! | [`mount`] | what the objects of a mount have in common |
+//! | [`counters`] | what becomes of reads, counted |
 //! | [`control`] | the cache: session, request table, who waits for a daemon |
 //! | [`names`] | where a cache file lies |
 //! | [`registry`] | which objects there are, and who uses them |
+//! | [`report`] | the state of all that, as debugfs shows it |
 //! | [`ticket`] | how a request ended, for those who wait for it |
 
 mod blob;
 mod contents;
 mod control;
+mod counters;
 mod local;
 mod mount;
 mod names;
@@ -30,13 +33,15 @@ mod object;
 mod on_demand;
 mod parked;
 mod registry;
+mod report;
 mod ticket;
 
 pub(crate) use self::{
     blob::Blob,
     control::{Attached, Cache},
+    counters::Counts,
     local::Local,
-    mount::{Counts, Mount, Policy},
+    mount::{Mount, Policy},
     names::c_string,
     object::{Object, ObjectRef},
     on_demand::OnDemand,

@@ -2,7 +2,12 @@
 
 //! What the on-demand blobs of one mount have in common.
 
-use super::{registry::Role, Cache, ObjectRef};
+use super::{
+    counters::{Counters, Counts},
+    registry::Role,
+    Cache,
+    ObjectRef, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -22,23 +27,6 @@ pub(crate) struct Policy {
     pub(crate) limit: Option<Msecs>,
 }
 
-/// What happened to the reads of a mount.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Counts {
-    /// Reads that found their bytes present.
-    pub(crate) hits: u64,
-    /// Reads that did not.
-    pub(crate) misses: u64,
-    /// READ requests that reads caused.
-    pub(crate) requests: u64,
-    /// Reads that waited for requests of others only.
-    pub(crate) merged: u64,
-    /// Reads that wait now.
-    pub(crate) waiting: u64,
-    /// Longest wait so far, in microseconds.
-    pub(crate) longest_wait_us: u64,
-}
-
 /// An on-demand mount.
 pub(crate) struct Mount {
     pub(super) cache: Arc<Cache>,
@@ -48,18 +36,10 @@ pub(crate) struct Mount {
     pub(super) policy: Policy,
     /// How often all that waits was told to give up.
     aborts: Atomic<u64>,
-    /// Reads that found their pages present.
-    pub(super) hits: Atomic<u64>,
-    /// Reads that did not.
-    pub(super) misses: Atomic<u64>,
-    /// READ requests that reads of this mount caused.
-    pub(super) requests: Atomic<u64>,
-    /// Reads that joined a request that was there already.
-    pub(super) merged: Atomic<u64>,
-    /// Reads that wait now.
-    pub(super) waiting: Atomic<u64>,
-    /// Longest wait so far, in microseconds.
-    longest: Atomic<u64>,
+    /// Reads that found their bytes present.
+    hits: Atomic<u64>,
+    /// What happened to the others.
+    counters: Counters,
 }
 
 impl Mount {
@@ -88,11 +68,7 @@ impl Mount {
             policy,
             aborts: Atomic::new(0),
             hits: Atomic::new(0),
-            misses: Atomic::new(0),
-            requests: Atomic::new(0),
-            merged: Atomic::new(0),
-            waiting: Atomic::new(0),
-            longest: Atomic::new(0),
+            counters: Counters::new(),
         };
         Ok(Arc::new(mount, GFP_KERNEL)?)
     }
@@ -117,34 +93,55 @@ impl Mount {
         self.aborts.load(Relaxed)
     }
 
-    /// A read has waited since `since`, and does so no more.
-    pub(super) fn waited(&self, since: Instant<Monotonic>) {
-        self.waiting.fetch_add(u64::MAX, Relaxed);
-        let waited = since.elapsed().as_micros_ceil().cast_unsigned();
-        let mut longest = self.longest.load(Relaxed);
-        while longest < waited {
-            match self.longest.cmpxchg(longest, waited, Relaxed) {
-                Ok(_) => break,
-                Err(now) => longest = now,
-            }
-        }
+    /// A read found its bytes present. Nothing that other mounts use is touched.
+    pub(super) fn hit(&self) {
+        self.hits.fetch_add(1, Relaxed);
     }
 
-    /// What the mount counts.
+    /// A read did not.
+    pub(super) fn missed(&self) {
+        self.count(Counters::missed);
+    }
+
+    /// A read asked for `requests` runs of pages.
+    pub(super) fn asked(&self, requests: u64) {
+        self.count(|counters| counters.asked(requests));
+    }
+
+    /// A read waits for a request that others wait for.
+    pub(super) fn merged(&self) {
+        self.count(Counters::merged);
+    }
+
+    /// A read begins to wait; [`Self::waited`] is to follow.
+    pub(super) fn waits(&self) {
+        self.count(Counters::waits);
+    }
+
+    /// A read has waited since `since`, and does so no more.
+    pub(super) fn waited(&self, since: Instant<Monotonic>) {
+        self.count(|counters| counters.waited(since));
+    }
+
+    /// Counts for the mount, and for all mounts.
+    fn count(&self, count: impl Fn(&Counters)) {
+        count(&self.counters);
+        count(self.cache.counters());
+    }
+
+    /// Reads that found their bytes present.
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits.load(Relaxed)
+    }
+
+    /// What the mount counts beside hits.
     pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            hits: self.hits.load(Relaxed),
-            misses: self.misses.load(Relaxed),
-            requests: self.requests.load(Relaxed),
-            merged: self.merged.load(Relaxed),
-            waiting: self.waiting.load(Relaxed),
-            longest_wait_us: self.longest.load(Relaxed),
-        }
+        self.counters.counts()
     }
 
     /// Counts a read that waits, until the result is dropped.
     pub(super) fn wait(&self) -> Waiting<'_> {
-        self.waiting.fetch_add(1, Relaxed);
+        self.waits();
         Waiting {
             mount: self,
             since: Instant::now(),

@@ -165,24 +165,46 @@ impl Object {
         if self.file.size() != room {
             self.file.resize(room)?;
         }
-        // Writes that end from here on are counted by who writes; those that
-        // ended before are found below.
-        self.contents.populate(contents);
-        let contents = self.contents().ok_or(EIO)?;
-        let mut from = 0;
-        while let Some(extent) = self.file.data(from)? {
+        // Nobody writes before the object is open.
+        for extent in self.file.extents()? {
             contents.add(extent.start, extent.end.saturating_sub(extent.start));
-            from = extent.end;
         }
+        self.contents.populate(contents);
         Ok(())
     }
 
-    /// `len` bytes have been written at `offset` of the cache file.
-    pub(crate) fn wrote(&self, offset: u64, len: u64) {
-        if let Some(contents) = self.contents() {
-            let added = contents.add(offset, len);
-            self.filled.fetch_add(added, Relaxed);
+    /// Moves the position of the cache file to where data, or a hole, begins at
+    /// or after `offset`, and returns it.
+    ///
+    /// Presence tells, as far as it goes: see [`CacheFile::extents`] for what the
+    /// file would say.
+    ///
+    /// # Errors
+    ///
+    /// As `lseek(2)`.
+    pub(crate) fn seek(&self, offset: i64, data: bool) -> Result<i64> {
+        let contents = self.contents().ok_or(ENOBUFS)?;
+        let offset = u64::try_from(offset).map_err(|_| ENXIO)?;
+        if let Some(found) = contents.find(offset, data) {
+            return self.file.move_to(found);
         }
+        // What the daemon has written behind the last page is the file's alone.
+        let end = contents.end();
+        match self.file.find(offset.max(end), data) {
+            Err(error) if error == ENXIO && !data && offset < end => self.file.move_to(end),
+            found => found,
+        }
+    }
+
+    /// `len` bytes have been written at `offset` of the cache file. Returns how
+    /// many bytes became present.
+    pub(crate) fn wrote(&self, offset: u64, len: u64) -> u64 {
+        let Some(contents) = self.contents() else {
+            return 0;
+        };
+        let added = contents.add(offset, len);
+        self.filled.fetch_add(added, Relaxed);
+        added
     }
 
     /// Wakes who waits for a request of this object.

@@ -12,7 +12,7 @@ use super::{
     Object, ObjectRef,
 };
 use crate::vfs::{Backing, Batch, MetaSlice};
-use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed, sync::Arc};
+use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
 use ondine_ondemand::{
     presence::PAGE_SHIFT,
     requests::{Outcome, Refusal},
@@ -113,11 +113,11 @@ impl OnDemand {
     /// Fills the page cache ranges of `batch`, now or when they are there.
     pub(super) fn read(&self, batch: Batch) {
         if self.has(batch.address(), batch.len()) {
-            self.mount.hits.fetch_add(1, Relaxed);
+            self.mount.hit();
             local::read(self.file(), batch, self.direct);
             return;
         }
-        self.mount.misses.fetch_add(1, Relaxed);
+        self.mount.missed();
         Object::park(&self.object, Parked::new(self, batch));
     }
 
@@ -132,7 +132,7 @@ impl OnDemand {
         };
         // Only a hint: who needs a page will ask again, and then be told.
         if let Ok(Some(asked)) = self.mount.cache.ask(&self.object, run, PIECE, false) {
-            self.mount.requests.fetch_add(asked.asked, Relaxed);
+            self.mount.asked(asked.asked);
         }
     }
 
@@ -214,9 +214,11 @@ pub(super) fn enter(mount: &Mount, object: &ObjectRef, run: Run) -> Result<Enter
     match asked {
         Ok(None) => Ok(Entered::Present),
         Ok(Some(asked)) => {
-            mount.requests.fetch_add(asked.asked, Relaxed);
+            mount.asked(asked.asked);
             let ticket = asked.joined.ok_or(EIO)?;
-            mount.merged.fetch_add(u64::from(ticket.join()), Relaxed);
+            if ticket.join() {
+                mount.merged();
+            }
             Ok(Entered::Asked(Wanted {
                 first: asked.first,
                 ticket,

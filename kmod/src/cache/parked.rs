@@ -15,7 +15,7 @@ use super::{
 use crate::vfs::{start_ticker, Batch};
 use kernel::{
     prelude::*,
-    sync::{atomic::Relaxed, Arc},
+    sync::Arc,
     time::{Instant, Monotonic},
 };
 
@@ -35,7 +35,7 @@ pub(super) struct Parked {
 impl Parked {
     /// A read that has not asked for anything yet.
     pub(super) fn new(blob: &OnDemand, batch: Batch) -> Self {
-        blob.mount.waiting.fetch_add(1, Relaxed);
+        blob.mount.waits();
         if blob.mount.policy.limit.is_some() {
             start_ticker();
         }

@@ -167,7 +167,12 @@ unsafe extern "C" fn llseek(file: *mut sys::file, offset: i64, whence: c_int) ->
     if !object.is_open() {
         return i64::from(ENOBUFS.to_errno());
     }
-    match object.file().seek(offset, whence) {
+    let found = match whence.cast_unsigned() {
+        sys::SEEK_DATA => object.seek(offset, true),
+        sys::SEEK_HOLE => object.seek(offset, false),
+        _ => object.file().seek(offset, whence),
+    };
+    match found {
         Ok(position) => position,
         Err(error) => i64::from(error.to_errno()),
     }
@@ -189,7 +194,7 @@ unsafe extern "C" fn write_iter(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter
     sized(handle.cache.check_room().and_then(|()| {
         // SAFETY: The VFS gives a valid source.
         let written = unsafe { object.file().write(iter, position) }?;
-        object.wrote(position, written);
+        handle.cache.add_filled(object.wrote(position, written));
         // SAFETY: As above.
         unsafe { (*kiocb).ki_pos = position.wrapping_add(written).cast_signed() };
         Ok(written as usize)

@@ -12,6 +12,7 @@ use kernel::{
 use ondine_ondemand::{
     command::{Mode, TEXT_MAX},
     limits::Resource,
+    names::{CACHE_DIR, GRAVEYARD_DIR},
     requests::Outcome,
     Answer, Command, Errno, Limits,
 };
@@ -132,6 +133,9 @@ impl Session {
         let files = settings.limits.levels(Resource::Files).stop;
         if room.blocks < u64::from(stop) || room.files < u64::from(files) {
             return Err(ENOBUFS);
+        }
+        for name in [CACHE_DIR, GRAVEYARD_DIR] {
+            store.make_directory(&*c_string(name)?)?;
         }
         self.cache.bind(store, stop);
         settings.bound = true;

@@ -40,7 +40,7 @@ pub(super) fn source(data: &Data, to: &mut PageWriter<'_>) -> Result {
     })
 }
 
-/// What the reads of an on-demand mount came to; all 0 for any other.
+/// What the misses of an on-demand mount came to; all 0 for any other.
 fn counts(data: &Data) -> Counts {
     data.mount
         .as_ref()
@@ -56,7 +56,8 @@ pub(super) fn bytes_filled(data: &Data, to: &mut PageWriter<'_>) -> Result {
 
 /// Reads that found their bytes present.
 pub(super) fn hits(data: &Data, to: &mut PageWriter<'_>) -> Result {
-    write!(to, "{}", counts(data).hits)
+    let hits = data.mount.as_ref().map_or(0, |mount| mount.hits());
+    write!(to, "{hits}")
 }
 
 /// Reads that did not.

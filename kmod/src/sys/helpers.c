@@ -351,3 +351,16 @@ bool ondine_capable_admin(void)
 {
 	return capable(CAP_SYS_ADMIN);
 }
+
+struct dentry *ondine_debugfs_create(void *data, const struct debugfs_short_fops *fops)
+{
+	struct dentry *directory = debugfs_create_dir("ondine", NULL);
+
+	debugfs_create_file("state", 0400, directory, data, fops);
+	return directory;
+}
+
+void ondine_debugfs_remove(struct dentry *directory)
+{
+	debugfs_remove(directory);
+}

@@ -11,6 +11,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/cred.h>
+#include <linux/debugfs.h>
 #include <linux/exportfs.h>
 #include <linux/fiemap.h>
 #include <linux/file.h>
@@ -119,14 +120,20 @@ void ondine_iov_iter_truncate(struct iov_iter *iter, u64 count);
 void ondine_iov_iter_reexpand(struct iov_iter *iter, size_t count);
 bool ondine_capable_admin(void);
 
+struct dentry *ondine_debugfs_create(void *data, const struct debugfs_short_fops *fops);
+void ondine_debugfs_remove(struct dentry *directory);
+
 void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result);
 
 int ondine_store_check(struct file *dir);
 int ondine_store_room(struct file *dir, u64 *blocks, u64 *files);
+int ondine_store_make_dir(struct file *dir, const char *name);
 struct file *ondine_store_open(struct file *dir, const char *const *names, unsigned int count);
 ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos);
 bool ondine_store_is_in(struct file *file, struct file *dir);
 int ondine_store_remove(const char *name);
+void ondine_store_forget(struct file *file);
+bool ondine_store_is_cached(struct file *file);
 int ondine_store_resize(struct file *file, loff_t size);
 ssize_t ondine_store_get_xattr(struct file *file, const char *name, void *value, size_t size);
 int ondine_store_set_xattr(struct file *file, const char *name, const void *value, size_t size);

@@ -77,6 +77,23 @@ static struct dentry *make_dir(struct vfsmount *mnt, struct dentry *parent, cons
 	return ERR_PTR(-ENOTDIR);
 }
 
+/* Makes the directory `name` in `dir`, if it is not there. */
+int ondine_store_make_dir(struct file *dir, const char *name)
+{
+	struct vfsmount *mnt = dir->f_path.mnt;
+	struct dentry *made;
+	int ret = mnt_want_write(mnt);
+
+	if (ret)
+		return ret;
+	made = make_dir(mnt, dir->f_path.dentry, name);
+	mnt_drop_write(mnt);
+	if (IS_ERR(made))
+		return PTR_ERR(made);
+	dput(made);
+	return 0;
+}
+
 /*
  * Opens a file for reading and writing, `names` below `dir`; makes what is not
  * there, directories (all names but the last) and file.
@@ -160,6 +177,24 @@ ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos)
 	ret = vfs_iocb_iter_write(file, &kiocb, iter);
 	kiocb_end_write(&kiocb);
 	return ret;
+}
+
+/* Drops what the page cache has of a file. */
+void ondine_store_forget(struct file *file)
+{
+	struct address_space *mapping = file->f_mapping;
+
+	if (!mapping->nrpages)
+		return;
+	filemap_write_and_wait(mapping);
+	/* What is left is seen by ondine_store_is_cached(). */
+	invalidate_inode_pages2(mapping);
+}
+
+/* Whether the page cache has something of a file. */
+bool ondine_store_is_cached(struct file *file)
+{
+	return READ_ONCE(file->f_mapping->nrpages);
 }
 
 int ondine_store_resize(struct file *file, loff_t size)

@@ -12,6 +12,7 @@ mod aops;
 mod backing;
 mod batch;
 mod context;
+mod debugfs;
 mod deferred;
 mod dir;
 mod export;
@@ -35,6 +36,7 @@ pub(crate) use self::{
     backing::{Backing, BackingKind, Present},
     batch::{Batch, ReadMode},
     context::{MountOption, Source},
+    debugfs::{DebugDirectory, Report},
     deferred::{Background, Deferred},
     dir::{DirSink, Flow},
     folio::MetaSlice,

@@ -18,6 +18,8 @@ use kernel::{
 
 /// The most names that a path below a [`Store`] has.
 const NAMES_MAX: usize = 4;
+/// How often the page cache is emptied of a file that others read.
+const TRIES: u32 = 4;
 
 /// A directory that cache files are made in, as a certain user.
 ///
@@ -62,6 +64,17 @@ impl Store {
         // SAFETY: The directory is open.
         to_result(unsafe { sys::ondine_store_check(store.dir.as_ptr()) })?;
         Ok(store)
+    }
+
+    /// Makes a directory in the directory, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// ENOTDIR if something else has the name; as `mkdir(2)`.
+    pub(crate) fn make_directory(&self, name: &CStr) -> Result {
+        let _credentials = self.as_owner();
+        // SAFETY: The directory is open; the name is NUL-terminated.
+        to_result(unsafe { sys::ondine_store_make_dir(self.dir.as_ptr(), name.as_char_ptr()) })
     }
 
     /// Opens the file at `names` below the directory, and makes what is
@@ -217,20 +230,64 @@ impl CacheFile {
         Ok(found)
     }
 
-    /// The first extent of data at or after `from`; `None` if there is none.
+    /// Moves that position to `position`, and returns it.
     ///
     /// # Errors
     ///
-    /// What `lseek(2)` gives, but for "no more".
-    pub(crate) fn data(&self, from: u64) -> Result<Option<Range<u64>>> {
-        let from = from.try_into()?;
-        let start = match self.seek(from, sys::SEEK_DATA.cast_signed()) {
-            Ok(start) => start,
+    /// As `lseek(2)`.
+    pub(crate) fn move_to(&self, position: u64) -> Result<i64> {
+        self.seek(position.try_into()?, sys::SEEK_SET.cast_signed())
+    }
+
+    /// Moves it to where data, or a hole, begins at or after `from`, as the file
+    /// system sees it.
+    ///
+    /// # Errors
+    ///
+    /// ENXIO if there is none; as `lseek(2)`.
+    pub(crate) fn find(&self, from: u64, data: bool) -> Result<i64> {
+        let whence = if data { sys::SEEK_DATA } else { sys::SEEK_HOLE };
+        self.seek(from.try_into()?, whence.cast_signed())
+    }
+
+    /// The extents of data that are on the disk.
+    ///
+    /// Of blocks that are allocated and not written, as a crash in the middle of
+    /// a write leaves them, file systems call data what is in the page cache:
+    /// zeros that somebody's read has put there. So nothing may be. Where others
+    /// keep reading the file, no extent is given: all of it is as good as
+    /// missing.
+    ///
+    /// # Errors
+    ///
+    /// What `lseek(2)` gives; ENOMEM.
+    pub(crate) fn extents(&self) -> Result<KVec<Range<u64>>> {
+        for _ in 0..TRIES {
+            let mut extents = KVec::new();
+            // SAFETY: The file is valid, here and below.
+            unsafe { sys::ondine_store_forget(self.as_raw()) };
+            let mut from = 0;
+            while let Some(extent) = self.data(from)? {
+                from = extent.end;
+                extents.push(extent, GFP_KERNEL)?;
+            }
+            // SAFETY: As above.
+            if !unsafe { sys::ondine_store_is_cached(self.as_raw()) } {
+                return Ok(extents);
+            }
+        }
+        Ok(KVec::new())
+    }
+
+    /// The first extent of data at or after `from`; `None` if there is none.
+    fn data(&self, from: u64) -> Result<Option<Range<u64>>> {
+        let start = match self.find(from, true) {
+            Ok(start) => start.cast_unsigned(),
             Err(error) if error == ENXIO => return Ok(None),
             Err(error) => return Err(error),
         };
-        let end = self.seek(start, sys::SEEK_HOLE.cast_signed())?;
-        Ok((end > start).then_some(start.cast_unsigned()..end.cast_unsigned()))
+        let end = self.find(start, false)?.cast_unsigned();
+        Ok((end > start).then_some(start..end))
     }
 
     /// Cuts the file, or lets it end in a hole.

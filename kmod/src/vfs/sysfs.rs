@@ -48,8 +48,20 @@ impl<F: FileSystem> Attribute<F> {
     }
 }
 
-/// Writes into the page that sysfs gives.
+/// Writes into the page that sysfs gives, or another buffer.
 pub(crate) struct PageWriter<'a>(&'a mut [u8]);
+
+impl<'a> PageWriter<'a> {
+    /// Writes from the beginning of `buffer` on.
+    pub(super) fn new(buffer: &'a mut [u8]) -> Self {
+        Self(buffer)
+    }
+
+    /// Bytes that can be written still.
+    pub(super) fn room(&self) -> usize {
+        self.0.len()
+    }
+}
 
 impl fmt::Write for PageWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -211,11 +223,11 @@ unsafe extern "C" fn show<F: FileSystem>(
                 slice::from_raw_parts_mut(page.cast::<u8>(), PAGE_SIZE),
             )
         };
-        let mut writer = PageWriter(page);
+        let mut writer = PageWriter::new(page);
         (attribute.show)(data, &mut writer)
             .and_then(|()| writer.write_str("\n"))
             .map_err(|_| EINVAL)?;
-        Ok(PAGE_SIZE.wrapping_sub(writer.0.len()) as c_int)
+        Ok(PAGE_SIZE.wrapping_sub(writer.room()) as c_int)
     });
     result as isize
 }

@@ -14,7 +14,7 @@ use crate::Setup;
 
 /// Sizes of the files in bytes: no page, part of a page, pages, chunks and more than one READ.
 const SIZES: [usize; 12] = [
-    1, 4095, 4096, 4097, 65_536, 70_001, 200_000, 262_144, 524_289, 700_000, 1_048_576, 1_500_001,
+    1, 4095, 4096, 4097, 65_536, 70_001, 100_000, 131_072, 200_000, 262_145, 524_289, 1_048_577,
 ];
 /// Files of each size.
 const COPIES: usize = 2;

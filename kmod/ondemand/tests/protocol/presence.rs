@@ -32,6 +32,8 @@ fn check(record: &Presence<'_>, model: &[bool], range: Range<u64>) -> Result<(),
             .count() as u64,
     });
     prop_assert_eq!(record.missing_run(first, count), run);
+    let present = range.clone().find(|page| has(model, *page));
+    prop_assert_eq!(record.first_present(first, count), present);
     Ok(())
 }
 
@@ -79,6 +81,8 @@ proptest! {
         prop_assert_eq!(record.first_missing(first, count), missing);
         let run = missing.map(|start| Run { first: start, count: count - (start - first) });
         prop_assert_eq!(record.missing_run(first, count), run);
+        let present = (count != 0 && first < 100).then_some(first);
+        prop_assert_eq!(record.first_present(first, count), present);
     }
 
     /// Byte by byte: a page is whole when no byte of the blob in it is missing.

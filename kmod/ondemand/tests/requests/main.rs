@@ -5,6 +5,7 @@
 
 mod answers;
 mod asking;
+mod census;
 mod delivery;
 mod endings;
 mod random;

@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::{bail, ensure, Context, Result};
 use ondined::backend::{Backend, BackendError, Blob, Local};
 use ondined::protocol::{Device, DEVICE};
-use ondined::session::{bind, Options, Session};
-use rustix::process::{Resource, Rlimit, Signal};
+use ondined::session::{bind, raise_descriptor_limit, Options, Session};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 /// Requests that a daemon answers at once.
@@ -23,6 +23,8 @@ const THREADS: usize = 4;
 /// What a daemon is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Service {
+    /// This program: where to start it from.
+    pub(super) program: PathBuf,
     /// Directory of the cache.
     pub(super) cache: PathBuf,
     /// Directory with the blobs. What follows a `~` in a blob's name is no part of its file's.
@@ -61,13 +63,7 @@ pub(crate) fn serve(service: &Service) -> Result<()> {
             .open(&service.ledger)?,
         latency_us: service.latency_us,
     };
-    // Each object is a descriptor, and a thousand of them are more than a process may usually have.
-    let most = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let limit = Rlimit {
-        current: most,
-        maximum: most,
-    };
-    rustix::process::setrlimit(Resource::Nofile, limit).context("the limit of descriptors")?;
+    raise_descriptor_limit().context("the limit of descriptors")?;
     let device = Device::open(Path::new(DEVICE)).context(DEVICE)?;
     bind(&device, &service.cache, None)?;
     let options = Options {
@@ -125,7 +121,7 @@ impl Daemon {
         let job = service.ledger.with_extension("job");
         fs::write(&job, serde_json::to_vec(service)?)?;
         fs::write(&service.ledger, "")?;
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(&service.program)
             .args(["guest", "serve"])
             .arg(&job)
             .arg("/dev/null")
@@ -175,6 +171,12 @@ impl Daemon {
     pub(super) fn fetched(&self) -> Result<Vec<Fetch>> {
         let text = fs::read_to_string(&self.ledger)?;
         text.lines().map(parse).collect()
+    }
+
+    /// How many bytes it fetched, or began to.
+    pub(super) fn began(&self) -> u64 {
+        // The ledger is there since it was started.
+        self.fetched().map_or(0, |fetches| bytes(&fetches))
     }
 
     /// How many fetches it began: cheaper than [`Self::fetched`].

@@ -3,10 +3,10 @@
 //! The cache's file system is full, or its disk fails, and then not any more.
 
 use std::fs::{self, File};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::fs::{fallocate, statvfs, FallocateFlags};
+use rustix::io::Errno;
 
 use super::daemon::Daemon;
 use super::ground::Ground;
@@ -16,8 +16,6 @@ use crate::guest::mounts::drop_caches;
 
 /// Longest time of a fetch in microseconds.
 const LATENCY_US: u64 = 1000;
-/// What was asked for has failed by then.
-const SETTLES: Duration = Duration::from_millis(300);
 /// The 4 KiB sectors of null_blk, in the 512 bytes that it counts in.
 const SECTORS: u64 = 8;
 
@@ -27,16 +25,20 @@ pub(super) fn no_space(ground: &Ground, seed: u64, figures: &mut Figures) -> Res
     ground.clear()?;
     let ballast = ground.cache.join("ballast");
     let left = rng.u64(0..ground.bytes()?);
-    let daemon = Daemon::start(&ground.service(LATENCY_US))?;
+    let _daemon = Daemon::start(&ground.service(LATENCY_US))?;
     let mounted = ground.mount("soft")?;
     let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..))?;
     crowd.storm();
     let room = statvfs(&ground.cache)?;
     let file = File::create(&ballast)?;
     let bytes = (room.f_bavail * room.f_frsize).saturating_sub(left) & !4095;
-    fallocate(&file, FallocateFlags::empty(), 0, bytes).context("the ballast")?;
+    match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+        // The daemon has taken what was to be left: then there is no room at all.
+        Ok(()) | Err(Errno::NOSPC) => {}
+        Err(error) => return Err(error).context("the ballast"),
+    }
     drop(file);
-    let met = weather(&daemon, crowd, true, &mut rng, || {
+    let met = weather(crowd, true, &mut rng, || {
         fs::remove_file(&ballast)?;
         rustix::fs::sync();
         Ok(())
@@ -53,15 +55,15 @@ pub(super) fn bad_blocks(ground: &Ground, seed: u64, figures: &mut Figures) -> R
     let mounted = ground.mount("soft")?;
     rustix::fs::sync();
     let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..))?;
-    let moment = rng.u64(0..12);
-    let idle = || daemon.fetches() >= moment || crowd.is_idle() || crowd.is_wrong();
+    let moment = rng.u64(0..ground.bytes()?);
+    let idle = || daemon.began() >= moment || crowd.is_idle() || crowd.is_wrong();
     watch::until("the daemon fetches", idle)?;
     crowd.storm();
     let begin = rng.u64(ground.data_blocks()?) * SECTORS;
     let range = format!("{begin}-{}", begin + rng.u64(1..512) * SECTORS - 1);
     let bad = ground.disk.join("badblocks");
     fs::write(&bad, format!("+{range}")).context("null_blk's badblocks")?;
-    let met = weather(&daemon, crowd, false, &mut rng, || {
+    let met = weather(crowd, false, &mut rng, || {
         fs::write(&bad, format!("-{range}")).context("null_blk's badblocks")
     })?;
     figures.add("reads that failed for bad blocks", met.errors);
@@ -70,7 +72,6 @@ pub(super) fn bad_blocks(ground: &Ground, seed: u64, figures: &mut Figures) -> R
 
 /// Sees a crowd through a storm that `mend` ends.
 fn weather(
-    daemon: &Daemon,
     crowd: Crowd,
     readable: bool,
     rng: &mut fastrand::Rng,
@@ -85,11 +86,7 @@ fn weather(
     }
     mend()?;
     // Requests without a reader may be failing still, and a read that joins one fails with it.
-    watch::until("what was asked for has failed", || {
-        let before = daemon.fetches();
-        std::thread::sleep(SETTLES);
-        daemon.fetches() == before && super::mounted::waiting() == 0
-    })?;
+    watch::idle()?;
     crowd.calm();
     crowd.finish()
 }

@@ -24,6 +24,8 @@ const CACHE_MIB: u64 = 64;
 
 /// The ground.
 pub(super) struct Ground {
+    /// This program: where to start it from.
+    pub(super) program: PathBuf,
     /// Directory of the cache.
     pub(super) cache: PathBuf,
     /// The null_blk device below it, in configfs.
@@ -52,7 +54,12 @@ impl Ground {
         let device = format!("/dev/{}", disk(CACHE_MIB)?);
         // Without a journal: one that meets a bad block gives up the whole file system.
         format(&device, &ground.cache, "^has_journal")?;
+        // Dropping caches drops what the host's files have there, and it would have to be fetched
+        // anew for each daemon.
+        let program = Path::new(SCRATCH).join("vmtest");
+        fs::copy(&ground.program, &program).context("a copy of this program")?;
         Ok(Self {
+            program,
             disk: Path::new(config).join("nullb/n0"),
             ..ground
         })
@@ -75,6 +82,7 @@ impl Ground {
             fs::copy(&from, blobs.join(name)).with_context(|| format!("{}", from.display()))?;
         }
         Ok(Self {
+            program: std::env::current_exe()?,
             cache: scratch.join("cache"),
             disk: PathBuf::new(),
             blobs,
@@ -88,6 +96,7 @@ impl Ground {
     /// A daemon's orders.
     pub(super) fn service(&self, latency_us: u64) -> Service {
         Service {
+            program: self.program.clone(),
             cache: self.cache.clone(),
             blobs: self.blobs.clone(),
             ledger: Path::new(SCRATCH).join("ledger"),

@@ -12,9 +12,8 @@ use super::ground::Ground;
 use super::readers::Crowd;
 use super::{watch, Figures};
 use crate::guest::mounts::drop_caches;
+use crate::on_demand::guest::{Counters, State};
 
-/// Fetches after which a whole image is about there: where the kill may fall.
-const FETCHES: u64 = 24;
 /// Longest time of a fetch in microseconds: long enough for the kill to meet some.
 const LATENCY_US: u64 = 4000;
 
@@ -25,11 +24,12 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     ground.clear()?;
     let service = ground.service(LATENCY_US);
     let first = Daemon::start(&service)?;
+    let before = State::now()?;
     let mounted = ground.mount(if hard { "hard" } else { "soft" })?;
     let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..))?;
 
-    let moment = rng.u64(0..FETCHES);
-    let idle = || first.fetches() >= moment || crowd.is_idle() || crowd.is_wrong();
+    let moment = rng.u64(0..ground.bytes()?);
+    let idle = || first.began() >= moment || crowd.is_idle() || crowd.is_wrong();
     watch::until("the daemon fetches", idle)?;
     thread::sleep(Duration::from_micros(rng.u64(0..LATENCY_US)));
     if !hard {
@@ -53,10 +53,17 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
         again.is_empty(),
         "written before the kill, and fetched again after it: {again:?}"
     );
+    // Readahead may be under way still.
+    watch::idle()?;
+    let state = State::now()?;
+    ensure!(state.get("bound")? == 1, "{state:?}");
+    state.adds_up(&before, &Counters::sum()?)?;
     ground.unmount(mounted)?;
     drop(second);
 
     figures.add("reads that failed with EIO without a daemon", met.errors);
+    figures.add("fetches before the kill", earlier.len() as u64);
+    figures.add("fetches after it", later.len() as u64);
     figures.add("bytes fetched before the kill", bytes(&earlier));
     figures.add("bytes fetched after it", bytes(&later));
     figures.add("bytes of the images", ground.bytes()?);

@@ -3,8 +3,8 @@
 //! Unmounting and unloading while requests wait.
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 use rustix::fs::{fadvise, Advice};
@@ -16,6 +16,7 @@ use super::daemon::Daemon;
 use super::ground::Ground;
 use super::readers::Crowd;
 use super::{watch, Figures};
+use crate::on_demand::guest::STATE;
 
 /// The daemon stops answering within so many fetches.
 const FETCHES: u64 = 6;
@@ -32,7 +33,14 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     gone()?;
     ensure!(unload() == Err(Errno::AGAIN), "unloaded under a daemon");
     daemon.kill()?;
+    let mut state = File::open(STATE).context(STATE)?;
     unload().context("unloading what nobody uses")?;
+    let left = state.read(&mut [0; 64]).map_err(|e| e.raw_os_error());
+    ensure!(
+        left == Err(Some(libc::EIO)),
+        "without the module its state reads as {left:?}"
+    );
+    drop(state);
     ground.load()
 }
 
@@ -105,7 +113,7 @@ fn take_away(ground: &Ground, flags: UnmountFlags) -> Result<Result<(), Errno>> 
 }
 
 /// Reads that wait, in all mounts.
-pub(super) fn waiting() -> u64 {
+fn waiting() -> u64 {
     let number = |dir: fs::DirEntry| {
         let text = fs::read_to_string(dir.path().join("waiting")).ok()?;
         text.trim().parse::<u64>().ok()
@@ -124,8 +132,7 @@ fn mounts() -> Vec<fs::DirEntry> {
 
 /// Waits until no mount is left.
 fn gone() -> Result<()> {
-    let limit = Duration::from_secs(20);
-    watch::within(limit, "the mount is gone", || mounts().is_empty())
+    watch::until("the mount is gone", || mounts().is_empty())
 }
 
 fn unload() -> Result<(), Errno> {

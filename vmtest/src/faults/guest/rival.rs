@@ -75,7 +75,7 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
         file: sparse.clone(),
         source,
     };
-    let mut handler = start(&handling)?;
+    let mut handler = start(ground, &handling)?;
     let options = format!("device={}", sparse.display());
     let mounted = Mounted::plain("erofs", &primary, &ground.point, &options)?
         .map_err(|errno| anyhow!("the C driver does not mount: {errno}"))?;
@@ -102,7 +102,7 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     })?;
     let zeros = zeros(ground)?;
     // A successor marks the file again, as one would do to repair it.
-    let mut next = start(&handling)?;
+    let mut next = start(ground, &handling)?;
     let still = self::zeros(ground)?;
     next.kill()?;
     next.wait()?;
@@ -118,10 +118,10 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     Ok(())
 }
 
-fn start(handling: &Handling) -> Result<Child> {
+fn start(ground: &Ground, handling: &Handling) -> Result<Child> {
     let job = Path::new(SCRATCH).join("handling.json");
     fs::write(&job, serde_json::to_vec(handling)?)?;
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = Command::new(&ground.program)
         .args(["guest", "handle"])
         .arg(&job)
         .arg("/dev/null")

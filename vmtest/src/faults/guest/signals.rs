@@ -20,8 +20,9 @@ use super::{watch, Figures};
 const TASKS: usize = 4;
 /// A signal that ended the wait would have done so by then.
 const STAYS: Duration = Duration::from_millis(200);
-/// How long a killed task may take to be gone; a second, and what a loaded host adds.
-const DIES: Duration = Duration::from_secs(5);
+/// How long a killed task may take to be gone: some milliseconds, and what a busy host makes of them.
+/// Nothing else ends its wait.
+const DIES: Duration = Duration::from_secs(30);
 
 /// Even seeds signal readers, odd ones a task in mount(2).
 pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result<()> {

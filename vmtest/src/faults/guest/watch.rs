@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 
+use crate::on_demand::guest::State;
+
 /// What should take milliseconds may take this long, on a loaded host under emulation with every
 /// sanitizer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(180);
@@ -34,6 +36,19 @@ pub(super) fn within(limit: Duration, what: &str, done: impl Fn() -> bool) -> Re
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// Waits until the module asks for nothing, and nobody waits for it.
+///
+/// # Errors
+/// As [`until`]; the module does not say how it is.
+pub(super) fn idle() -> Result<()> {
+    State::now()?.is_idle()?;
+    until("nothing is asked any more", || {
+        State::now()
+            .and_then(|state| state.is_idle())
+            .unwrap_or(false)
+    })
 }
 
 /// The result of `work`, done by a thread of its own.

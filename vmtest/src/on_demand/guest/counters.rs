@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What a mount counts, in `/sys/fs/ondine/<id>/`, and whether it adds up.
+//! What a mount counts, in `/sys/fs/ondine/<id>/`, what the module counts, in debugfs, and whether it
+//! adds up.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -33,7 +35,7 @@ impl Counters {
     ///
     /// # Errors
     /// When there is none, or a file is missing or no number.
-    pub(super) fn sum() -> Result<Self> {
+    pub(crate) fn sum() -> Result<Self> {
         let mut sum = Self::default();
         let mut mounts = 0;
         for entry in fs::read_dir(DIRECTORY).context(DIRECTORY)? {
@@ -51,6 +53,71 @@ impl Counters {
         }
         ensure!(mounts != 0, "{DIRECTORY} has no on-demand mount");
         Ok(sum)
+    }
+}
+
+/// Where the module says how it is.
+pub(crate) const STATE: &str = "/sys/kernel/debug/ondine/state";
+
+/// What the module says there: numbers by their names.
+#[derive(Clone, Debug)]
+pub(crate) struct State(BTreeMap<String, u64>);
+
+impl State {
+    /// As it is now.
+    ///
+    /// # Errors
+    /// The file is missing, or a line in it is not a name and a number.
+    pub(crate) fn now() -> Result<Self> {
+        let text = fs::read_to_string(STATE).context(STATE)?;
+        let line = |line: &str| {
+            let (name, value) = line.split_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        let numbers = text.lines().map(line).collect::<Option<_>>();
+        Ok(Self(
+            numbers.with_context(|| format!("{STATE} is {text:?}"))?,
+        ))
+    }
+
+    /// The number with this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn get(&self, name: &str) -> Result<u64> {
+        let value = self.0.get(name).copied();
+        value.with_context(|| format!("{STATE} has no {name}"))
+    }
+
+    /// Whether nothing is asked, and nobody waits.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(crate) fn is_idle(&self) -> Result<bool> {
+        let names = ["requests_queued", "requests_delivered", "waiting"];
+        let busy = names.map(|name| self.get(name));
+        Ok(busy.into_iter().sum::<Result<u64>>()? == 0)
+    }
+
+    /// Whether the module counted since `before` what `mounts` did, all of those that there were.
+    ///
+    /// # Errors
+    /// What differs.
+    pub(crate) fn adds_up(&self, before: &Self, mounts: &Counters) -> Result<()> {
+        let told = [
+            ("misses", mounts.misses),
+            ("requests", mounts.requests),
+            ("requests_merged", mounts.requests_merged),
+            ("bytes_filled", mounts.bytes_filled),
+        ];
+        for (name, sum) in told {
+            let all = self.get(name)? - before.get(name)?;
+            ensure!(
+                all == sum,
+                "the module counts {all} more {name}, the mounts together {sum}"
+            );
+        }
+        Ok(())
     }
 }
 

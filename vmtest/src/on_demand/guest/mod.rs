@@ -10,3 +10,4 @@ pub mod miss;
 pub mod states;
 
 pub use counters::Counters;
+pub(crate) use counters::{State, STATE};

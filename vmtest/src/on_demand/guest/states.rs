@@ -16,7 +16,7 @@ use rustix::mount::MountFlags;
 use serde::{Deserialize, Serialize};
 
 use super::cache;
-use super::counters::{self, Counters};
+use super::counters::{self, Counters, State};
 use super::daemon::Daemon;
 use crate::guest::job::{Backing, Fill, Limits, Observer, Row, Sight};
 use crate::guest::mounts::Mounted;
@@ -209,6 +209,7 @@ fn counts(program: &Path, rows: &[Row; 2]) -> Result<()> {
     let place = Place::new(program, &root)?;
     let [first, second] = [renamed(&rows[0], &root)?, renamed(&rows[1], &root)?];
     let daemon = place.daemon(&first, &Path::new(CACHES).join("counted"), &[])?;
+    let before = State::now()?;
     let (one, two) = (mount(&first, POINT)?, mount(&second, "/run/ondine/second")?);
     let file = one.point.join("large");
     counters::known_reads(&file)?;
@@ -220,6 +221,7 @@ fn counts(program: &Path, rows: &[Row; 2]) -> Result<()> {
         }
     }
     let counted = Counters::sum()?;
+    State::now()?.adds_up(&before, &counted)?;
     unmount(two)?;
     unmount(one)?;
     agree(&counted, &daemon.stop()?)

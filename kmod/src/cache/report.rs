@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of the cache, as debugfs shows it: a name and a number a line.
+
+use super::Cache;
+use crate::vfs::{PageWriter, Report};
+use core::fmt::{Result, Write};
+
+impl Report for Cache {
+    fn report(&self, to: &mut PageWriter<'_>) -> Result {
+        // Not printed under the lock, which requests wait for.
+        let census = self.lock().table.census();
+        let counts = self.counters().counts();
+        writeln!(to, "bound {}", u8::from(self.is_alive()))?;
+        writeln!(to, "objects {}", census.objects)?;
+        writeln!(to, "objects_open {}", census.open)?;
+        writeln!(to, "requests_queued {}", census.queued)?;
+        writeln!(to, "requests_delivered {}", census.delivered)?;
+        writeln!(to, "misses {}", counts.misses)?;
+        writeln!(to, "requests {}", counts.requests)?;
+        writeln!(to, "requests_merged {}", counts.merged)?;
+        writeln!(to, "waiting {}", counts.waiting)?;
+        writeln!(to, "longest_wait_us {}", counts.longest_wait_us)?;
+        writeln!(to, "bytes_filled {}", self.filled())
+    }
+}
