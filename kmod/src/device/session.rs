@@ -135,7 +135,7 @@ impl Session {
             return Err(ENOBUFS);
         }
         for name in [CACHE_DIR, GRAVEYARD_DIR] {
-            store.make_directory(&*c_string(name)?)?;
+            store.make_directory(&c_string(name)?)?;
         }
         self.cache.bind(store, stop);
         settings.bound = true;

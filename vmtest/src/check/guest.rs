@@ -25,6 +25,16 @@ fn boot(setup: &Setup, args: &CheckArgs) -> Result<Boot> {
     }
 }
 
+/// With the kernel that tells most, when it is not that anyway; a developer's own is taken as it is.
+fn sanitized(setup: &Setup) -> Result<Option<Setup>> {
+    let own = setup.options();
+    let is_san = own.kernel == Some(KernelName::San);
+    if is_san || own.kernel_build.is_some() || own.kernel_src.is_some() {
+        return Ok(None);
+    }
+    setup.with_kernel(KernelName::San).map(Some)
+}
+
 /// What a run reports must be what happened, or nothing else here means anything.
 pub(super) fn truth(setup: &Setup) -> Result<Vec<Item>> {
     let boot = setup.boot_without_module()?;
@@ -146,9 +156,16 @@ pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
 
 /// The behaviours, each with each observer an item.
 pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
-    let checked = behave::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
-    let item = |c: Checked| Item::new(format!("{} [{}]", c.name, c.on), c.failed);
-    Ok(checked.into_iter().map(item).collect())
+    let behaved = |setup: &Setup, kernel: &str| -> Result<Vec<Item>> {
+        let checked = behave::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
+        let item = |c: Checked| Item::new(format!("{} [{}{kernel}]", c.name, c.on), c.failed);
+        Ok(checked.into_iter().map(item).collect())
+    };
+    let mut items = behaved(setup, "")?;
+    if let Some(san) = sanitized(setup)? {
+        items.extend(behaved(&san, ", san")?);
+    }
+    Ok(items)
 }
 
 /// Rounds of each fault; `cargo vmtest faults` has more.
@@ -159,11 +176,8 @@ const FAULTS_OF_SAN: [&str; 3] = ["kill", "unmount", "signal"];
 
 /// What else can go wrong, a few times each, then fewer times in the kernel that tells most.
 pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
-    let own = setup.options();
     let mut outcomes = faults::run(setup, &faults::few(FAULTS, &[]))?;
-    // A developer's own kernel is taken as it is.
-    if own.kernel_build.is_none() && own.kernel_src.is_none() {
-        let san = setup.with_kernel(KernelName::San)?;
+    if let Some(san) = sanitized(setup)? {
         outcomes.extend(faults::run(&san, &faults::few(FAULTS_SAN, &FAULTS_OF_SAN))?);
     }
     let item = |o: faults::Outcome| Item::new(o.tried(), o.failed);
@@ -178,21 +192,19 @@ pub(super) fn conform(setup: &Setup) -> Result<Vec<Item>> {
 }
 
 /// What an unmodified nydusd serves, each image with each kernel an item.
-pub(super) fn nydus(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
-    let rows = compare::nydus::run(setup, |fs| args.wants(fs))?;
+///
+/// The driver `fs` is ondine's, or that of Linux 6.12, whose kernel takes as long to build as all of
+/// this to run.
+pub(super) fn nydus(setup: &Setup, args: &CheckArgs, fs: &str) -> Result<Vec<Item>> {
+    let rows = compare::nydus::run(setup, |side| side == fs && args.wants(side))?;
     let item = |(name, failed)| Item::new(name, failed);
     Ok(rows.into_iter().map(item).collect())
 }
 
 /// Load, mount, use, unmount, unload, in the kernel that tells most.
 pub(super) fn cycles(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
-    // A developer's own kernel is taken as it is.
-    let own = setup.options();
-    let failed = if own.kernel_build.is_some() || own.kernel_src.is_some() {
-        compare::cycles::run(setup, args.rounds)?.err()
-    } else {
-        compare::cycles::run(&setup.with_kernel(KernelName::San)?, args.rounds)?.err()
-    };
+    let san = sanitized(setup)?;
+    let failed = compare::cycles::run(san.as_ref().unwrap_or(setup), args.rounds)?.err();
     Ok(vec![Item::new(
         format!(
             "{} rounds of load, mount, use, unload leave nothing",
