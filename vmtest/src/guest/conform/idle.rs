@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
 /// At rest for this long is at rest for good: above the kernel's own short delays.
 const LASTING: Duration = Duration::from_millis(150);
@@ -44,6 +45,22 @@ impl Idle {
             self.since = None;
             return Ok(false);
         }
-        Ok(self.since.get_or_insert_with(Instant::now).elapsed() > LASTING)
+        if self.since.get_or_insert_with(Instant::now).elapsed() <= LASTING {
+            return Ok(false);
+        }
+        visit_processors()?;
+        now()
     }
+}
+
+/// Runs on each processor once. One that the host has not let run for a while does then what it was
+/// asked by the others, such as waking a task, which counts as running only from there on.
+fn visit_processors() -> Result<()> {
+    let all = sched_getaffinity(None)?;
+    for cpu in (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)) {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        sched_setaffinity(None, &one)?;
+    }
+    Ok(sched_setaffinity(None, &all)?)
 }
