@@ -132,6 +132,21 @@ pub fn run(setup: &Setup, args: &FaultArgs) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
+/// How often a guest is booted that does not come up.
+const BOOTS: u32 = 5;
+
+/// What `boot` gives; on a busy host a guest's check of its timer fails now and then, and an interrupt
+/// comes too early for KASAN.
+fn patiently<T>(mut boot: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 1..BOOTS {
+        match boot() {
+            Err(error) => eprintln!("{error:#}\nonce more"),
+            done => return done,
+        }
+    }
+    boot()
+}
+
 fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: &Fault) -> Result<Outcome> {
     let image = sample::image(setup)?;
     let (images, names) = sample::parts(&image);
@@ -147,7 +162,8 @@ fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: &Fault) -> Result
     // The last round may begin just before the end, and hang for a while.
     let limit = Duration::from_secs(args.seconds + 600);
     let desk = Desk::new(setup.cache())?;
-    let (answer, run) = desk.ask(setup.boot()?.limit(limit), "faults", &job)?;
+    let boot = setup.boot()?.limit(limit);
+    let (answer, run) = patiently(|| desk.ask(boot.clone(), "faults", &job))?;
     let answer: FaultAnswer = match answer {
         Some(answer) => answer,
         None if run.exit_code.is_some() || !run.problems.is_empty() => FaultAnswer {

@@ -8,7 +8,7 @@ use anyhow::{bail, ensure, Result};
 use xshell::{cmd, Shell};
 
 use super::guest::{Figures, PowerJob};
-use super::{sample, FaultArgs, Outcome};
+use super::{patiently, sample, FaultArgs, Outcome};
 use crate::compare::look::Desk;
 use crate::images::drive;
 use crate::Setup;
@@ -19,21 +19,6 @@ const DISK: u64 = 128 << 20;
 const CUT_MS: u64 = 100;
 /// How long a guest has to read what the last cut left.
 const LIMIT: Duration = Duration::from_secs(600);
-
-/// How often a guest is booted that does not come up.
-const BOOTS: u32 = 5;
-
-/// What `boot` gives; a busy host fails a guest's check of its timer, and of hundreds of guests one
-/// meets that.
-fn patiently<T>(mut boot: impl FnMut() -> Result<T>) -> Result<T> {
-    for _ in 1..BOOTS {
-        match boot() {
-            Err(error) => eprintln!("{error:#}\nonce more"),
-            done => return done,
-        }
-    }
-    boot()
-}
 
 /// Cuts the power so many times.
 ///
