@@ -115,7 +115,7 @@ const PARTS: &[Part] = &[
     guest("behaviours", guest::behaviours),
     guest("hostile", guest::hostile),
     guest("conform", |setup, _| guest::conform(setup)),
-    by_name(guest("faults", |setup, _| guest::faults(setup))),
+    guest("faults", |setup, _| guest::faults(setup)),
     guest("nydus", |setup, args| guest::nydus(setup, args, "ondine")),
     by_name(guest("nydus-oracle", |setup, args| {
         guest::nydus(setup, args, "erofs")
