@@ -69,8 +69,6 @@ impl Item {
 struct Part {
     name: &'static str,
     guest: bool,
-    /// Runs only when `--only` names it.
-    by_name: bool,
     run: fn(&Setup, &CheckArgs) -> Result<Vec<Item>>,
 }
 
@@ -78,7 +76,6 @@ const fn host(name: &'static str, run: fn(&Setup, &CheckArgs) -> Result<Vec<Item
     Part {
         name,
         guest: false,
-        by_name: false,
         run,
     }
 }
@@ -87,16 +84,7 @@ const fn guest(name: &'static str, run: fn(&Setup, &CheckArgs) -> Result<Vec<Ite
     Part {
         name,
         guest: true,
-        by_name: false,
         run,
-    }
-}
-
-/// A part that takes too long, or too much from other people's servers, for every run.
-const fn by_name(part: Part) -> Part {
-    Part {
-        by_name: true,
-        ..part
     }
 }
 
@@ -115,7 +103,7 @@ const PARTS: &[Part] = &[
     guest("behaviours", guest::behaviours),
     guest("hostile", guest::hostile),
     guest("conform", |setup, _| guest::conform(setup)),
-    by_name(guest("faults", |setup, _| guest::faults(setup))),
+    guest("faults", |setup, _| guest::faults(setup)),
     guest("nydus", guest::nydus),
     guest("cycles", guest::cycles),
 ];
@@ -132,7 +120,7 @@ pub fn main(args: &CheckArgs, setup: &Setup) -> Result<i32> {
         let chosen = args
             .only
             .as_deref()
-            .map_or(!part.by_name, |only| part.name.contains(only));
+            .is_none_or(|only| part.name.contains(only));
         if !chosen || (args.quick && part.guest) {
             left_out.push(part.name);
             continue;

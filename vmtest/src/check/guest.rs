@@ -169,10 +169,10 @@ pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
 }
 
 /// Rounds of each fault; `cargo vmtest faults` has more.
-const FAULTS: u32 = 4;
+const FAULTS: u32 = 3;
 /// The same where each round takes many times as long: of those faults that have tasks meet.
-const FAULTS_SAN: u32 = 3;
-const FAULTS_OF_SAN: [&str; 3] = ["kill", "unmount", "signal"];
+const FAULTS_SAN: u32 = 2;
+const FAULTS_OF_SAN: [&str; 2] = ["kill", "unmount"];
 
 /// What else can go wrong, a few times each, then fewer times in the kernel that tells most.
 pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {

@@ -20,21 +20,6 @@ const CUT_MS: u64 = 100;
 /// How long a guest has to read what the last cut left.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// How often a guest is booted that does not come up.
-const BOOTS: u32 = 5;
-
-/// What `boot` gives; a busy host fails a guest's check of its timer, and of hundreds of guests one
-/// meets that.
-fn patiently<T>(mut boot: impl FnMut() -> Result<T>) -> Result<T> {
-    for _ in 1..BOOTS {
-        match boot() {
-            Err(error) => eprintln!("{error:#}\nonce more"),
-            done => return done,
-        }
-    }
-    boot()
-}
-
 /// Cuts the power so many times.
 ///
 /// # Errors
@@ -82,7 +67,7 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
         let after = Duration::from_millis(rng.u64(..CUT_MS));
         let boot = setup.boot()?.drive(&disk, false).limit(LIMIT);
         let boot = boot.power_cut(&sign, after);
-        let (_, run) = patiently(|| desk.ask::<_, ()>(boot.clone(), "fill", &job))?;
+        let (_, run) = desk.ask::<_, ()>(boot, "fill", &job)?;
         let wanted = if last { Some(0) } else { None };
         if run.exit_code != wanted || !run.problems.is_empty() {
             outcome.failed = Some(format!("after cut {n}: {}", run.complaint()));
