@@ -41,20 +41,21 @@ pub(super) fn missed<F: FileSystem>(
     ask(inode, position, state.size);
 }
 
-/// A read(2) ended at `position`. When that is in another piece than before, and
-/// the reader has missed something, the window moves on with him, and grows as
-/// if he had missed again.
+/// A read(2) from `begin` to `end`. When it goes on where the last one ended and
+/// gets into another piece, and the reader has missed something, the window
+/// moves on with him, and grows as if he had missed again.
 #[inline]
 pub(super) fn went_on<F: FileSystem>(
     inode: &INode<F>,
     state: &mut sys::file_ra_state,
-    position: i64,
+    begin: i64,
+    end: i64,
 ) {
-    let before = state.prev_pos;
-    state.prev_pos = position;
-    if state.size != 0 && (before ^ position).cast_unsigned() >= PIECE {
+    let goes_on = state.prev_pos == begin;
+    state.prev_pos = end;
+    if state.size != 0 && goes_on && (begin ^ end).cast_unsigned() >= PIECE {
         state.size = state.size.saturating_mul(2).min(PIECES_MAX);
-        ask(inode, position.cast_unsigned(), state.size);
+        ask(inode, end.cast_unsigned(), state.size);
     }
 }
 

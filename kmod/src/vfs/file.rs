@@ -114,9 +114,10 @@ unsafe extern "C" fn read_iter<F: FileSystem>(
         let direct = (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_DIRECT != 0;
         if (*(*inode).i_sb).s_bdev.is_null() {
             let inode = INode::from_raw(inode);
+            let begin = (*kiocb).ki_pos;
             let read = read_through::<F>(inode, kiocb, iter, direct);
             let state = &mut (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra;
-            ahead::went_on(inode, state, (*kiocb).ki_pos);
+            ahead::went_on(inode, state, begin, (*kiocb).ki_pos);
             return read;
         }
         if direct {
