@@ -306,8 +306,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// ENOBUFS if no directory is bound, or none can hold the object; EIO if the
-    /// daemon is gone; EBUSY, EEXIST and EINVAL as [`Registry::find`]; ENOMEM.
+    /// ENOBUFS if no directory is bound, none can hold the object, or the daemon
+    /// is gone; EBUSY, EEXIST and EINVAL as [`Registry::find`]; ENOMEM.
     pub(super) fn object(
         &self,
         volume: &[u8],
@@ -323,7 +323,7 @@ impl Cache {
                 Err(if refusal == Refusal::Full {
                     ENOMEM
                 } else {
-                    EIO
+                    ENOBUFS
                 })
             }
         }

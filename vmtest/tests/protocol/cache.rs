@@ -149,7 +149,7 @@ impl Cache {
             Ok(_) => Ok(object),
             Err(_) => {
                 self.release(&object);
-                Err(Errno::EIO)
+                Err(Errno::ENOBUFS)
             }
         }
     }
