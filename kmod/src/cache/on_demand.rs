@@ -156,7 +156,7 @@ impl OnDemand {
                 Entered::Asked(wanted) => {
                     let done = || wanted.ticket.outcome().is_some() || given_up();
                     self.object.waiters().wait(limit, done)?;
-                    judge(mount, &self.object, &wanted)?;
+                    judge(&self.object, &wanted)?;
                 }
             }
             if given_up() {
@@ -236,7 +236,7 @@ pub(super) fn enter(mount: &Mount, object: &ObjectRef, run: Run) -> Result<Enter
 /// # Errors
 ///
 /// What the read ends with.
-pub(super) fn judge(mount: &Mount, object: &ObjectRef, wanted: &Wanted) -> Result {
+pub(super) fn judge(object: &ObjectRef, wanted: &Wanted) -> Result {
     match wanted.ticket.outcome() {
         None => Ok(()),
         // An OPEN.
@@ -253,8 +253,10 @@ pub(super) fn judge(mount: &Mount, object: &ObjectRef, wanted: &Wanted) -> Resul
                 Err(EIO)
             }
         }
-        Some(Outcome::Dead) if mount.policy.hard => Ok(()),
-        Some(Outcome::Dead | Outcome::Dropped) => Err(EIO),
+        // What came before the daemon went is there. For the rest, the mount's
+        // policy counts.
+        Some(Outcome::Dead) => Ok(()),
+        Some(Outcome::Dropped) => Err(EIO),
         Some(Outcome::Failed(errno)) => Err(error(errno)),
     }
 }

@@ -81,7 +81,7 @@ impl Parked {
             .wanted
             .take_if(|wanted| wanted.ticket.outcome().is_some())
         {
-            judge(&self.mount, &self.object, &wanted)?;
+            judge(&self.object, &wanted)?;
         }
         time_left(self.since, self.mount.policy.limit)?;
         if self.wanted.is_some() {

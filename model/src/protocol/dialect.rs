@@ -124,7 +124,8 @@ table! {
     Detached, "e", fails(Errno::ENOBUFS), does("is read if present; if not, EIO, or waits for a new session"),
         "the bytes are there; and a daemon restarts: whoever prefers waiting to errors says so at mount";
     /// A range that is missing, read or waited for while the device is closed and descriptors of it are open.
-    DeadMissing, "e", fails(Errno::EIO), does("EIO, or waits for a new session: the mount's choice"), "as above";
+    DeadMissing, "e", fails(Errno::EIO), does("what came is read; else EIO, or waits for a new session: the mount's choice"),
+        "as above";
     /// The cache goes away under mounted objects.
     Detach, "e", does("objects are withdrawn, their mounts never recover"), does("objects close, as if by descriptor"),
         "6.5: a new daemon attaches by blob, and READ of a closed object re-opens it there";

@@ -196,7 +196,10 @@ impl Kernel {
         match end {
             End::Answered(errno) => Err(errno),
             End::Done if progress => Ok(()),
-            End::Dead => self.without_session(waiting.mount).map(|_| ()),
+            End::Dead => self
+                .dialect
+                .errno(Departure::DeadMissing)
+                .map_or(Ok(()), Err),
             End::Done | End::Failed(_) => Err(Errno::EIO),
         }
     }

@@ -43,6 +43,19 @@ fn device_closed_without_descriptors_withdraws_the_cache_in_c_and_detaches_it_in
 }
 
 #[test]
+fn a_reader_gets_what_came_before_the_daemon_went_in_ondine_only() {
+    for dialect in BOTH {
+        let mut play = reading(dialect, Options::default());
+        play.write(FD, 1, 1);
+        play.apply(Event::CloseDescriptor(FD));
+        play.apply(Event::CloseDevice);
+        let linux = dialect == Dialect::Linux612;
+        let due = if linux { Err(Errno::EIO) } else { Ok(()) };
+        assert_eq!(play.end(A), Some(due));
+    }
+}
+
+#[test]
 fn old_mounts_recover_with_a_new_session_in_ondine_only() {
     for dialect in BOTH {
         let mut play = reading(dialect, Options::default());

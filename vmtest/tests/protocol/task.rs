@@ -58,7 +58,7 @@ impl Task {
     }
 
     /// How the request ended, for who waited for it.
-    fn judge(&self, hard: bool) -> Result<(), Errno> {
+    fn judge(&self) -> Result<(), Errno> {
         let Wait::Request(ticket, first) = &self.wait else {
             return Ok(());
         };
@@ -70,7 +70,7 @@ impl Task {
                 came.then_some(()).ok_or(Errno::EIO)
             }
             Some(Outcome::Failed(_)) if self.is_mount() => Err(Errno::ENOBUFS),
-            Some(Outcome::Dead) if hard => Ok(()),
+            Some(Outcome::Dead) if !self.is_mount() => Ok(()),
             Some(Outcome::Dead | Outcome::Dropped) => Err(Errno::EIO),
             Some(Outcome::Failed(failure)) => Err(errno(failure)),
         }
@@ -142,7 +142,7 @@ impl World {
         let ready = |(_, task): &(&Waiter, &Task)| task.is_mount() && task.is_woken();
         while let Some((waiter, task)) = self.tasks.iter().find(ready) {
             let waiter = *waiter;
-            match task.judge(false) {
+            match task.judge() {
                 Ok(()) => self.mounted(waiter),
                 Err(error) => self.over(waiter, Err(error)),
             }
@@ -176,7 +176,7 @@ impl World {
         };
         let hard = self.mounts[&task.mount].options.wait_for_session;
         let (object, killed) = (task.object.clone(), task.killed);
-        let entered = match task.judge(hard) {
+        let entered = match task.judge() {
             Ok(()) => self.enter(&object, wanted, hard),
             Err(error) => Err(error),
         };
@@ -249,9 +249,8 @@ impl World {
         if !busy.is_empty() && !force {
             return Some(Err(Errno::EBUSY));
         }
-        let hard = self.mounts[&mount].options.wait_for_session;
         for waiter in busy {
-            let given_up = self.tasks[&waiter].judge(hard).and(Err(Errno::EIO));
+            let given_up = self.tasks[&waiter].judge().and(Err(Errno::EIO));
             self.over(waiter, given_up);
         }
         let mounted = self.mounts.remove(&mount)?;
