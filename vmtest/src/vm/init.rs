@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 use rustix::mount::{mount, mount_bind, MountFlags};
+use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use rustix::system::RebootCommand;
 
 use super::job::{port, Job, Report, HOST_VIEW, JOB_VARIABLE, SCRATCH};
@@ -41,6 +42,7 @@ pub fn main() -> ! {
 
 fn work(reporter: &mut Option<File>) -> Result<()> {
     file_systems()?;
+    allow_descriptors()?;
     let report = reporter.insert(open_port(port::REPORT, true)?);
     let job = read_job()?;
     power_off_after(Duration::from_secs(job.limit_seconds) + Duration::from_secs(60));
@@ -73,6 +75,15 @@ fn put(source: &str, target: &str, kind: &str, data: &str) -> Result<()> {
     let data = CString::new(data)?;
     mount(source, target, kind, MountFlags::empty(), data.as_c_str())
         .with_context(|| format!("mounting {kind} on {target}"))
+}
+
+/// As many descriptors as systemd allows whoever asks for them: the kernel's own limit is 4096.
+fn allow_descriptors() -> Result<()> {
+    let limit = Rlimit {
+        maximum: Some(512 << 10),
+        ..getrlimit(Resource::Nofile)
+    };
+    setrlimit(Resource::Nofile, limit).context("the limit of descriptors")
 }
 
 fn file_systems() -> Result<()> {
