@@ -12,51 +12,83 @@
 
 use super::{iomap::Target, FileSystem, INode};
 use crate::sys;
+use kernel::sync::atomic::{Atomic, Relaxed};
 
 /// What is asked for at once: 1 MiB of the file, aligned.
 const PIECE: u64 = 1 << 20;
 /// The most pieces that are asked for ahead of a reader.
 const PIECES_MAX: u32 = 16;
+/// The window grows by this factor, as the first ones of the page cache do: a
+/// reader who has read one piece keeps a daemon busy from then on.
+const GROWTH: u32 = 4;
 
-/// A read(2) at `position` of `inode` misses. If it goes on where the last one
-/// ended, asks for what is missing in the next pieces, of which there are twice
-/// as many each time.
+/// How an open file is read, as its readahead state keeps it.
 ///
-/// A reader who said that he reads at `random` gets no more than he reads.
-///
-/// Of `state`, which is the readahead state of the open file, `prev_pos` is
-/// where the last read ended and `size` the number of pieces.
-pub(super) fn missed<F: FileSystem>(
-    inode: &INode<F>,
-    state: &mut sys::file_ra_state,
-    position: u64,
-    random: bool,
-) {
-    let goes_on = position == 0 || state.prev_pos == position.cast_signed();
-    if goes_on && !random {
-        state.size = state.size.saturating_mul(2).clamp(1, PIECES_MAX);
-    } else {
-        state.size = 0;
-    }
-    ask(inode, position, state.size);
+/// Whoever reads through the same open file shares it without a lock, as the
+/// page cache's readahead does: what becomes of that is a worse guess.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    /// `prev_pos`: where the last read ended.
+    last_end: &'a Atomic<i64>,
+    /// `size`: the number of pieces that are asked for ahead.
+    pieces: &'a Atomic<u32>,
 }
 
-/// A read(2) from `begin` to `end`. When it goes on where the last one ended and
-/// gets into another piece, and the reader has missed something, the window
-/// moves on with him, and grows as if he had missed again.
-#[inline]
-pub(super) fn went_on<F: FileSystem>(
-    inode: &INode<F>,
-    state: &mut sys::file_ra_state,
-    begin: i64,
-    end: i64,
-) {
-    let goes_on = state.prev_pos == begin;
-    state.prev_pos = end;
-    if state.size != 0 && goes_on && (begin ^ end).cast_unsigned() >= PIECE {
-        state.size = state.size.saturating_mul(2).min(PIECES_MAX);
-        ask(inode, end.cast_unsigned(), state.size);
+impl Reader<'_> {
+    /// Of an open file.
+    ///
+    /// # Safety
+    ///
+    /// `file` is open as long as the result is used.
+    #[inline]
+    pub(super) unsafe fn of(file: *mut sys::file) -> Self {
+        // SAFETY: By the caller. What the page cache does with these fields are
+        // plain accesses of words, which the kernel takes for atomic ones.
+        unsafe {
+            let state = &raw mut (*file).__bindgen_anon_3.f_ra;
+            Self {
+                last_end: Atomic::from_ptr(&raw mut (*state).prev_pos),
+                pieces: Atomic::from_ptr(&raw mut (*state).size),
+            }
+        }
     }
+
+    /// A read(2) at `position` of `inode` misses. If it goes on where the last
+    /// one ended, asks for what is missing in the next pieces, of which there
+    /// are more each time.
+    ///
+    /// A reader who said that he reads at `random` gets no more than he reads.
+    pub(super) fn missed<F: FileSystem>(self, inode: &INode<F>, position: u64, random: bool) {
+        let goes_on = position == 0 || self.last_end.load(Relaxed) == position.cast_signed();
+        let pieces = if goes_on && !random {
+            grown(self.pieces.load(Relaxed))
+        } else {
+            0
+        };
+        self.pieces.store(pieces, Relaxed);
+        ask(inode, position, pieces);
+    }
+
+    /// A read(2) has got from `begin` to `end`. When it goes on where the last
+    /// one ended and gets into another piece, and the reader has missed
+    /// something, the window moves on with him, and grows as if he had missed
+    /// again.
+    #[inline]
+    pub(super) fn went_on<F: FileSystem>(self, inode: &INode<F>, begin: u64, end: u64) {
+        let goes_on = self.last_end.load(Relaxed) == begin.cast_signed();
+        self.last_end.store(end.cast_signed(), Relaxed);
+        let pieces = self.pieces.load(Relaxed);
+        if pieces != 0 && goes_on && (begin ^ end) >= PIECE {
+            let pieces = grown(pieces);
+            self.pieces.store(pieces, Relaxed);
+            ask(inode, end, pieces);
+        }
+    }
+}
+
+/// The next window.
+fn grown(pieces: u32) -> u32 {
+    pieces.saturating_mul(GROWTH).clamp(1, PIECES_MAX)
 }
 
 /// How many pieces are worth asking for with a window of the page cache's own

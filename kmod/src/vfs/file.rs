@@ -113,12 +113,7 @@ unsafe extern "C" fn read_iter<F: FileSystem>(
         let inode = (*(*(*kiocb).ki_filp).f_mapping).host;
         let direct = (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_DIRECT != 0;
         if (*(*inode).i_sb).s_bdev.is_null() {
-            let inode = INode::from_raw(inode);
-            let begin = (*kiocb).ki_pos;
-            let read = read_through::<F>(inode, kiocb, iter, direct);
-            let state = &mut (*(*kiocb).ki_filp).__bindgen_anon_3.f_ra;
-            ahead::went_on(inode, state, begin, (*kiocb).ki_pos);
-            return read;
+            return read_through::<F>(INode::from_raw(inode), kiocb, iter, direct);
         }
         if direct {
             let ops = iomap::Table::<F>::OPS;
@@ -139,8 +134,9 @@ unsafe fn read_through<F: FileSystem>(
     direct: bool,
 ) -> isize {
     // SAFETY: By the caller, here and below.
-    let (position, room) = unsafe {
+    let (reader, position, room) = unsafe {
         (
+            ahead::Reader::of((*kiocb).ki_filp),
             (*kiocb).ki_pos.cast_unsigned(),
             sys::ondine_iov_iter_count(iter),
         )
@@ -148,10 +144,14 @@ unsafe fn read_through<F: FileSystem>(
     let wanted = inode.size().saturating_sub(position).min(room as u64);
     let mut done = 0;
     while done < wanted {
+        let begin = position.wrapping_add(done);
         // SAFETY: By the caller.
         match unsafe { read_extent(inode, kiocb, iter, wanted.wrapping_sub(done), direct) } {
             Ok(0) => break,
-            Ok(read) => done = done.wrapping_add(read as u64),
+            Ok(read) => {
+                done = done.wrapping_add(read as u64);
+                reader.went_on(inode, begin, position.wrapping_add(done));
+            }
             Err(_) if done != 0 => break,
             Err(error) => return error.to_errno() as isize,
         }
@@ -261,8 +261,8 @@ unsafe fn fetch<'a, F: FileSystem>(
         }
         let file = (*kiocb).ki_filp;
         let random = (*file).f_mode & sys::ONDINE_CONST_FMODE_RANDOM != 0;
-        let state = &mut (*file).__bindgen_anon_3.f_ra;
-        ahead::missed(inode, state, (*kiocb).ki_pos.cast_unsigned(), random);
+        let position = (*kiocb).ki_pos.cast_unsigned();
+        ahead::Reader::of(file).missed(inode, position, random);
     }
     F::fetch(blob, address, len)
 }

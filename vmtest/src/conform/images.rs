@@ -100,7 +100,8 @@ fn label(name: &str) -> [u8; 16] {
     label
 }
 
-/// What every image holds: inline data, a file on each blob, one on both.
+/// What every image holds: inline data, a file on each blob, one on both, one that is longer than a window of
+/// readahead.
 fn content() -> Tree {
     let chunked = |bits, devices: &[u16]| Layout::chunked(bits, ChunkMap::Indexes, devices);
     let pattern = |seed, size| Node::new(Kind::File(Content::pattern(seed, size)));
@@ -114,6 +115,8 @@ fn content() -> Tree {
     tree.add(Tree::ROOT, "both", both);
     let dir = tree.add(Tree::ROOT, "dir", Node::new(Kind::directory()));
     tree.add(dir, "nested", pattern(5, 3000));
+    let long = pattern(6, 4 << 20).with_layout(chunked(6, &[1]));
+    tree.add(Tree::ROOT, "long", long);
     tree
 }
 

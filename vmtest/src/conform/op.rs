@@ -103,7 +103,7 @@ pub(crate) enum Op {
     },
     /// `map PATH OFFSET`: a page fault.
     Map { path: String, offset: u64 },
-    /// `hold PATH`: opens it and keeps it open.
+    /// `hold PATH`: opens it and keeps it open: the actor's further `pread`s go through this file.
     Hold { path: String },
     /// `ls PATH`: the names in it.
     Ls { path: String },

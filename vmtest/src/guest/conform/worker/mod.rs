@@ -123,7 +123,7 @@ struct Worker {
     /// Watches the device, edge-triggered.
     epoll: Option<OwnedFd>,
     /// Files kept open.
-    held: Vec<File>,
+    held: BTreeMap<String, File>,
 }
 
 impl Worker {
@@ -135,7 +135,7 @@ impl Worker {
             messages: BTreeMap::new(),
             kept: Vec::new(),
             epoll: None,
-            held: Vec::new(),
+            held: BTreeMap::new(),
         }
     }
 
