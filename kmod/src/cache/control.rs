@@ -375,10 +375,9 @@ impl Cache {
         }
         object.set_dropped();
         let end = |ticket: Arc<Ticket>, outcome| ticket.end(outcome);
-        let readable = self.lock().table.drop_object(object.key(), end);
-        if readable {
-            self.pollers.notify_all();
-        }
+        self.lock().table.drop_object(object.key(), end);
+        // There may be a CLOSE to read, and the object's descriptor hangs up.
+        self.pollers.notify_all();
     }
 
     /// Whether a mount uses the cache file with these names.

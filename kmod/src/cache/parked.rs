@@ -36,6 +36,7 @@ impl Parked {
     /// A read that has not asked for anything yet.
     pub(super) fn new(blob: &OnDemand, batch: Batch) -> Self {
         blob.mount.waits();
+        blob.object.count_parked();
         if blob.mount.policy.limit.is_some() {
             start_ticker();
         }
@@ -101,6 +102,7 @@ impl Parked {
 
 impl Drop for Parked {
     fn drop(&mut self) {
+        self.object.discount_parked();
         self.mount.waited(self.since);
     }
 }
