@@ -44,7 +44,7 @@ pub(super) fn fill(
         source => (open_local(sb, source, &options)?, None),
     };
     let image = {
-        let page = primary.bytes(0, PAGE_SIZE).inspect_err(|_| {
+        let page = first_page(&primary).inspect_err(|_| {
             if mount.is_some() {
                 sb.context()
                     .error(c"the daemon does not give the image of fsid=");
@@ -92,6 +92,23 @@ pub(super) fn fill(
         data.blobs.push(Blob::Local(extra), GFP_KERNEL)?;
     }
     Ok((data, parameters))
+}
+
+/// The first page of an image, or all of a shorter one.
+///
+/// A copy: others may write to the image meanwhile, and what is checked must be
+/// what is used.
+fn first_page(primary: &Blob) -> Result<KVec<u8>> {
+    let mut page = KVec::with_capacity(PAGE_SIZE, GFP_KERNEL)?;
+    while page.len() < PAGE_SIZE {
+        let at = page.len();
+        match primary.bytes(at as u64, PAGE_SIZE.wrapping_sub(at)) {
+            // The end of the image. If it comes too soon, that is EIO as well.
+            Err(error) if error == EIO && at != 0 => break,
+            bytes => page.extend_from_slice(&bytes?, GFP_KERNEL)?,
+        }
+    }
+    Ok(page)
 }
 
 fn open_local(sb: &New<'_>, source: Source, options: &Options) -> Result<Blob> {

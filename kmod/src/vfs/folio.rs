@@ -63,10 +63,19 @@ impl Deref for MetaSlice {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: By the type invariants. The page cache owns the bytes; who
-        // writes to the image below a mounted file system changes what is read
-        // next, which is why every reader treats each byte as arbitrary and
-        // none relies on reading the same value twice.
+        // SAFETY: By the type invariants the bytes are there and initialised.
+        //
+        // That nobody writes to them is not ours to promise: whoever may write
+        // to the image can do so while it is mounted, and the page cache has no
+        // snapshots. Rust does not define what such a race means. What is relied
+        // on is what C relies on: that a load gives some value, and that one
+        // value is not loaded again after it was checked. Where that would
+        // matter the bytes are copied first (`Source::read`: inodes, chunk maps,
+        // attributes, device slots; the superblock at mount). Directory blocks
+        // and inline data are used where they are: each index into them is
+        // checked by the very slice operation that uses it, and lengths come
+        // from inodes, which are copies. A name or a byte of data may change as
+        // it is looked at, into another name or byte.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

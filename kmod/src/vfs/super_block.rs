@@ -197,6 +197,10 @@ pub(super) unsafe fn fill<F: FileSystem>(
     }
 
     let (data, parameters) = F::fill(&new, options, source)?;
+    // Inline data and directory blocks are taken to fit into a page.
+    if !(9..=sys::PAGE_SHIFT).contains(&parameters.block_bits.into()) {
+        return Err(EINVAL);
+    }
     let block_size = 1usize << (parameters.block_bits & 31);
     // SAFETY: As above.
     unsafe {
