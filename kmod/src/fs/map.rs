@@ -7,14 +7,14 @@ use crate::vfs::{Extent, Target};
 use kernel::prelude::*;
 use ondine_erofs::resolve;
 
-/// Last byte that a file can have.
-const MAX_POSITION: u64 = i64::MAX as u64;
+/// Where extents end at the latest: behind the last byte that a signed position
+/// can name. A file of 2^63 - 1 bytes ends one before, in the middle of a block
+/// that has to be mapped whole.
+const END: u64 = 1 << 63;
 
 pub(super) fn map(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Ondine>> {
     let mut extent = find(inode, position, want)?;
-    // The last block of the longest file must not reach beyond what a signed
-    // position can name.
-    extent.len = extent.len.min(MAX_POSITION.saturating_sub(extent.start));
+    extent.len = extent.len.min(END.saturating_sub(extent.start));
     Ok(extent)
 }
 
