@@ -86,11 +86,12 @@ impl FileSystem for Ondine {
     }
 
     fn deactivate(data: &Data) {
+        // Reads that nobody waits for any more may be parked still, and keep
+        // folios locked for as long as the daemon likes. Giving up an inode waits
+        // for its folios: for these two at once, if the mount has failed.
+        Self::abort(data);
         data.metabox.clear();
         data.packed.clear();
-        // Readahead that nobody waits for may be parked still, and would keep
-        // its inodes for as long as the daemon likes.
-        Self::abort(data);
     }
 
     fn ino(data: &Data, nid: u64) -> u64 {
