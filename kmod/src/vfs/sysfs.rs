@@ -158,12 +158,11 @@ impl<F: FileSystem> Entry<F> {
 
 impl<F: FileSystem> Drop for Entry<F> {
     fn drop(&mut self) {
+        // Removes the directory too, if there is one: `kobject_del` would leave
+        // the kset once more than a kobject that could not be added has joined it.
         // SAFETY: The kobject was initialised by `new`, and this reference is
         // the first one.
-        unsafe {
-            sys::kobject_del(self.0.kobject.get());
-            sys::kobject_put(self.0.kobject.get());
-        }
+        unsafe { sys::kobject_put(self.0.kobject.get()) };
         self.0.released.wait_for_completion();
     }
 }
