@@ -123,6 +123,10 @@ impl Backing {
         // SAFETY: The file is valid; inode, mapping and super block live as
         // long as it.
         unsafe {
+            // An `O_PATH` descriptor of a block device has the mapping of its node.
+            if (*file).f_mode & sys::ONDINE_CONST_FMODE_READ == 0 {
+                return Err(EBADF);
+            }
             let inode = (*(*file).f_mapping).host;
             match u32::from((*inode).i_mode) & sys::S_IFMT {
                 sys::S_IFREG => backing.check_regular(inode)?,
@@ -142,9 +146,6 @@ impl Backing {
     unsafe fn check_regular(&self, inode: *mut sys::inode) -> Result {
         // SAFETY: By the caller, here and below.
         unsafe {
-            if (*self.as_raw()).f_mode & sys::ONDINE_CONST_FMODE_READ == 0 {
-                return Err(EBADF);
-            }
             let sb = (*inode).i_sb;
             // Reads nest: one file system on top of another is all that the
             // kernel's stack is sized for, and `s_stack_depth` does not count
