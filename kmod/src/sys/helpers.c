@@ -66,6 +66,11 @@ bool ondine_inode_is_new(struct inode *inode)
 	return inode_state_read_once(inode) & I_NEW;
 }
 
+bool ondine_inode_is_unhashed(struct inode *inode)
+{
+	return inode_unhashed(inode);
+}
+
 void ondine_inode_set_times(struct inode *inode, s64 sec, u32 nsec)
 {
 	inode_set_mtime(inode, sec, nsec);

@@ -72,6 +72,7 @@ void ondine_pr_err_ratelimited(const char *device, u64 nid, const char *message,
 
 void *ondine_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache);
 bool ondine_inode_is_new(struct inode *inode);
+bool ondine_inode_is_unhashed(struct inode *inode);
 void ondine_inode_set_times(struct inode *inode, s64 sec, u32 nsec);
 void ondine_inode_set_owner(struct inode *inode, u32 uid, u32 gid);
 void ondine_mapping_set_large_folios(struct address_space *mapping);

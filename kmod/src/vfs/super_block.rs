@@ -141,11 +141,27 @@ impl<F: FileSystem> Table<F> {
     const OPS: &'static sys::super_operations = &sys::super_operations {
         alloc_inode: Some(inode::alloc::<F>),
         free_inode: Some(inode::free::<F>),
+        drop_inode: Some(drop_inode),
         statfs: Some(stats::statfs::<F>),
         show_options: Some(stats::show_options::<F>),
         umount_begin: Some(umount_begin::<F>),
         ..pin_init::zeroed()
     };
+}
+
+/// `super_operations.drop_inode`
+///
+/// The VFS' own rule evicts an inode without links with its last user, which may
+/// be memory reclaim giving up a dentry: eviction waits for folios, and those of a
+/// parked read wait for the daemon, which may wait for memory. The number of links
+/// is what the image says, and means nothing here.
+///
+/// # Safety
+///
+/// `inode` is valid, and locked.
+unsafe extern "C" fn drop_inode(inode: *mut sys::inode) -> c_int {
+    // SAFETY: By the caller.
+    unsafe { sys::ondine_inode_is_unhashed(inode) }.into()
 }
 
 /// `super_operations.umount_begin`
