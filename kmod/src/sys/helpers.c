@@ -145,9 +145,11 @@ struct inode *ondine_file_inode(struct file *file)
 	return file_inode(file);
 }
 
+/* Buffered, however the file was opened: who wants a direct read says so. */
 void ondine_init_kiocb(struct kiocb *kiocb, struct file *file)
 {
 	init_sync_kiocb(kiocb, file);
+	kiocb->ki_flags &= ~IOCB_DIRECT;
 }
 
 const struct cred *ondine_override_creds(const struct cred *cred)
