@@ -17,21 +17,22 @@ use kernel::sync::atomic::{Atomic, Relaxed};
 /// What is asked for at once: 1 MiB of the file, aligned.
 const PIECE: u64 = 1 << 20;
 /// The most pieces that are asked for ahead of a reader.
-const PIECES_MAX: u32 = 16;
+const PIECES_MAX: usize = 16;
 /// The window grows by this factor, as the first ones of the page cache do: a
 /// reader who has read one piece keeps a daemon busy from then on.
-const GROWTH: u32 = 4;
+const GROWTH: usize = 4;
 
-/// How an open file is read, as its readahead state keeps it.
+/// How an open regular file is read.
 ///
 /// Whoever reads through the same open file shares it without a lock, as the
 /// page cache's readahead does: what becomes of that is a worse guess.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
-    /// `prev_pos`: where the last read ended.
+    /// `f_ra.prev_pos`: where the last read ended.
     last_end: &'a Atomic<i64>,
-    /// `size`: the number of pieces that are asked for ahead.
-    pieces: &'a Atomic<u32>,
+    /// `private_data`, which regular files have no other use for: the number of
+    /// pieces that are asked for ahead.
+    pieces: &'a Atomic<usize>,
 }
 
 impl Reader<'_> {
@@ -39,16 +40,18 @@ impl Reader<'_> {
     ///
     /// # Safety
     ///
-    /// `file` is open as long as the result is used.
+    /// `file` is a regular file of ours, and open as long as the result is used.
     #[inline]
     pub(super) unsafe fn of(file: *mut sys::file) -> Self {
-        // SAFETY: By the caller. What the page cache does with these fields are
-        // plain accesses of words, which the kernel takes for atomic ones.
+        // SAFETY: By the caller. What the page cache does with `prev_pos` are
+        // plain accesses of a word, which the kernel takes for atomic ones. The
+        // other field, null at first, is changed here only; a pointer has the
+        // size and alignment of a `usize`.
         unsafe {
             let state = &raw mut (*file).__bindgen_anon_3.f_ra;
             Self {
                 last_end: Atomic::from_ptr(&raw mut (*state).prev_pos),
-                pieces: Atomic::from_ptr(&raw mut (*state).size),
+                pieces: Atomic::from_ptr((&raw mut (*file).private_data).cast()),
             }
         }
     }
@@ -87,7 +90,7 @@ impl Reader<'_> {
 }
 
 /// The next window.
-fn grown(pieces: u32) -> u32 {
+fn grown(pieces: usize) -> usize {
     pieces.saturating_mul(GROWTH).clamp(1, PIECES_MAX)
 }
 
@@ -97,7 +100,7 @@ fn grown(pieces: u32) -> u32 {
 /// # Safety
 ///
 /// `rac` is null or a valid readahead request.
-pub(super) unsafe fn pieces(rac: *const sys::readahead_control, position: u64) -> u32 {
+pub(super) unsafe fn pieces(rac: *const sys::readahead_control, position: u64) -> usize {
     // SAFETY: By the caller; a request has the state of its file.
     let Some(state) = (unsafe { rac.as_ref().and_then(|rac| rac.ra.as_ref()) }) else {
         return 0;
@@ -107,7 +110,7 @@ pub(super) unsafe fn pieces(rac: *const sys::readahead_control, position: u64) -
     if state.size >= state.ra_pages && state.async_size == state.size {
         PIECES_MAX
     } else {
-        u32::from(position == 0)
+        usize::from(position == 0)
     }
 }
 
@@ -118,7 +121,7 @@ pub(super) fn window<F: FileSystem>(
     inode: &INode<F>,
     position: u64,
     len: u64,
-    pieces: u32,
+    pieces: usize,
     missing: bool,
 ) {
     let end = position.saturating_add(len);
@@ -132,9 +135,9 @@ pub(super) fn window<F: FileSystem>(
 /// Asks for what is missing of `inode` from `position` to the end of the
 /// `pieces`-th piece.
 #[cold]
-fn ask<F: FileSystem>(inode: &INode<F>, position: u64, pieces: u32) {
+fn ask<F: FileSystem>(inode: &INode<F>, position: u64, pieces: usize) {
     let start = position & !PIECE.wrapping_sub(1);
-    let window = u64::from(pieces).saturating_mul(PIECE);
+    let window = (pieces as u64).saturating_mul(PIECE);
     let end = start.saturating_add(window).min(inode.size());
     let mut at = position;
     while at < end {

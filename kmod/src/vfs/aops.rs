@@ -200,7 +200,7 @@ unsafe extern "C" fn read_folio_range<F: FileSystem>(
 struct Pending {
     batch: Batch,
     blob: *mut c_void,
-    ahead: u32,
+    ahead: usize,
 }
 
 /// `iomap_read_ops.submit_read`
