@@ -138,7 +138,11 @@ bool ondine_store_is_in(struct file *file, struct file *dir)
 	return is_subdir(file->f_path.dentry, dir->f_path.dentry);
 }
 
-/* Removes a file or an empty directory of the caller's working directory. */
+/*
+ * Removes a file or an empty directory of the caller's working directory. The
+ * security hook for the path of a directory is not exported to modules;
+ * vfs_rmdir() asks the one for its inode.
+ */
 int ondine_store_remove(const char *name)
 {
 	struct dentry *dentry;
@@ -153,10 +157,13 @@ int ondine_store_remove(const char *name)
 	if (IS_ERR(dentry)) {
 		ret = PTR_ERR(dentry);
 	} else {
-		if (d_is_dir(dentry))
+		if (d_is_dir(dentry)) {
 			ret = vfs_rmdir(&nop_mnt_idmap, d_inode(dir.dentry), dentry, NULL);
-		else
-			ret = vfs_unlink(&nop_mnt_idmap, d_inode(dir.dentry), dentry, NULL);
+		} else {
+			ret = security_path_unlink(&dir, dentry);
+			if (!ret)
+				ret = vfs_unlink(&nop_mnt_idmap, d_inode(dir.dentry), dentry, NULL);
+		}
 		end_removing(dentry);
 	}
 	mnt_drop_write(dir.mnt);
