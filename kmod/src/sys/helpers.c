@@ -140,11 +140,6 @@ struct file *ondine_get_file(struct file *file)
 	return get_file(file);
 }
 
-struct inode *ondine_file_inode(struct file *file)
-{
-	return file_inode(file);
-}
-
 /* Buffered, however the file was opened: who wants a direct read says so. */
 void ondine_init_kiocb(struct kiocb *kiocb, struct file *file)
 {
@@ -165,16 +160,6 @@ void ondine_revert_creds(const struct cred *cred)
 loff_t ondine_i_size(const struct inode *inode)
 {
 	return i_size_read(inode);
-}
-
-u64 ondine_bdev_bytes(struct block_device *bdev)
-{
-	return bdev_nr_bytes(bdev);
-}
-
-unsigned int ondine_bdev_block_size(struct block_device *bdev)
-{
-	return bdev_logical_block_size(bdev);
 }
 
 /* --- folios ---------------------------------------------------------------------- */

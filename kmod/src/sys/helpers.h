@@ -86,13 +86,10 @@ void ondine_super_set_sysfs_name(struct super_block *sb);
 void ondine_fill_fsid(struct super_block *sb, struct kstatfs *buf);
 
 struct file *ondine_get_file(struct file *file);
-struct inode *ondine_file_inode(struct file *file);
 void ondine_init_kiocb(struct kiocb *kiocb, struct file *file);
 const struct cred *ondine_override_creds(const struct cred *cred);
 void ondine_revert_creds(const struct cred *cred);
 loff_t ondine_i_size(const struct inode *inode);
-u64 ondine_bdev_bytes(struct block_device *bdev);
-unsigned int ondine_bdev_block_size(struct block_device *bdev);
 
 bool ondine_mapping_can_read(struct address_space *mapping);
 struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,

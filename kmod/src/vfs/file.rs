@@ -256,9 +256,6 @@ unsafe fn fetch<'a, F: FileSystem>(
 ) -> Result<Option<&'a Backing>> {
     // SAFETY: By the caller.
     unsafe {
-        if (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_NOWAIT != 0 {
-            return Err(EAGAIN);
-        }
         let file = (*kiocb).ki_filp;
         let random = (*file).f_mode & sys::ONDINE_CONST_FMODE_RANDOM != 0;
         let position = (*kiocb).ki_pos.cast_unsigned();
