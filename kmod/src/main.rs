@@ -41,11 +41,17 @@ impl kernel::InPlaceModule for OndineModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let cache = cache::Cache::new()?;
-            Ok(try_pin_init!(Self {
-                device <- device::Registration::new(cache.clone()),
+            // The device is the last thing that can fail: from then on there may
+            // be users of it, and then of the file system.
+            let parts = try_pin_init!(Self {
                 ticker <- vfs::Ticker::new(cache.clone()),
                 state: vfs::DebugDirectory::new(cache.clone()),
-                file_system <- vfs::Registration::new(module, cache),
+                file_system <- vfs::Registration::new(module, cache.clone()),
+                device <- device::Registration::new(cache),
+            });
+            Ok(parts.pin_chain(|module| {
+                module.file_system.open();
+                Ok(())
             }))
         })
     }

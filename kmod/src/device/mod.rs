@@ -85,7 +85,7 @@ impl Registration {
 impl PinnedDrop for Registration {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariants. Open files hold the module, so that
-        // there are none.
+        // there are none: loading it does not fail once the device is there.
         unsafe { sys::misc_deregister(self.misc.get()) };
     }
 }

@@ -5,7 +5,7 @@
 //! C headers: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h),
 //! [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 
-use super::{backing::Backing, super_block, FileSystem, SuperBlock};
+use super::{backing::Backing, super_block, FileSystem, Registration, SuperBlock};
 use crate::sys;
 use core::{marker::PhantomData, ptr};
 use kernel::{
@@ -98,6 +98,10 @@ pub(super) unsafe extern "C" fn init_fs_context<F: FileSystem>(
 ) -> c_int {
     let fc = fc.cast::<sys::fs_context>();
     from_result(|| {
+        // SAFETY: The VFS gives a context of the type that this is a callback of.
+        if !unsafe { Registration::<F>::is_open((*fc).fs_type) } {
+            return Err(ENODEV);
+        }
         // SAFETY: A context for reconfiguration holds the root of a mounted
         // super block of its type, any other holds none.
         let options = unsafe {

@@ -8,7 +8,15 @@
 use super::{batch, context, inode::Container, super_block, sysfs, FileSystem};
 use crate::sys;
 use core::{marker::PhantomData, mem::offset_of};
-use kernel::{error::to_result, prelude::*, types::Opaque};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Release},
+    types::Opaque,
+};
+
+/// Bytes of a file system type's name.
+const NAME_MAX: usize = 32;
 
 /// A registered file system type.
 ///
@@ -23,6 +31,9 @@ pub(crate) struct Registration<F: FileSystem> {
     directory: sysfs::Directory,
     completions: batch::Completions,
     shared: F::Shared,
+    /// Whether it may be mounted: not before all of the module is there. A module
+    /// that fails to load goes without looking who uses it.
+    open: Atomic<bool>,
     #[pin]
     fs_type: Opaque<sys::file_system_type>,
 }
@@ -38,10 +49,11 @@ impl<F: FileSystem> Registration<F> {
     ///
     /// # Errors
     ///
-    /// EBUSY if the name is taken; ENOMEM.
+    /// EINVAL if the name cannot be one; EBUSY if it is taken; ENOMEM.
     pub(crate) fn new(module: &'static ThisModule, shared: F::Shared) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             shared,
+            open: Atomic::new(false),
             cache: InodeCache::new()?,
             directory: sysfs::Directory::new()?,
             completions: batch::Completions::new()?,
@@ -60,6 +72,12 @@ impl<F: FileSystem> Registration<F> {
                         (sys::FS_REQUIRES_DEV | sys::FS_ALLOW_IDMAP).cast_signed();
                     slot
                 };
+                // SAFETY: As above; the string is NUL-terminated.
+                let name = unsafe { CStr::from_char_ptr((*fs_type).name) };
+                if !is_name(name.to_bytes()) {
+                    pr_err!("fstype= takes 1 to 32 letters, digits, '-' and '_'\n");
+                    return Err(EINVAL);
+                }
                 // SAFETY: `fs_type` is complete, and stays in place until the
                 // drop unregisters it.
                 let result = to_result(unsafe { sys::register_filesystem(fs_type) });
@@ -69,6 +87,21 @@ impl<F: FileSystem> Registration<F> {
                 result
             }),
         })
+    }
+
+    /// Lets the type be mounted. Nothing may fail after that.
+    pub(crate) fn open(&self) {
+        self.open.store(true, Release);
+    }
+
+    /// Whether the type can be mounted.
+    ///
+    /// # Safety
+    ///
+    /// `fs_type` is the field of a live `Registration<F>`.
+    pub(super) unsafe fn is_open(fs_type: *mut sys::file_system_type) -> bool {
+        // SAFETY: By the caller.
+        unsafe { Self::of(fs_type) }.open.load(Acquire)
     }
 
     /// The slab cache of the inodes of `sb`.
@@ -117,14 +150,20 @@ impl<F: FileSystem> Registration<F> {
 #[pinned_drop]
 impl<F: FileSystem> PinnedDrop for Registration<F> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariants the type is registered. The module's
-        // own reference count keeps this from running while a super block of
-        // the type is alive.
+        // SAFETY: By the type invariants the type is registered. Super blocks
+        // hold the module; if it goes because loading it failed, there is none.
         unsafe { sys::unregister_filesystem(self.fs_type.get()) };
         // The cache goes with its field, after the last RCU-delayed free.
         // SAFETY: May be called in any sleepable context.
         unsafe { sys::rcu_barrier() };
     }
+}
+
+/// Whether a file system type can have this name: with a dot it would be taken for
+/// one with a subtype, and the kernel has a `BUG` for that.
+fn is_name(name: &[u8]) -> bool {
+    let is_fit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=NAME_MAX).contains(&name.len()) && name.iter().all(is_fit)
 }
 
 /// A slab cache of [`Container`] objects.
