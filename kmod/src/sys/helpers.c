@@ -201,6 +201,78 @@ struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
 }
 
 /*
+ * Has a folio filled, or waits for who is filling it. AOP_TRUNCATED_PAGE: it is
+ * not in the mapping any more.
+ */
+static int fill_folio(struct address_space *mapping, struct folio *folio)
+{
+	int ret;
+
+	if (folio_test_uptodate(folio))
+		return 0;
+	ret = folio_lock_killable(folio);
+	if (ret)
+		return ret;
+	if (folio->mapping != mapping || folio_test_uptodate(folio)) {
+		ret = folio->mapping == mapping ? 0 : AOP_TRUNCATED_PAGE;
+		folio_unlock(folio);
+		return ret;
+	}
+	/* Unlocks the folio, now or later. */
+	ret = mapping->a_ops->read_folio(NULL, folio);
+	if (!ret)
+		ret = folio_wait_locked_killable(folio);
+	if (!ret && !folio_test_uptodate(folio))
+		ret = -EIO;
+	return ret;
+}
+
+/*
+ * One folio of a mapping that reads by itself, up to date and referenced. As
+ * read_mapping_folio(), but who finds it being read by somebody else can be
+ * killed too: the bytes may be a daemon's to bring.
+ */
+struct folio *ondine_read_folio(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio;
+	int ret;
+
+	do {
+		/* FOR_MMAP: a new one is not locked either. */
+		folio = __filemap_get_folio(mapping, index, FGP_CREAT | FGP_FOR_MMAP,
+					    mapping_gfp_mask(mapping));
+		if (IS_ERR(folio))
+			return folio;
+		ret = fill_folio(mapping, folio);
+		if (!ret) {
+			folio_mark_accessed(folio);
+			return folio;
+		}
+		folio_put(folio);
+	} while (ret == AOP_TRUNCATED_PAGE);
+	return ERR_PTR(ret);
+}
+
+/* inode_operations.get_link: page_get_link(), after a wait that can be killed. */
+const char *ondine_get_link(struct dentry *dentry, struct inode *inode,
+			    struct delayed_call *done)
+{
+	struct folio *folio;
+	const char *link;
+
+	/* Walks under RCU do not wait. */
+	if (!dentry)
+		return page_get_link(dentry, inode, done);
+	folio = ondine_read_folio(inode->i_mapping, 0);
+	if (IS_ERR(folio))
+		return ERR_CAST(folio);
+	/* Who holds the folio finds it. */
+	link = page_get_link(dentry, inode, done);
+	folio_put(folio);
+	return link;
+}
+
+/*
  * Copies from the page cache of file what is there, up to date, of the len bytes
  * at pos. Less than that, 0 too, leaves the rest to the file's own read: where
  * there is nothing, or where readahead waits to be told.

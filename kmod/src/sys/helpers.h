@@ -94,6 +94,9 @@ loff_t ondine_i_size(const struct inode *inode);
 bool ondine_mapping_can_read(struct address_space *mapping);
 struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
 				struct file *file, struct file_ra_state *ra);
+struct folio *ondine_read_folio(struct address_space *mapping, pgoff_t index);
+const char *ondine_get_link(struct dentry *dentry, struct inode *inode,
+			    struct delayed_call *done);
 size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter);
 void ondine_folio_put(struct folio *folio);
 const u8 *ondine_folio_bytes(struct folio *folio, loff_t pos, size_t *len);

@@ -206,12 +206,12 @@ impl<F: FileSystem> INode<F> {
             return Err(EUCLEAN);
         }
         let len = left.min(len as u64) as usize;
-        // SAFETY: The mapping is a regular file's own, and reads by itself; no
-        // file is needed, since `aops` does not look at it.
+        // SAFETY: The mapping is a regular file's own, and reads by itself,
+        // without a file.
         let folio = unsafe {
             let mapping = (*self.as_raw()).i_mapping;
             let index = (offset >> sys::PAGE_SHIFT) as usize;
-            sys::read_cache_folio(mapping, index, None, ptr::null_mut())
+            sys::ondine_read_folio(mapping, index)
         };
         let folio = kernel::error::from_err_ptr(folio)?;
         // SAFETY: The call gave a reference to an up-to-date folio that holds

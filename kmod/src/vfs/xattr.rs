@@ -91,7 +91,7 @@ impl<F: FileSystem> Table<F> {
 
     /// Operations of links whose target is read through the page cache.
     pub(super) const LINK: &'static sys::inode_operations = &sys::inode_operations {
-        get_link: Some(sys::page_get_link),
+        get_link: Some(sys::ondine_get_link),
         get_inode_acl: None,
         ..operations::<F>()
     };
