@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <linux/module.h>
 #include <linux/ratelimit.h>
+#include <linux/sched/signal.h>
 #include <linux/uuid.h>
 
 #include "helpers.h"
@@ -389,6 +390,13 @@ void ondine_queue_work(struct workqueue_struct *queue, struct work_struct *work)
 struct workqueue_struct *ondine_alloc_workqueue(const char *name)
 {
 	return alloc_workqueue("%s", WQ_UNBOUND | WQ_MEM_RECLAIM, 0, name);
+}
+
+/* For loops that are as long as an image likes. */
+bool ondine_is_killed(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current);
 }
 
 struct posix_acl *ondine_acl_from_xattr(const void *value, size_t size)

@@ -112,6 +112,7 @@ unsigned int ondine_readahead_pages(struct readahead_control *rac);
 int ondine_iomap_next(const struct iomap_iter *iter, struct iomap *iomap,
 		      struct iomap *srcmap, iomap_iter_begin_fn begin,
 		      iomap_iter_end_fn end);
+bool ondine_is_killed(void);
 void ondine_init_work(struct work_struct *work, work_func_t func);
 void ondine_queue_work(struct workqueue_struct *queue, struct work_struct *work);
 struct workqueue_struct *ondine_alloc_workqueue(const char *name);

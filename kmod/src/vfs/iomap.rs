@@ -62,11 +62,17 @@ unsafe extern "C" fn begin<F: FileSystem>(
     inode: *mut sys::inode,
     position: i64,
     len: i64,
-    _flags: c_uint,
+    flags: c_uint,
     iomap: *mut sys::iomap,
     _srcmap: *mut sys::iomap,
 ) -> c_int {
     from_result(|| {
+        // SEEK_HOLE and FIEMAP go through all extents of a file in one call. What
+        // reads is short, and may read for others too.
+        // SAFETY: No requirements.
+        if flags & sys::IOMAP_REPORT != 0 && unsafe { sys::ondine_is_killed() } {
+            return Err(EINTR);
+        }
         // SAFETY: iomap calls this for inodes whose operations are ours, which
         // are complete, and gives a valid map.
         let (inode, iomap) = unsafe { (INode::<F>::from_raw(inode), &mut *iomap) };
