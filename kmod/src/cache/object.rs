@@ -16,7 +16,7 @@ use kernel::{
     },
 };
 
-use ondine_ondemand::Run;
+use ondine_ondemand::{presence::pages_of, Run};
 
 /// A counted reference to an object.
 pub(crate) type ObjectRef = Arc<Deferred<Object>>;
@@ -113,6 +113,12 @@ impl Object {
         self.contents.as_ref()
     }
 
+    /// Whether all pages of `run` are present.
+    #[inline]
+    pub(super) fn has(&self, run: Run) -> bool {
+        self.contents().is_some_and(|contents| contents.has(run))
+    }
+
     /// Bytes that became present since the object was opened.
     pub(super) fn filled(&self) -> u64 {
         self.filled.load(Relaxed)
@@ -158,9 +164,7 @@ impl Object {
                 Err(EINVAL)
             };
         }
-        let contents = Contents::new(size)?;
-        let room = contents
-            .pages()
+        let room = pages_of(size)
             .checked_mul(kernel::page::PAGE_SIZE as u64)
             .ok_or(EFBIG)?;
         if self.file.size() != 0 && self.recorded_size()? != Some(size) {
@@ -170,6 +174,8 @@ impl Object {
         if self.file.size() != room {
             self.file.resize(room)?;
         }
+        // Only now: the file system knows which sizes there can be.
+        let contents = Contents::new(size)?;
         // Nobody writes before the object is open.
         for extent in self.file.extents()? {
             contents.add(extent.start, extent.end.saturating_sub(extent.start));

@@ -6,10 +6,11 @@
 //! needs one waits for its lock, as for any read.
 
 use super::{
+    asking::{enter, judge, Entered, Wanted},
     contents::pages_touched,
     local,
     mount::{time_left, Mount},
-    on_demand::{enter, judge, Entered, OnDemand, Wanted},
+    on_demand::OnDemand,
     ObjectRef,
 };
 use crate::vfs::{start_ticker, Batch};
@@ -24,8 +25,6 @@ pub(super) struct Parked {
     object: ObjectRef,
     mount: Arc<Mount>,
     direct: bool,
-    /// Of the mount, when the read began to wait.
-    aborts: u64,
     since: Instant<Monotonic>,
     wanted: Option<Wanted>,
     /// Until the read goes on, or fails.
@@ -44,7 +43,6 @@ impl Parked {
             object: blob.object.clone(),
             mount: blob.mount.clone(),
             direct: blob.direct,
-            aborts: blob.mount.aborts(),
             since: Instant::now(),
             wanted: None,
             batch: Some(batch),
@@ -75,20 +73,23 @@ impl Parked {
         let Some(batch) = &self.batch else {
             return Ok(true);
         };
-        if self.mount.aborts() != self.aborts {
-            return Err(EIO);
-        }
         if let Some(wanted) = self
             .wanted
             .take_if(|wanted| wanted.ticket.outcome().is_some())
         {
             judge(&self.object, &wanted)?;
         }
+        let run = pages_touched(batch.address(), batch.len());
+        if self.object.has(run) {
+            return Ok(true);
+        }
+        if self.mount.is_aborted() {
+            return Err(EIO);
+        }
         time_left(self.since, self.mount.policy.limit)?;
         if self.wanted.is_some() {
             return Ok(false);
         }
-        let run = pages_touched(batch.address(), batch.len());
         match enter(&self.mount, &self.object, run)? {
             Entered::Present => Ok(true),
             Entered::NoSession => Ok(false),
