@@ -57,7 +57,7 @@ impl Blob {
     /// As [`Self::bytes`], at a byte of the backing that [`Self::address`] gave.
     pub(crate) fn bytes_at(&self, address: u64, len: usize) -> Result<MetaSlice> {
         match self {
-            Self::Local(blob) => blob.bytes(address, len),
+            Self::Local(blob) => blob.bytes_at(address, len),
             Self::OnDemand(blob) => blob.bytes(address, len),
         }
     }

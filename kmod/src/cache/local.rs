@@ -47,17 +47,12 @@ impl Local {
             .ok_or(EIO)
     }
 
-    /// Metadata: up to `len` bytes at `offset` of the blob, at least one, as
-    /// far as one folio goes.
+    /// Metadata: up to `len` bytes at a byte of the backing that [`Self::address`]
+    /// gave, at least one, as far as one folio goes.
     ///
     /// # Errors
     ///
     /// EIO beyond the end; what reading gives.
-    pub(crate) fn bytes(&self, offset: u64, len: usize) -> Result<MetaSlice> {
-        self.bytes_at(self.address(offset)?, len)
-    }
-
-    /// As [`Self::bytes`], at a byte of the backing that [`Self::address`] gave.
     pub(crate) fn bytes_at(&self, address: u64, len: usize) -> Result<MetaSlice> {
         self.backing.bytes(address, len)
     }
