@@ -75,18 +75,25 @@ pub(super) fn truth(setup: &Setup) -> Result<Vec<Item>> {
     ])
 }
 
-/// The module alone, loaded and unloaded fifty times.
+/// The module alone, loaded and unloaded fifty times; and under names that cannot be.
 pub(super) fn reload(setup: &Setup) -> Result<Vec<Item>> {
     let module = setup.module()?.display().to_string();
-    let script = format!(
+    let tried = |what: &str, script: &str| -> Result<Item> {
+        let run = setup.boot()?.run(["sh", "-c", script])?;
+        Ok(Item::new(what, (!run.passed()).then(|| run.complaint())))
+    };
+    let fifty = format!(
         "set -e; for i in $(seq 50); do rmmod ondine; insmod '{module}'; done; rmmod ondine; ! grep ondine /proc/filesystems"
     );
-    let run = setup.boot()?.run(["sh", "-c", &script])?;
-    let failed = (!run.passed()).then(|| run.complaint());
-    Ok(vec![Item::new(
-        "the module comes and goes fifty times",
-        failed,
-    )])
+    let long = "n".repeat(33);
+    // ext4 is taken: all else has to go again then.
+    let names = format!(
+        "rmmod ondine; for name in a.b .ondine a/b '' {long} ext4; do insmod '{module}' fstype=$name && exit 1; test -e /dev/cachefiles && exit 2; done; insmod '{module}' fstype=a-b_9 && grep a-b_9 /proc/filesystems"
+    );
+    Ok(vec![
+        tried("the module comes and goes fifty times", &fifty)?,
+        tried("file system types that cannot be are refused", &names)?,
+    ])
 }
 
 fn judged(what: &str, verdicts: &[Verdict]) -> Vec<Item> {

@@ -101,6 +101,14 @@ impl Mounted {
         )
     }
 
+    /// What somebody else has mounted on `point`.
+    pub fn at(point: &Path) -> Self {
+        Self {
+            point: point.to_owned(),
+            done: false,
+        }
+    }
+
     /// Unmounts, for good: EBUSY when something still holds the tree.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! The trees are those of [`crate::images::extras`], so every check knows what it must find.
 
 mod attributes;
+mod edges;
 mod layers;
 mod names;
 mod numbers;
@@ -117,6 +118,11 @@ pub(super) fn run(job: &BehaveJob) -> Result<Vec<Checked>> {
     for driver in drivers {
         for (name, check) in refusing::CHECKS {
             done.push(timed(name, &driver.to_string(), || check(job, driver)));
+        }
+        if driver.fs == edges::DRIVER {
+            for (name, check) in edges::CHECKS {
+                done.push(timed(name, edges::DRIVER, || check(job)));
+            }
         }
     }
     Ok(done)

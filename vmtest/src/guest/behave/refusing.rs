@@ -59,14 +59,14 @@ fn refused(what: &str, wanted: Errno, result: Result<Mounted, Errno>) -> Result<
 }
 
 /// The first image of the job that has a blob.
-fn with_blob(job: &BehaveJob) -> Result<&Row> {
+pub(super) fn with_blob(job: &BehaveJob) -> Result<&Row> {
     job.rows
         .iter()
         .find(|row| !row.devices.is_empty())
         .context("no image with a blob")
 }
 
-fn plain(job: &BehaveJob) -> Result<&Row> {
+pub(super) fn plain(job: &BehaveJob) -> Result<&Row> {
     job.rows
         .iter()
         .find(|row| row.devices.is_empty())
@@ -158,7 +158,7 @@ fn unknown_option(job: &BehaveJob, driver: &Observer) -> Result<()> {
 }
 
 /// A copy of `file` in the writable store.
-fn copy(file: &str, name: &str) -> Result<String> {
+pub(super) fn copy(file: &str, name: &str) -> Result<String> {
     let to = format!("{STORE}/{name}");
     fs::copy(file, &to)?;
     Ok(to)
