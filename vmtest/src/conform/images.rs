@@ -18,6 +18,8 @@ struct Plan {
     fsid: &'static str,
     tags: &'static [&'static str],
     block_bits: u8,
+    /// Whether it has a metabox, on its first blob, and a link, whose target is on its second.
+    boxed: bool,
 }
 
 const fn plan(fsid: &'static str, tags: &'static [&'static str]) -> Plan {
@@ -25,10 +27,12 @@ const fn plan(fsid: &'static str, tags: &'static [&'static str]) -> Plan {
         fsid,
         tags,
         block_bits: 12,
+        boxed: false,
     }
 }
 
-/// `boot` is the usual one; `other` has its blobs; `solo` is alone; a mount refuses the others.
+/// `boot` is the usual one; `other` has its blobs; `solo` is alone; the root of `boxed` is in a metabox;
+/// a mount refuses the others.
 const PLANS: &[Plan] = &[
     plan("boot", &["data1", "data2"]),
     plan("other", &["data1", "data2"]),
@@ -38,6 +42,10 @@ const PLANS: &[Plan] = &[
     Plan {
         block_bits: 9,
         ..plan("fine", &["fine1", "fine2"])
+    },
+    Plan {
+        boxed: true,
+        ..plan("boxed", &["box1", "box2"])
     },
 ];
 
@@ -52,14 +60,17 @@ pub(super) fn write_all(blobs: &Path, tree: &Path) -> Result<Sizes> {
     fs::create_dir_all(blobs)?;
     fs::create_dir_all(tree)?;
     let content = content();
-    content.write_to_directory(tree)?;
+    let linked = linked();
+    linked.write_to_directory(tree)?;
     for plan in PLANS {
         let options = ImageOptions {
             label: label(plan.fsid),
             devices: plan.tags.iter().map(|tag| device(tag)).collect(),
+            metabox: plan.boxed.then(|| chunked(0, &[1])),
             ..ImageOptions::with_block_bits(plan.block_bits)
         };
-        let image = write(&content, &options).with_context(|| plan.fsid.to_owned())?;
+        let held = if plan.boxed { &linked } else { &content };
+        let image = write(held, &options).with_context(|| plan.fsid.to_owned())?;
         store(&image.primary, &blobs.join(plan.fsid))?;
         for (tag, blob) in plan.tags.iter().zip(&image.blobs) {
             let file = blobs.join(tag);
@@ -100,12 +111,19 @@ fn label(name: &str) -> [u8; 16] {
     label
 }
 
+fn chunked(bits: u8, devices: &[u16]) -> Layout {
+    Layout::chunked(bits, ChunkMap::Indexes, devices)
+}
+
 /// What every image holds: inline data, a file on each blob, one on both, one that is longer than a window of
 /// readahead.
 fn content() -> Tree {
-    let chunked = |bits, devices: &[u16]| Layout::chunked(bits, ChunkMap::Indexes, devices);
     let pattern = |seed, size| Node::new(Kind::File(Content::pattern(seed, size)));
-    let mut tree = Tree::new(Node::new(Kind::directory()));
+    let root = Node::new(Kind::directory()).with_layout(Layout {
+        metabox: true,
+        ..Layout::default()
+    });
+    let mut tree = Tree::new(root);
     tree.add(Tree::ROOT, "small", pattern(1, 100));
     let one = pattern(2, 2 << 20).with_layout(chunked(6, &[1]));
     tree.add(Tree::ROOT, "one", one);
@@ -117,6 +135,14 @@ fn content() -> Tree {
     tree.add(dir, "nested", pattern(5, 3000));
     let long = pattern(6, 4 << 20).with_layout(chunked(6, &[1]));
     tree.add(Tree::ROOT, "long", long);
+    tree
+}
+
+/// The same and a link.
+fn linked() -> Tree {
+    let mut tree = content();
+    let link = Node::new(Kind::Symlink(b"small".to_vec())).with_layout(chunked(0, &[2]));
+    tree.add(Tree::ROOT, "link", link);
     tree
 }
 
