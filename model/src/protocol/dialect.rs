@@ -130,7 +130,9 @@ table! {
     Detach, "e", does("objects are withdrawn, their mounts never recover"), does("objects close, as if by descriptor"),
         "6.5: a new daemon attaches by blob, and READ of a closed object re-opens it there";
     /// poll(2) on a dead device.
-    HangUp, "g", does("no event"), does("POLLHUP"), "the daemon learns that its device died";
+    HangUp, "g", does("no event"), does("POLLHUP"),
+        "the daemon learns that its device died; ondine.ko goes on after any error of a disk, so that what hangs up is \
+         descriptors of objects, with their object or session";
     /// POLLIN while the only new request is a READ of a closed object.
     ReadyMeansMessage, "g", does("POLLIN, and read(2) returns 0"), does("no POLLIN"), "section 8: a busy loop";
     /// A READ of a closed object is new.
