@@ -2,10 +2,10 @@
 
 //! The one table of departures: where Ondine's protocol differs from Linux 6.12's, how, and why.
 //!
-//! The machine asks this table and nothing else which way to go, and the scenarios that run against both kernels
-//! read here which differences are intended. Improvements (a) to (i) are those of the on-demand issue.
+//! The machine asks this table and nothing else which way to go, and the table of differences of the scenarios that
+//! run against both kernels (`vmtest/conform/differences.toml`) has to name each row. Improvements (a) to (i) are those of the on-demand issue.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::observation::Errno;
 
@@ -78,7 +78,7 @@ impl Departure {
 macro_rules! table {
     ($($(#[$doc:meta])* $departure:ident, $improvement:literal, $linux:expr, $ondine:expr, $reason:literal;)*) => {
         /// A situation in which the dialects part.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Departure { $($(#[$doc])* $departure,)* }
 
