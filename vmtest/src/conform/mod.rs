@@ -33,6 +33,10 @@ pub struct ConformArgs {
     /// Print what happened in each step
     #[arg(long)]
     pub transcripts: bool,
+
+    /// Play ondine's part with ondine in the place of the kernel's own erofs, on a device of another name
+    #[arg(long)]
+    pub as_erofs: bool,
 }
 
 /// A scenario's outcome on each side.
@@ -85,7 +89,17 @@ pub fn verdicts(setup: &Setup) -> Result<Vec<(String, Option<String>)>> {
             .map(|(side, outcome)| verdict(row, side, outcome))
             .collect()
     };
-    Ok(rows.iter().flat_map(of).collect())
+    let as_erofs = ConformArgs {
+        only: Some("conversation".to_owned()),
+        as_erofs: true,
+        ..ConformArgs::default()
+    };
+    let (_, renamed) = play(&as_erofs, &ondine)?;
+    let renamed = renamed.iter().flat_map(of).map(|(name, failed)| {
+        let name = format!("{name}, in the place of erofs");
+        (name, failed.map(|why| format!("{why} --as-erofs")))
+    });
+    Ok(rows.iter().flat_map(of).chain(renamed).collect())
 }
 
 fn play(args: &ConformArgs, setup: &Setup) -> Result<(Vec<Scenario>, Vec<Row>)> {
@@ -103,7 +117,12 @@ fn play(args: &ConformArgs, setup: &Setup) -> Result<(Vec<Scenario>, Vec<Row>)> 
         let play = || side::play(setup, side, &scenarios);
         wanted.then(play).transpose()
     };
-    let (oracle, ondine) = (played(oracle, Side::Oracle)?, played(ondine, Side::Ondine)?);
+    let ours = if args.as_erofs {
+        Side::InPlaceOfErofs
+    } else {
+        Side::Ondine
+    };
+    let (oracle, ondine) = (played(oracle, Side::Oracle)?, played(ondine, ours)?);
     let nth =
         |all: &Option<Vec<Outcome>>, n: usize| all.as_ref().and_then(|all| all.get(n).cloned());
     let rows: Vec<Row> = scenarios
