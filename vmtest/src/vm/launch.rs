@@ -26,9 +26,9 @@ const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// Time that a guest gets to power off once its command has ended.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(60);
 
-/// How often a guest is booted that panics before its first process. On a busy host the emulator's
-/// timer comes too late for the kernel's check of it, or an interrupt too early for KASAN; nothing of
-/// what is tested has run by then.
+/// How often a guest is booted that panics, or stands still, before its first process. On a busy host
+/// the emulator's timer comes too late for the kernel's check of it, an interrupt too early for KASAN,
+/// or one not at all; nothing of what is tested has run by then.
 const BOOTS: u32 = 3;
 
 /// A guest did not get as far as its first process.
@@ -101,7 +101,7 @@ fn attempt(boot: &Boot, job: &Job) -> Result<GuestRun> {
                 console::tail(&console, 20),
                 console::tail(&noise, 10)
             );
-            if end.timed_out || problems.is_empty() {
+            if !end.timed_out && problems.is_empty() {
                 bail!(why);
             }
             return Err(NotUp(why).into());
