@@ -81,7 +81,8 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// Answers a READ. What cannot be written is left out: its reader gets EIO.
+    /// Answers a READ. What cannot be had or written is left out: its reader gets EIO, or the backend's
+    /// errno where the kernel takes it.
     pub(super) fn serve_read(
         &self,
         id: MsgId,
@@ -92,9 +93,11 @@ impl<B: Backend> Session<B> {
     ) {
         let limit = range.start.saturating_add(behaviour.limit());
         let allowed = range.start..range.end.min(limit);
+        let mut failure = None;
         if let Err(error) = filler.fill(&entry, allowed, behaviour) {
             tracing::error!("read {range:?} of {}: {error}", entry.blob);
             add(&self.counters.failed_reads, 1);
+            failure = error.of_backend().filter(|_| self.read_errors);
         } else if entry
             .size
             .get()
@@ -113,7 +116,10 @@ impl<B: Backend> Session<B> {
                 tracing::info!("READ {id} completed on {}: {}", other.blob, said(taken));
             }
         }
-        self.answer(id, behaviour, |id| entry.object.complete(id));
+        self.answer(id, behaviour, |id| match failure {
+            Some(errno) => entry.object.fail(id, errno),
+            None => entry.object.complete(id),
+        });
     }
 
     fn answer(&self, id: MsgId, behaviour: &Behaviour, send: impl Fn(MsgId) -> Result<(), Errno>) {
