@@ -44,7 +44,7 @@ impl Features {
 #[repr(C)]
 struct ReadFail {
     id: u32,
-    /// From 1 to 4095.
+    /// From 1 to 511: the others are the kernel's own.
     errno: i32,
 }
 

@@ -51,9 +51,14 @@ impl<B: Backend> Session<B> {
         if size.is_err() {
             add(&self.counters.refused_opens, 1);
         }
-        self.answer(id, behaviour, |id| {
+        let taken = self.answer(id, behaviour, |id| {
             self.device.command(Command::Copen(id, size).encode())
         });
+        if taken.is_err() {
+            // The kernel has no use for the descriptor: with the next one it opens the blob again.
+            self.objects.remove(object);
+            return None;
+        }
         entry
     }
 
@@ -116,30 +121,41 @@ impl<B: Backend> Session<B> {
                 tracing::info!("READ {id} completed on {}: {}", other.blob, said(taken));
             }
         }
-        self.answer(id, behaviour, |id| match failure {
+        let send = |id| match failure {
             Some(errno) => entry.object.fail(id, errno),
             None => entry.object.complete(id),
-        });
+        };
+        // Whether the kernel takes it or not, there is nothing more to do.
+        let _ = self.answer(id, behaviour, send);
     }
 
-    fn answer(&self, id: MsgId, behaviour: &Behaviour, send: impl Fn(MsgId) -> Result<(), Errno>) {
+    /// Sends an answer, or what the behaviour makes of it; what the kernel says to it.
+    fn answer(
+        &self,
+        id: MsgId,
+        behaviour: &Behaviour,
+        send: impl Fn(MsgId) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         thread::sleep(behaviour.late());
         behaviour.reach(Step::BeforeAnswer);
         if behaviour.has(Action::WrongId) {
             let wrong = MsgId(id.0 ^ NO_SUCH_ID);
             tracing::info!("answer to {wrong} in place of {id}: {}", said(send(wrong)));
         }
-        if !behaviour.has(Action::Never) {
-            if let Err(errno) = send(id) {
-                // The reader was killed, or the mount went away: the request is gone.
-                tracing::warn!("the kernel does not take the answer to {id}: {errno}");
-                add(&self.counters.failed_answers, 1);
-            }
+        let taken = match behaviour.has(Action::Never) {
+            true => Ok(()),
+            false => send(id),
+        };
+        if let Err(errno) = taken {
+            // The reader was killed, or the mount went away: the request is gone.
+            tracing::warn!("the kernel does not take the answer to {id}: {errno}");
+            add(&self.counters.failed_answers, 1);
         }
         if behaviour.has(Action::Twice) {
             tracing::info!("second answer to {id}: {}", said(send(id)));
         }
         behaviour.reach(Step::AfterAnswer);
+        taken
     }
 }
 

@@ -3,7 +3,7 @@
 //! How large an object is, and which of its pages are present.
 
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use kernel::prelude::*;
+use kernel::{alloc::flags::__GFP_NOWARN, prelude::*};
 use ondine_ondemand::{
     presence::{pages_of, pages_written, words_for, PAGE_SHIFT},
     Presence, Run,
@@ -30,7 +30,8 @@ impl Contents {
     pub(super) fn new(size: u64) -> Result<Self> {
         let pages = pages_of(size);
         let count = words_for(pages);
-        let mut words = KVVec::with_capacity(count, GFP_KERNEL)?;
+        // The daemon says how many: no news for the log if that is too many.
+        let mut words = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
         for _ in 0..count {
             words.push(AtomicU64::new(0), GFP_KERNEL)?;
         }

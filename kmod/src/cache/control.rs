@@ -10,10 +10,11 @@ use super::{
     counters::Counters,
     names::Names,
     registry::{Registry, Role},
+    table::{RequestTable, Slots},
     ticket::Ticket,
     Object, ObjectRef,
 };
-use crate::vfs::{Deferred, Event, Store as Directory, Tick, WaitQueue};
+use crate::vfs::{Deferred, Store as Directory, Tick, WaitQueue};
 use core::ops::Deref;
 use kernel::{
     new_mutex, new_poll_condvar,
@@ -27,10 +28,7 @@ use kernel::{
     },
     time::Msecs,
 };
-use ondine_ondemand::{
-    requests::{self, Refusal, Request, Store, Table},
-    Run,
-};
+use ondine_ondemand::requests::{Refusal, Table};
 
 /// The cache, of which there is one.
 #[pin_data]
@@ -39,6 +37,10 @@ pub(crate) struct Cache {
     state: Mutex<State>,
     #[pin]
     registry: Mutex<Registry>,
+    /// Held by who makes an object or removes a cache file: the registry itself
+    /// is not kept from others while the file system is at work.
+    #[pin]
+    making: Mutex<()>,
     /// Daemons that wait for messages.
     #[pin]
     pollers: PollCondVar,
@@ -67,42 +69,6 @@ pub(crate) struct State {
     pub(crate) features: u64,
 }
 
-/// The request table, as it is used here.
-pub(crate) type RequestTable =
-    Table<Arc<Ticket>, ObjectRef, Slots<Request<Arc<Ticket>>>, Slots<requests::Object<ObjectRef>>>;
-
-/// Room in the kernel's memory.
-pub(crate) struct Slots<T>(KVec<T>);
-
-impl<T> Slots<T> {
-    /// Makes room for at least `more` further items.
-    fn reserve(&mut self, more: usize) -> Result {
-        Ok(self.0.reserve(more, GFP_KERNEL)?)
-    }
-}
-
-impl<T> Store<T> for Slots<T> {
-    fn as_slice(&self) -> &[T] {
-        &self.0
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [T] {
-        &mut self.0
-    }
-
-    fn room(&self) -> usize {
-        self.0.capacity().saturating_sub(self.0.len())
-    }
-
-    fn push(&mut self, item: T) -> core::result::Result<(), T> {
-        self.0.push_within_capacity(item).map_err(|error| error.0)
-    }
-
-    fn remove(&mut self, index: usize) -> Option<T> {
-        self.0.remove(index).ok()
-    }
-}
-
 impl Cache {
     /// A cache without a daemon.
     pub(crate) fn new() -> Result<Arc<Self>> {
@@ -110,7 +76,7 @@ impl Cache {
             try_pin_init!(Self {
                 state <- new_mutex!(
                     State {
-                        table: Table::new(Slots(KVec::new()), Slots(KVec::new())),
+                        table: Table::new(Slots::new(), Slots::new()),
                         store: None,
                         stop: 0,
                         pins: 0,
@@ -119,6 +85,7 @@ impl Cache {
                     "ondine::Cache::state"
                 ),
                 registry <- new_mutex!(Registry::new(), "ondine::Cache::registry"),
+                making <- new_mutex!((), "ondine::Cache::making"),
                 pollers <- new_poll_condvar!("ondine::Cache::pollers"),
                 sessions <- WaitQueue::new(),
                 alive: Atomic::new(false),
@@ -250,58 +217,6 @@ impl Cache {
         self.sessions.wait(limit, || self.is_alive() || given_up())
     }
 
-    /// Asks for what is missing of `run`, in pieces of at most `piece` pages,
-    /// and joins the request of the first missing page for one who waits.
-    ///
-    /// `None` if nothing is missing.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`].
-    pub(super) fn ask(
-        &self,
-        object: &ObjectRef,
-        run: Run,
-        piece: u64,
-        waits: bool,
-    ) -> core::result::Result<Option<Asked>, Refusal> {
-        let contents = object.contents().ok_or(Refusal::Dropped)?;
-        let presence = contents.presence();
-        let mut state = self.lock();
-        // Only now: see the module's documentation.
-        let Some(first) = presence.first_missing(run.first, run.count) else {
-            return Ok(None);
-        };
-        let mut asked = 0;
-        let mut readable = false;
-        let mut at = first;
-        while let Some(missing) = presence.missing_run(at, run.end().saturating_sub(at)) {
-            let missing = Run {
-                count: missing.count.min(piece),
-                ..missing
-            };
-            at = missing.end();
-            while let Some(part) = state.table.uncovered(object.key(), missing) {
-                readable |= state.read(object, part)?;
-                asked += 1;
-            }
-        }
-        let joined = if waits {
-            state.table.join(object.key(), first)
-        } else {
-            None
-        };
-        drop(state);
-        if readable {
-            self.pollers.notify_all();
-        }
-        Ok(Some(Asked {
-            first,
-            asked,
-            joined,
-        }))
-    }
-
     /// The object of a mount, which the daemon is asked to open.
     ///
     /// # Errors
@@ -336,13 +251,15 @@ impl Cache {
         cookie: &[u8],
         role: Role,
     ) -> Result<ObjectRef> {
-        let mut registry = self.registry.lock();
-        if let Some(object) = registry.find(volume, shared, cookie, role)? {
+        let _making = self.making.lock();
+        let found = self.registry.lock().find(volume, shared, cookie, role)?;
+        if let Some(object) = found {
             return Ok(object);
         }
         let store = self.lock().store.clone().ok_or(ENOBUFS)?;
         let names = Names::new(volume, cookie).map_err(|_| ENOBUFS)?;
         let file = store.file(&names.path()).map_err(|_| ENOBUFS)?;
+        let mut registry = self.registry.lock();
         let object = Object::new(registry.new_key(), volume, cookie, file)?;
         registry.add(object.clone(), shared)?;
         Ok(object)
@@ -358,10 +275,13 @@ impl Cache {
         &self,
         object: &ObjectRef,
     ) -> core::result::Result<Option<Arc<Ticket>>, Refusal> {
+        let mut state = self.lock();
+        // Only under the lock: the OPEN that told it is not in the table any more.
         if object.contents().is_some() {
             return Ok(None);
         }
-        let ticket = self.lock().open(object)?;
+        let ticket = state.open(object)?;
+        drop(state);
         self.pollers.notify_all();
         Ok(Some(ticket))
     }
@@ -375,15 +295,19 @@ impl Cache {
         }
         object.set_dropped();
         let end = |ticket: Arc<Ticket>, outcome| ticket.end(outcome);
-        let readable = self.lock().table.drop_object(object.key(), end);
-        if readable {
-            self.pollers.notify_all();
-        }
+        self.lock().table.drop_object(object.key(), end);
+        // There may be a CLOSE to read, and the object's descriptor hangs up.
+        self.pollers.notify_all();
     }
 
     /// Whether a mount uses the cache file with these names.
     pub(crate) fn uses(&self, file: impl FnMut(&Object) -> bool) -> bool {
         self.registry.lock().any(file)
+    }
+
+    /// Keeps mounts from beginning to use a cache file.
+    pub(crate) fn hold(&self) -> Guard<'_, (), MutexBackend> {
+        self.making.lock()
     }
 }
 
@@ -413,57 +337,11 @@ impl Drop for Attached {
     }
 }
 
-/// What asking for missing pages came to.
-pub(super) struct Asked {
-    /// The first page that is missing.
-    pub(super) first: u64,
-    /// Requests that it took.
-    pub(super) asked: u64,
-    /// The request of the first page, for one who waits.
-    pub(super) joined: Option<Arc<Ticket>>,
-}
-
 impl State {
     /// One file less keeps the cache from being opened. With the last one it is
     /// bound to no directory any more.
     fn unpin(&mut self) -> Option<Arc<Directory>> {
         self.pins = self.pins.wrapping_sub(1);
         self.store.take_if(|_| self.pins == 0)
-    }
-
-    /// Puts an OPEN into the table, or joins the one that is there.
-    fn open(&mut self, object: &ObjectRef) -> core::result::Result<Arc<Ticket>, Refusal> {
-        if let Some(ticket) = self.table.join_open(object.key()) {
-            return Ok(ticket);
-        }
-        let ticket = self.ticket(object, Run::EMPTY)?;
-        if !self.table.knows(object.key()) {
-            self.table.add_object(object.key(), object.clone())?;
-        }
-        self.table.open(object.key(), ticket.clone())?;
-        object.trace(Event::Submit, ticket.run(), Ok(()));
-        Ok(ticket)
-    }
-
-    /// Puts a READ into the table. Returns whether the daemon has something to
-    /// read.
-    fn read(&mut self, object: &ObjectRef, run: Run) -> core::result::Result<bool, Refusal> {
-        let ticket = self.ticket(object, run)?;
-        let readable = self.table.read(object.key(), run, ticket)?;
-        object.trace(Event::Submit, run, Ok(()));
-        Ok(readable)
-    }
-
-    /// A ticket, and room for its request.
-    fn ticket(
-        &mut self,
-        object: &ObjectRef,
-        run: Run,
-    ) -> core::result::Result<Arc<Ticket>, Refusal> {
-        let more = self.table.room_wanted();
-        let (requests, objects) = self.table.stores();
-        let room = requests.reserve(more).and_then(|()| objects.reserve(1));
-        room.map_err(|_| Refusal::Full)?;
-        Arc::new(Ticket::new(object, run), GFP_KERNEL).map_err(|_| Refusal::Full)
     }
 }

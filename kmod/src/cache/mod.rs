@@ -11,17 +11,20 @@
 //! | [`blob`] | what the file system sees |
 //! | [`local`] | a file or a block device |
 //! | [`on_demand`] | an object as one mount uses it: hits, misses, waiting |
+//! | [`asking`] | what a read asks for, and whether it may go on |
 //! | [`parked`] | reads of folios that wait without a task |
 //! | [`object`] | a cache file, and which of its pages are present |
 //! | [`contents`] | size and presence of an object |
 //! | [`mount`] | what the objects of a mount have in common |
 //! | [`counters`] | what becomes of reads, counted |
-//! | [`control`] | the cache: session, request table, who waits for a daemon |
+//! | [`control`] | the cache: session, objects, who waits for a daemon |
+//! | [`table`] | the request table in the kernel's memory |
 //! | [`names`] | where a cache file lies |
 //! | [`registry`] | which objects there are, and who uses them |
 //! | [`report`] | the state of all that, as debugfs shows it |
 //! | [`ticket`] | how a request ended, for those who wait for it |
 
+mod asking;
 mod blob;
 mod contents;
 mod control;
@@ -34,6 +37,7 @@ mod on_demand;
 mod parked;
 mod registry;
 mod report;
+mod table;
 mod ticket;
 
 pub(crate) use self::{

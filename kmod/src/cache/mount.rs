@@ -34,8 +34,8 @@ pub(crate) struct Mount {
     /// Whether other mounts may use the same volume.
     shared: bool,
     pub(super) policy: Policy,
-    /// How often all that waits was told to give up.
-    aborts: Atomic<u64>,
+    /// Whether it waits for nothing any more.
+    aborted: Atomic<bool>,
     /// Reads that found their bytes present.
     hits: Atomic<u64>,
     /// What happened to the others.
@@ -66,7 +66,7 @@ impl Mount {
             volume,
             shared: domain.is_some(),
             policy,
-            aborts: Atomic::new(0),
+            aborted: Atomic::new(false),
             hits: Atomic::new(0),
             counters: Counters::new(),
         };
@@ -82,15 +82,31 @@ impl Mount {
         self.cache.object(&self.volume, self.shared, cookie, role)
     }
 
-    /// Makes all reads of the mount that wait now fail.
+    /// From now on reads of what is missing fail, also those that wait already.
+    ///
+    /// Not those alone: a page fault reads again what readahead has failed to.
     pub(crate) fn abort(&self) {
-        self.aborts.fetch_add(1, Relaxed);
+        self.aborted.store(true, Relaxed);
         self.cache.look_again();
     }
 
-    /// What [`Self::abort`] changes.
-    pub(super) fn aborts(&self) -> u64 {
-        self.aborts.load(Relaxed)
+    /// Takes [`Self::abort`] back.
+    pub(crate) fn resume(&self) {
+        self.aborted.store(false, Relaxed);
+    }
+
+    /// Whether reads of what is missing fail.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.aborted.load(Relaxed)
+    }
+
+    /// Waits until there is a session, or the mount is aborted.
+    ///
+    /// # Errors
+    ///
+    /// EINTR if the task is being killed; ETIMEDOUT after `limit`.
+    pub(super) fn wait_for_session(&self, limit: Option<Msecs>) -> Result {
+        self.cache.wait_for_session(limit, || self.is_aborted())
     }
 
     /// A read found its bytes present. Nothing that other mounts use is touched.

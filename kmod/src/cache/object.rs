@@ -16,7 +16,7 @@ use kernel::{
     },
 };
 
-use ondine_ondemand::Run;
+use ondine_ondemand::{presence::pages_of, Run};
 
 /// A counted reference to an object.
 pub(crate) type ObjectRef = Arc<Deferred<Object>>;
@@ -35,9 +35,13 @@ pub(crate) struct Object {
     sizing: Mutex<()>,
     #[pin]
     waiters: WaitQueue,
-    /// Reads that wait without a task.
+    /// Reads that wait without a task, but for those that [`Self::run`] looks
+    /// after at the moment.
     #[pin]
     parked: Mutex<KVec<Parked>>,
+    /// All of them. Each is counted before it asks for anything: whoever ends
+    /// what it asked for, having taken the same lock since, sees it counted.
+    parked_count: Atomic<usize>,
     dropped: Atomic<bool>,
     /// Bytes that became present since the object was opened.
     filled: Atomic<u64>,
@@ -70,6 +74,7 @@ impl Object {
                 sizing <- new_mutex!((), "ondine::Object::sizing"),
                 waiters <- WaitQueue::new(),
                 parked <- new_mutex!(KVec::new(), "ondine::Object::parked"),
+                parked_count: Atomic::new(0),
                 dropped: Atomic::new(false),
                 filled: Atomic::new(0),
             })),
@@ -106,6 +111,12 @@ impl Object {
     #[inline]
     pub(super) fn contents(&self) -> Option<&Contents> {
         self.contents.as_ref()
+    }
+
+    /// Whether all pages of `run` are present.
+    #[inline]
+    pub(super) fn has(&self, run: Run) -> bool {
+        self.contents().is_some_and(|contents| contents.has(run))
     }
 
     /// Bytes that became present since the object was opened.
@@ -153,18 +164,18 @@ impl Object {
                 Err(EINVAL)
             };
         }
-        let contents = Contents::new(size)?;
-        let room = contents
-            .pages()
+        let room = pages_of(size)
             .checked_mul(kernel::page::PAGE_SIZE as u64)
             .ok_or(EFBIG)?;
-        if self.file.size() != 0 && self.recorded_size() != Some(size) {
+        if self.file.size() != 0 && self.recorded_size()? != Some(size) {
             self.file.resize(0)?;
         }
         self.record_size(size)?;
         if self.file.size() != room {
             self.file.resize(room)?;
         }
+        // Only now: the file system knows which sizes there can be.
+        let contents = Contents::new(size)?;
         // Nobody writes before the object is open.
         for extent in self.file.extents()? {
             contents.add(extent.start, extent.end.saturating_sub(extent.start));
@@ -217,7 +228,17 @@ impl Object {
 
     /// Whether reads of folios wait.
     pub(super) fn has_parked(&self) -> bool {
-        !self.parked.lock().is_empty()
+        self.parked_count.load(Relaxed) != 0
+    }
+
+    /// One more read of folios waits.
+    pub(super) fn count_parked(&self) {
+        self.parked_count.add(1, Relaxed);
+    }
+
+    /// One less.
+    pub(super) fn discount_parked(&self) {
+        let _before = self.parked_count.fetch_sub(1, Relaxed);
     }
 
     /// Keeps a read until its pages are present, or cannot be.
@@ -228,13 +249,23 @@ impl Object {
         Deferred::kick(this);
     }
 
-    fn recorded_size(&self) -> Option<u64> {
+    /// The size that the cache file was made for; `None` if it does not say so.
+    ///
+    /// # Errors
+    ///
+    /// What the file system gives when it cannot tell: that is no reason to
+    /// empty a file.
+    fn recorded_size(&self) -> Result<Option<u64>> {
         let mut value = [0u8; SIZE_ATTRIBUTE_LEN];
-        let len = self.file.attribute(SIZE_ATTRIBUTE, &mut value).ok()?;
-        let size = value
-            .first_chunk()
-            .map(|bytes| u64::from_be_bytes(*bytes))?;
-        (len == SIZE_ATTRIBUTE_LEN && value.get(16) == SIZE_ATTRIBUTE_KIND.first()).then_some(size)
+        match self.file.attribute(SIZE_ATTRIBUTE, &mut value) {
+            Ok(SIZE_ATTRIBUTE_LEN) if value.get(16) == SIZE_ATTRIBUTE_KIND.first() => {
+                let size = value.first_chunk();
+                Ok(size.map(|bytes| u64::from_be_bytes(*bytes)))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error == ENODATA || error == ERANGE => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn record_size(&self, size: u64) -> Result {

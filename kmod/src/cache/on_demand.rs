@@ -3,24 +3,18 @@
 //! An object as one mount uses it: what hits, and what waits.
 
 use super::{
+    asking::{enter, judge, Entered},
     contents::{pages_touched, Contents},
-    error, local,
+    local,
     mount::{time_left, Mount},
     parked::Parked,
     registry::Role,
-    ticket::Ticket,
     Object, ObjectRef,
 };
 use crate::vfs::{Backing, Batch, MetaSlice};
 use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
-use ondine_ondemand::{
-    presence::PAGE_SHIFT,
-    requests::{Outcome, Refusal},
-    Run,
-};
+use ondine_ondemand::{presence::PAGE_SHIFT, Run};
 
-/// A request asks for this many pages at most: 1 MiB.
-const PIECE: u64 = (1 << 20) >> PAGE_SHIFT;
 /// Metadata is asked for in aligned runs of this many pages: 128 KiB.
 const META_RUN: u64 = (128 << 10) >> PAGE_SHIFT;
 
@@ -59,9 +53,7 @@ impl OnDemand {
     /// Whether `[address, address + len)` is there to be read.
     #[inline]
     pub(super) fn has(&self, address: u64, len: u64) -> bool {
-        self.object
-            .contents()
-            .is_some_and(|contents| contents.has(pages_touched(address, len)))
+        self.object.has(pages_touched(address, len))
     }
 
     /// Whether all of it is there.
@@ -83,14 +75,13 @@ impl OnDemand {
                 count: META_RUN,
             };
             self.ask(run);
-            // Whoever looks at metadata is told what reading it gives.
-            self.wait(Run { first, count: 1 }).map_err(|error| {
-                if error == ENOBUFS {
-                    EIO
-                } else {
-                    error
-                }
-            })?;
+            // A daemon's errno is about its blob. To who looks at metadata
+            // ENODATA, say, would mean that a file has no attributes.
+            self.wait(Run { first, count: 1 })
+                .map_err(|error| match error {
+                    EINTR | ETIMEDOUT | ENOMEM => error,
+                    _ => EIO,
+                })?;
         }
         self.file().bytes(address, len as usize)
     }
@@ -131,9 +122,7 @@ impl OnDemand {
             ..run
         };
         // Only a hint: who needs a page will ask again, and then be told.
-        if let Ok(Some(asked)) = self.mount.cache.ask(&self.object, run, PIECE, false) {
-            self.mount.asked(asked.asked);
-        }
+        let _wanted = self.mount.ask(&self.object, run);
     }
 
     /// Waits until the pages of `run` are there.
@@ -145,22 +134,23 @@ impl OnDemand {
     /// says; EINTR if the task is killed; ETIMEDOUT.
     fn wait(&self, run: Run) -> Result {
         let mount = &*self.mount;
-        let aborts = mount.aborts();
-        let given_up = || mount.aborts() != aborts;
         let waiting = mount.wait();
         loop {
+            if self.object.has(run) {
+                return Ok(());
+            }
+            if mount.is_aborted() {
+                return Err(EIO);
+            }
             let limit = time_left(waiting.since(), mount.policy.limit)?;
             match enter(mount, &self.object, run)? {
                 Entered::Present => return Ok(()),
-                Entered::NoSession => mount.cache.wait_for_session(limit, given_up)?,
+                Entered::NoSession => mount.wait_for_session(limit)?,
                 Entered::Asked(wanted) => {
-                    let done = || wanted.ticket.outcome().is_some() || given_up();
+                    let done = || wanted.ticket.outcome().is_some() || mount.is_aborted();
                     self.object.waiters().wait(limit, done)?;
                     judge(&self.object, &wanted)?;
                 }
-            }
-            if given_up() {
-                return Err(EIO);
             }
         }
     }
@@ -169,94 +159,5 @@ impl OnDemand {
 impl Drop for OnDemand {
     fn drop(&mut self) {
         self.mount.cache.release(&self.object);
-    }
-}
-
-/// What a read waits for.
-pub(super) struct Wanted {
-    /// The first page that is missing.
-    first: u64,
-    /// The request for it.
-    pub(super) ticket: Arc<Ticket>,
-}
-
-/// What asking for pages comes to.
-pub(super) enum Entered {
-    /// They are all there.
-    Present,
-    /// A request is under way.
-    Asked(Wanted),
-    /// There is no daemon to ask, and the mount is one that waits for one.
-    NoSession,
-}
-
-/// Asks for what is missing of `run`, for a read that is going to wait.
-///
-/// # Errors
-///
-/// EIO if it cannot come; ENOMEM.
-pub(super) fn enter(mount: &Mount, object: &ObjectRef, run: Run) -> Result<Entered> {
-    let asked = match object.contents() {
-        Some(contents) if run.end() > contents.pages() => return Err(EIO),
-        Some(_) => mount.cache.ask(object, run, PIECE, true),
-        // The daemon has not told the size yet.
-        None => match mount.cache.open(object) {
-            Ok(None) => return enter(mount, object, run),
-            Ok(Some(ticket)) => {
-                return Ok(Entered::Asked(Wanted {
-                    first: run.first,
-                    ticket,
-                }))
-            }
-            Err(refusal) => Err(refusal),
-        },
-    };
-    match asked {
-        Ok(None) => Ok(Entered::Present),
-        Ok(Some(asked)) => {
-            mount.asked(asked.asked);
-            let ticket = asked.joined.ok_or(EIO)?;
-            if ticket.join() {
-                mount.merged();
-            }
-            Ok(Entered::Asked(Wanted {
-                first: asked.first,
-                ticket,
-            }))
-        }
-        Err(Refusal::Dead) if mount.policy.hard => Ok(Entered::NoSession),
-        Err(Refusal::Full) => Err(ENOMEM),
-        Err(Refusal::Dead | Refusal::Dropped | Refusal::Busy) => Err(EIO),
-    }
-}
-
-/// Whether a read whose request has ended may go on: its pages are there, or it
-/// makes sense to ask again.
-///
-/// # Errors
-///
-/// What the read ends with.
-pub(super) fn judge(object: &ObjectRef, wanted: &Wanted) -> Result {
-    match wanted.ticket.outcome() {
-        None => Ok(()),
-        // An OPEN.
-        Some(Outcome::Answered) if wanted.ticket.run() == Run::EMPTY => Ok(()),
-        Some(Outcome::Failed(_)) if wanted.ticket.run() == Run::EMPTY => Err(ENOBUFS),
-        Some(Outcome::Answered) => {
-            let contents = object.contents().ok_or(EIO)?;
-            let has = |first| contents.has(Run { first, count: 1 });
-            // Where the request was met in part, the rest is asked for again;
-            // where nothing came, nothing would.
-            if has(wanted.first) || has(wanted.ticket.run().first) {
-                Ok(())
-            } else {
-                Err(EIO)
-            }
-        }
-        // What came before the daemon went is there. For the rest, the mount's
-        // policy counts.
-        Some(Outcome::Dead) => Ok(()),
-        Some(Outcome::Dropped) => Err(EIO),
-        Some(Outcome::Failed(errno)) => Err(error(errno)),
     }
 }

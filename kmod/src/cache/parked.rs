@@ -6,10 +6,11 @@
 //! needs one waits for its lock, as for any read.
 
 use super::{
+    asking::{enter, judge, Entered, Wanted},
     contents::pages_touched,
     local,
     mount::{time_left, Mount},
-    on_demand::{enter, judge, Entered, OnDemand, Wanted},
+    on_demand::OnDemand,
     ObjectRef,
 };
 use crate::vfs::{start_ticker, Batch};
@@ -24,8 +25,6 @@ pub(super) struct Parked {
     object: ObjectRef,
     mount: Arc<Mount>,
     direct: bool,
-    /// Of the mount, when the read began to wait.
-    aborts: u64,
     since: Instant<Monotonic>,
     wanted: Option<Wanted>,
     /// Until the read goes on, or fails.
@@ -36,6 +35,7 @@ impl Parked {
     /// A read that has not asked for anything yet.
     pub(super) fn new(blob: &OnDemand, batch: Batch) -> Self {
         blob.mount.waits();
+        blob.object.count_parked();
         if blob.mount.policy.limit.is_some() {
             start_ticker();
         }
@@ -43,7 +43,6 @@ impl Parked {
             object: blob.object.clone(),
             mount: blob.mount.clone(),
             direct: blob.direct,
-            aborts: blob.mount.aborts(),
             since: Instant::now(),
             wanted: None,
             batch: Some(batch),
@@ -74,20 +73,23 @@ impl Parked {
         let Some(batch) = &self.batch else {
             return Ok(true);
         };
-        if self.mount.aborts() != self.aborts {
-            return Err(EIO);
-        }
         if let Some(wanted) = self
             .wanted
             .take_if(|wanted| wanted.ticket.outcome().is_some())
         {
             judge(&self.object, &wanted)?;
         }
+        let run = pages_touched(batch.address(), batch.len());
+        if self.object.has(run) {
+            return Ok(true);
+        }
+        if self.mount.is_aborted() {
+            return Err(EIO);
+        }
         time_left(self.since, self.mount.policy.limit)?;
         if self.wanted.is_some() {
             return Ok(false);
         }
-        let run = pages_touched(batch.address(), batch.len());
         match enter(&self.mount, &self.object, run)? {
             Entered::Present => Ok(true),
             Entered::NoSession => Ok(false),
@@ -101,6 +103,7 @@ impl Parked {
 
 impl Drop for Parked {
     fn drop(&mut self) {
+        self.object.discount_parked();
         self.mount.waited(self.since);
     }
 }

@@ -27,6 +27,10 @@ const READ_ERRORS: u64 = 1 << 0;
 /// All extensions.
 const ALL: u64 = READ_ERRORS;
 
+/// Errnos from here on are the kernel's own: a read that returned one would
+/// mean something else to it.
+const KERNEL_ERRNOS: i32 = 512;
+
 /// An ioctl of the device.
 ///
 /// # Errors
@@ -61,5 +65,6 @@ pub(super) fn read_failure(cache: &Cache, argument: usize) -> Result<(u32, Errno
     let mut reader = user.reader();
     let id: u32 = reader.read()?;
     let errno: i32 = reader.read()?;
-    Ok((id, Errno::from_number(errno).ok_or(EINVAL)?))
+    let errno = Errno::from_number(errno).filter(|_| errno < KERNEL_ERRNOS);
+    Ok((id, errno.ok_or(EINVAL)?))
 }

@@ -134,6 +134,7 @@ impl Session {
         if room.blocks < u64::from(stop) || room.files < u64::from(files) {
             return Err(ENOBUFS);
         }
+        store.probe()?;
         for name in [CACHE_DIR, GRAVEYARD_DIR] {
             store.make_directory(&c_string(name)?)?;
         }
@@ -166,9 +167,10 @@ impl Session {
         if readable {
             self.cache.pollers().notify_all();
         }
-        match answer {
-            Answer::Bad(errno) => Err(error(errno)),
-            _ => Ok(()),
+        match (answer, result) {
+            // That is what the daemon wanted.
+            (Answer::Refused(_), _) => Ok(()),
+            (_, result) => result.map_err(error),
         }
     }
 
@@ -195,6 +197,7 @@ impl Session {
     ///
     /// As [`Self::in_use`]; what removing gives.
     fn cull(&self, settings: &Settings, name: &[u8]) -> Result {
+        let _held = self.cache.hold();
         let name = self.in_use(settings, name)?;
         Store::remove(&name)
     }

@@ -70,6 +70,9 @@ impl FileSystem for Ondine {
     }
 
     fn reconfigure(sb: &SuperBlock<Self>, options: Self::Options) -> Result<bool> {
+        if let Some(mount) = &sb.data().mount {
+            mount.resume();
+        }
         sb.data().options.remount(&options)
     }
 

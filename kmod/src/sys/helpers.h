@@ -126,6 +126,7 @@ void ondine_debugfs_remove(struct dentry *directory);
 void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result);
 
 int ondine_store_check(struct file *dir);
+int ondine_store_probe(struct file *dir);
 int ondine_store_room(struct file *dir, u64 *blocks, u64 *files);
 int ondine_store_make_dir(struct file *dir, const char *name);
 struct file *ondine_store_open(struct file *dir, const char *const *names, unsigned int count);

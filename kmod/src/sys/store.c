@@ -38,6 +38,38 @@ int ondine_store_check(struct file *dir)
 	return stats.f_bsize > PAGE_SIZE ? -EOPNOTSUPP : 0;
 }
 
+/* A file that the cache can be kept in: a regular one, written past the page cache. */
+static bool is_fit(struct file *file)
+{
+	return S_ISREG(file_inode(file)->i_mode) && (file->f_mode & FMODE_CAN_ODIRECT);
+}
+
+/*
+ * Whether the file system tells holes from data. One that does not gives a hole
+ * for data, and zeros that nobody has fetched for an image.
+ */
+int ondine_store_probe(struct file *dir)
+{
+	struct file *file;
+	int ret = mnt_want_write(dir->f_path.mnt);
+
+	if (ret)
+		return ret;
+	file = kernel_tmpfile_open(&nop_mnt_idmap, &dir->f_path, S_IFREG | 0600,
+				   O_RDWR | O_LARGEFILE, current_cred());
+	mnt_drop_write(dir->f_path.mnt);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	if (is_fit(file))
+		ret = vfs_truncate(&file->f_path, PAGE_SIZE);
+	else
+		ret = -EOPNOTSUPP;
+	if (!ret && vfs_llseek(file, 0, SEEK_DATA) != -ENXIO)
+		ret = -EOPNOTSUPP;
+	fput(file);
+	return ret;
+}
+
 /* How full the file system is: per cent of blocks and files that are left. */
 int ondine_store_room(struct file *dir, u64 *blocks, u64 *files)
 {
@@ -124,9 +156,15 @@ struct file *ondine_store_open(struct file *dir, const char *const *names, unsig
 		file = ERR_CAST(next);
 	else
 		file = file_open_root(&at, *names, O_RDWR | O_CREAT | O_LARGEFILE | O_NOFOLLOW, 0600);
+	if (IS_ERR(file))
+		goto out;
+	if (!is_fit(file)) {
+		fput(file);
+		file = ERR_PTR(-EOPNOTSUPP);
+		goto out;
+	}
 	/* Reading an image is no access to the file that it is in. */
-	if (!IS_ERR(file))
-		file->f_flags |= O_NOATIME;
+	file->f_flags |= O_NOATIME;
 out:
 	dput(at.dentry);
 	return file;
@@ -168,15 +206,11 @@ out:
 ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos)
 {
 	struct kiocb kiocb;
-	ssize_t ret;
 
 	init_sync_kiocb(&kiocb, file);
 	kiocb.ki_pos = pos;
 	kiocb.ki_flags |= IOCB_DIRECT | IOCB_WRITE;
-	kiocb_start_write(&kiocb);
-	ret = vfs_iocb_iter_write(file, &kiocb, iter);
-	kiocb_end_write(&kiocb);
-	return ret;
+	return vfs_iocb_iter_write(file, &kiocb, iter);
 }
 
 /* Drops what the page cache has of a file. */

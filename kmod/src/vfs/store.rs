@@ -66,6 +66,18 @@ impl Store {
         Ok(store)
     }
 
+    /// Tries whether cache files can be kept here.
+    ///
+    /// # Errors
+    ///
+    /// EOPNOTSUPP if the file system cannot write past the page cache, or does
+    /// not tell holes from data; what making a file gives.
+    pub(crate) fn probe(&self) -> Result {
+        let _credentials = self.as_owner();
+        // SAFETY: The directory is open.
+        to_result(unsafe { sys::ondine_store_probe(self.dir.as_ptr()) })
+    }
+
     /// Makes a directory in the directory, if it is not there.
     ///
     /// # Errors
@@ -261,9 +273,9 @@ impl CacheFile {
     /// # Errors
     ///
     /// What `lseek(2)` gives; ENOMEM.
-    pub(crate) fn extents(&self) -> Result<KVec<Range<u64>>> {
+    pub(crate) fn extents(&self) -> Result<KVVec<Range<u64>>> {
         for _ in 0..TRIES {
-            let mut extents = KVec::new();
+            let mut extents = KVVec::new();
             // SAFETY: The file is valid, here and below.
             unsafe { sys::ondine_store_forget(self.as_raw()) };
             let mut from = 0;
@@ -276,7 +288,7 @@ impl CacheFile {
                 return Ok(extents);
             }
         }
-        Ok(KVec::new())
+        Ok(KVVec::new())
     }
 
     /// The first extent of data at or after `from`; `None` if there is none.

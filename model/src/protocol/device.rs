@@ -186,7 +186,7 @@ impl Kernel {
         }
         let (returned, end) = match reply {
             Reply::Size(size) if self.is_another_size(request, size) => {
-                (DONE, End::Failed(Errno::EINVAL))
+                (fails(Errno::EINVAL), End::Failed(Errno::EINVAL))
             }
             Reply::Size(size) if !self.is_live(request.blob) => {
                 if self.dialect.departs(Departure::LateSize) {

@@ -143,7 +143,7 @@ table! {
     RefusedReopen, "rule 6", does("READs of the object wait for another OPEN"), does("they fail with EIO"),
         "5.1: what the daemon cannot open it will not fill";
     /// A further OPEN is answered with another size than the first one.
-    OtherSize, "rule 5", does("the object has that size now"), does("it is a refusal: the OPEN fails with EINVAL"),
+    OtherSize, "rule 5", does("the object has that size now"), does("it is a mistake: OPEN and copen fail with EINVAL"),
         "what readers know of an object in use does not change under them";
     /// A first OPEN is answered with a size after its descriptor was closed.
     LateSize, "d", does("the cache file stays as it is"), does("the cache file is made for that size all the same"),

@@ -191,9 +191,10 @@ fn another_size_of_an_object_in_use_is_a_refusal_in_ondine() {
             assert_eq!(play.receive(), None, "it starts the OPEN");
         }
         assert!(matches!(play.receive(), Some(Message::Open(..))));
-        play.copen(MessageId(2), 4096);
         let linux = dialect == Dialect::Linux612;
         let opened = if linux { Ok(()) } else { Err(Errno::EINVAL) };
+        let reply = Event::Copen(Some(MessageId(2)), Reply::Size(4096));
+        assert_eq!(play.call(reply), opened.map(|()| Value::Done));
         assert_eq!(play.completed(MessageId(2)), Some(opened));
         assert_eq!(play.end(A), (!linux).then_some(Err(Errno::EIO)));
     }

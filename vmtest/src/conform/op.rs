@@ -75,6 +75,12 @@ pub(crate) enum Op {
     /// `complete OBJECT [ID]`: READ_COMPLETE of its last READ, or of the message with this name or
     /// number.
     Complete { object: String, id: Option<String> },
+    /// `features`: the extensions that the device offers, as a number.
+    Features,
+    /// `enable BITS`: switches extensions on.
+    Enable { bits: u64 },
+    /// `fail OBJECT ERRNO`: answers its last READ with the errno of this number.
+    Fail { object: String, errno: u32 },
     /// `ioctl HANDLE COMMAND ARGUMENT`.
     Ioctl {
         handle: String,
@@ -266,6 +272,14 @@ impl Op {
             "complete" => Self::Complete {
                 object: words.word("the object")?,
                 id: words.maybe(),
+            },
+            "features" => Self::Features,
+            "enable" => Self::Enable {
+                bits: words.number("the extensions")?,
+            },
+            "fail" => Self::Fail {
+                object: words.word("the object")?,
+                errno: u32::try_from(words.number("the errno")?)?,
             },
             "ioctl" => Self::Ioctl {
                 handle: words.word("the handle")?,

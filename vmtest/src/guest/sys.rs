@@ -14,6 +14,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use rustix::ioctl::Opcode;
+
 fn ioctl(file: &File, request: u64, argument: &mut [u8]) -> io::Result<i32> {
     // SAFETY: `argument` is exclusively borrowed and at least as long as what each caller's
     // request reads or writes; the descriptor is open for as long as `file` is borrowed.
@@ -53,6 +55,30 @@ pub(super) fn ioctl_by_value(
         return Err(last_errno());
     }
     Ok(result)
+}
+
+/// An ioctl that gives a number.
+///
+/// # Errors
+/// Those of the call.
+pub(super) fn ioctl_gets<const OPCODE: Opcode>(
+    fd: BorrowedFd<'_>,
+) -> Result<u64, rustix::io::Errno> {
+    // SAFETY: by the opcode, which holds the size, a driver that knows it writes 8 bytes, for which there is room.
+    unsafe { rustix::ioctl::ioctl(fd, rustix::ioctl::Getter::<OPCODE, u64>::new()) }
+}
+
+/// An ioctl that takes a value.
+///
+/// # Errors
+/// Those of the call.
+pub(super) fn ioctl_sets<const OPCODE: Opcode, T>(
+    fd: BorrowedFd<'_>,
+    value: T,
+) -> Result<(), rustix::io::Errno> {
+    const { assert!((OPCODE >> 16) & 0x3fff == size_of::<T>() as Opcode) }
+    // SAFETY: by the opcode, which holds the size, a driver that knows it reads as many bytes as there are.
+    unsafe { rustix::ioctl::ioctl(fd, rustix::ioctl::Setter::<OPCODE, T>::new(value)) }
 }
 
 /// read(2) into an address that is not there.

@@ -155,9 +155,9 @@ impl World {
             }
         }
         cache.notify_if(readable);
-        match answer {
-            Answer::Bad(bad) => Err(errno(bad)),
-            _ => Ok(Value::Done),
+        match (answer, result) {
+            (Answer::Refused(_), _) => Ok(Value::Done),
+            (_, result) => result.map(|()| Value::Done).map_err(errno),
         }
     }
 

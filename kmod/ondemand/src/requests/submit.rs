@@ -14,7 +14,7 @@ pub enum Refusal {
     Dropped,
     /// There is no room: give the table more, and try again.
     Full,
-    /// All wire ids are in use.
+    /// All wire ids are in use, or the daemon has a descriptor already.
     Busy,
 }
 
@@ -29,9 +29,13 @@ where
     ///
     /// # Errors
     ///
-    /// [`Refusal`].
+    /// [`Refusal`]; [`Refusal::Busy`] also while the daemon has a descriptor of
+    /// the object: there can be no second one.
     pub fn open(&mut self, key: u64, ticket: T) -> Result<(), Refusal> {
         self.wanted(key)?;
+        if self.object(key).is_some_and(|object| object.handle != 0) {
+            return Err(Refusal::Busy);
+        }
         self.push(key, Kind::Open, Some(ticket))?;
         Ok(())
     }

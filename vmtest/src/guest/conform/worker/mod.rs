@@ -167,6 +167,9 @@ impl Worker {
                 offset,
             } => self.seek(&handle, whence, offset),
             Op::Complete { object, id } => self.complete(&object, id),
+            Op::Features => self.features(),
+            Op::Enable { bits } => self.enable(bits),
+            Op::Fail { object, errno } => self.fail(&object, errno),
             Op::Ioctl {
                 handle,
                 command,

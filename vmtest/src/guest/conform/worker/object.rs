@@ -11,12 +11,18 @@ use ondined::protocol::READ_COMPLETE;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
+use rustix::ioctl::{opcode, Opcode};
 
 use super::device::named;
 use super::{Failure, Outcome, Worker};
-use crate::conform::op::{Bytes, Misuse, Whence};
+use crate::conform::op::{Bytes, Misuse, Whence, DEVICE};
 use crate::conform::step::OK;
 use crate::guest::sys;
+
+/// The extensions' ioctls (`kmod/src/device/extension.rs`).
+const FEATURES: Opcode = opcode::read::<u64>(0x98, 0x60);
+const ENABLE: Opcode = opcode::write::<u64>(0x98, 0x61);
+const READ_FAIL: Opcode = opcode::write::<[u32; 2]>(0x98, 0x62);
 
 /// What direct I/O wants of an address; more than any disk does.
 const ALIGNMENT: usize = 4096;
@@ -98,6 +104,22 @@ impl Worker {
         self.ioctl(object, u64::from(READ_COMPLETE), u64::from(id))
     }
 
+    pub(super) fn features(&self) -> Outcome {
+        let offered = sys::ioctl_gets::<FEATURES>(self.fd(DEVICE)?)?;
+        Ok(offered.to_string())
+    }
+
+    pub(super) fn enable(&self, bits: u64) -> Outcome {
+        sys::ioctl_sets::<ENABLE, u64>(self.fd(DEVICE)?, bits)?;
+        Ok(OK.to_owned())
+    }
+
+    pub(super) fn fail(&self, object: &str, errno: u32) -> Outcome {
+        let id = self.message(&format!("{object}.read"))?;
+        sys::ioctl_sets::<READ_FAIL, [u32; 2]>(self.fd(object)?, [id, errno])?;
+        Ok(OK.to_owned())
+    }
+
     pub(super) fn ioctl(&self, handle: &str, command: u64, argument: u64) -> Outcome {
         let argument = usize::try_from(argument).context("the argument")?;
         let result = sys::ioctl_by_value(self.fd(handle)?, command, argument)?;
@@ -127,6 +149,7 @@ impl Worker {
                 return Ok(named(&[
                     (seen.contains(PollFlags::IN), "IN"),
                     (seen.contains(PollFlags::OUT), "OUT"),
+                    (seen.contains(PollFlags::HUP), "HUP"),
                 ]));
             }
         }
