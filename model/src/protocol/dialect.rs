@@ -2,10 +2,10 @@
 
 //! The one table of departures: where Ondine's protocol differs from Linux 6.12's, how, and why.
 //!
-//! The machine asks this table and nothing else which way to go, and the scenarios that run against both kernels
-//! read here which differences are intended. Improvements (a) to (i) are those of the on-demand issue.
+//! The machine asks this table and nothing else which way to go, and the table of differences of the scenarios that
+//! run against both kernels (`vmtest/conform/differences.toml`) has to name each row. Improvements (a) to (i) are those of the on-demand issue.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::observation::Errno;
 
@@ -78,7 +78,7 @@ impl Departure {
 macro_rules! table {
     ($($(#[$doc:meta])* $departure:ident, $improvement:literal, $linux:expr, $ondine:expr, $reason:literal;)*) => {
         /// A situation in which the dialects part.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Departure { $($(#[$doc])* $departure,)* }
 
@@ -130,7 +130,9 @@ table! {
     Detach, "e", does("objects are withdrawn, their mounts never recover"), does("objects close, as if by descriptor"),
         "6.5: a new daemon attaches by blob, and READ of a closed object re-opens it there";
     /// poll(2) on a dead device.
-    HangUp, "g", does("no event"), does("POLLHUP"), "the daemon learns that its device died";
+    HangUp, "g", does("no event"), does("POLLHUP"),
+        "the daemon learns that its device died; ondine.ko goes on after any error of a disk, so that what hangs up is \
+         descriptors of objects, with their object or session";
     /// POLLIN while the only new request is a READ of a closed object.
     ReadyMeansMessage, "g", does("POLLIN, and read(2) returns 0"), does("no POLLIN"), "section 8: a busy loop";
     /// A READ of a closed object is new.

@@ -10,6 +10,8 @@ use anyhow::{bail, ensure, Context, Result};
 use serde::de::DeserializeOwned;
 use serde::Deserialize;
 
+use ondine_model::protocol::Departure;
+
 use super::step::Step;
 
 /// The file of wanted differences.
@@ -35,6 +37,9 @@ pub(super) struct Scenario {
 #[serde(deny_unknown_fields)]
 pub(super) struct Difference {
     scenario: String,
+    /// Rows of the model's table that it shows.
+    #[serde(default)]
+    departures: Vec<Departure>,
     /// Which improvement of the issue it is, or why else.
     pub(super) reason: String,
     changes: Vec<Change>,
@@ -76,6 +81,17 @@ struct ScenarioText {
 struct DifferenceFile {
     #[serde(default)]
     difference: Vec<Difference>,
+    #[serde(default)]
+    elsewhere: Vec<Elsewhere>,
+}
+
+/// A row of the model's table that no difference shows.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Elsewhere {
+    departure: Departure,
+    /// What does show it.
+    shown: String,
 }
 
 /// All scenarios of the directory, in the order of the files' names, with their differences.
@@ -93,7 +109,16 @@ pub(super) fn load(dir: &Path) -> Result<Vec<Scenario>> {
     let mut differences = Vec::new();
     for path in files {
         if path.ends_with(DIFFERENCES) {
-            differences = read::<DifferenceFile>(&path)?.difference;
+            let file: DifferenceFile = read(&path)?;
+            for row in &file.elsewhere {
+                let shown = |one: &Difference| one.departures.contains(&row.departure);
+                ensure!(
+                    !row.shown.is_empty() && !file.difference.iter().any(shown),
+                    "{DIFFERENCES}: {:?} is shown here, or nowhere",
+                    row.departure
+                );
+            }
+            differences = file.difference;
             continue;
         }
         for text in read::<ScenarioFile>(&path)?.scenario {
@@ -227,5 +252,17 @@ mod tests {
     fn the_repositorys_scenarios_are_read() {
         let all = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("conform")).unwrap();
         assert!(all.len() >= 60, "{} scenarios", all.len());
+    }
+
+    #[test]
+    fn the_models_table_of_differences_is_this_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conform");
+        let file: DifferenceFile = read(&path.join(DIFFERENCES)).unwrap();
+        let shown = file.difference.iter().flat_map(|one| &one.departures);
+        let elsewhere = file.elsewhere.iter().map(|one| &one.departure);
+        let named: BTreeSet<_> = shown.chain(elsewhere).collect();
+        for departure in Departure::ALL {
+            assert!(named.contains(departure), "nothing shows {departure:?}");
+        }
     }
 }

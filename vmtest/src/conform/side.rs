@@ -3,7 +3,7 @@
 //! The two sides, and playing scenarios on one of them.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
@@ -26,7 +26,13 @@ pub(super) enum Side {
     Oracle,
     /// ondine.ko on 7.3.
     Ondine,
+    /// ondine.ko in the place of the kernel's own driver: an unmodified `mount -t erofs -o fsid=`; its
+    /// device has another name, as beside a kernel's own cachefiles.
+    InPlaceOfErofs,
 }
+
+/// What the device is called [in place of erofs](Side::InPlaceOfErofs).
+const OTHER_DEVICE: &str = "ondine";
 
 /// What became of a scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -87,13 +93,14 @@ impl Side {
         match self {
             Self::Oracle => "oracle",
             Self::Ondine => "ondine",
+            Self::InPlaceOfErofs => "ondine as erofs",
         }
     }
 
     fn steps(self, scenario: &Scenario) -> Vec<Step> {
         match self {
             Self::Oracle => scenario.steps.clone(),
-            Self::Ondine => scenario.ondines_steps(),
+            Self::Ondine | Self::InPlaceOfErofs => scenario.ondines_steps(),
         }
     }
 
@@ -101,12 +108,24 @@ impl Side {
         match self {
             Self::Oracle => setup.with_kernel(KernelName::Oracle)?.boot_without_module(),
             Self::Ondine => setup.boot(),
+            Self::InPlaceOfErofs => Ok(setup
+                .boot()?
+                .append("initcall_blacklist=erofs_module_init")
+                .module_param("fstype=erofs")
+                .module_param(format!("device={OTHER_DEVICE}"))),
+        }
+    }
+
+    fn device(self) -> PathBuf {
+        match self {
+            Self::Oracle | Self::Ondine => ondined::protocol::DEVICE.into(),
+            Self::InPlaceOfErofs => Path::new("/dev").join(OTHER_DEVICE),
         }
     }
 
     fn file_system(self) -> &'static str {
         match self {
-            Self::Oracle => "erofs",
+            Self::Oracle | Self::InPlaceOfErofs => "erofs",
             Self::Ondine => "ondine",
         }
     }
@@ -122,7 +141,7 @@ pub(super) fn play(setup: &Setup, side: Side, scenarios: &[Scenario]) -> Result<
     let sizes = images::write_all(&here("blobs"), &here("tree"))?;
     let job = ConformJob {
         place: Place {
-            device: ondined::protocol::DEVICE.into(),
+            device: side.device(),
             fs: side.file_system().to_owned(),
             blobs: here("blobs"),
             tree: here("tree"),
