@@ -7,6 +7,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 mod http;
@@ -133,4 +134,39 @@ pub enum BackendError {
         /// What ended the last one.
         error: Box<BackendError>,
     },
+}
+
+impl BackendError {
+    /// The same for one who reads a file whose bytes these are. EIO where no errno says it better.
+    pub fn errno(&self) -> Errno {
+        match self {
+            Self::File { error, .. } => of(error),
+            Self::NotFound { .. } => Errno::NOENT,
+            Self::Status { status, .. } => match status {
+                401 | 403 => Errno::ACCESS,
+                410 => Errno::NOENT,
+                _ => Errno::IO,
+            },
+            Self::Transport { error, .. } => match &**error {
+                ureq::Error::Io(error) => of(error),
+                ureq::Error::Timeout(_) => Errno::TIMEDOUT,
+                ureq::Error::HostNotFound => Errno::HOSTUNREACH,
+                _ => Errno::IO,
+            },
+            Self::GivenUp { error, .. } => error.errno(),
+            Self::Name(_)
+            | Self::Base(_)
+            | Self::NoRanges { .. }
+            | Self::ContentRange { .. }
+            | Self::Length { .. } => Errno::IO,
+        }
+    }
+}
+
+/// What the system said, unless a reader would take it as a request to repeat what he did.
+fn of(error: &io::Error) -> Errno {
+    match Errno::from_io_error(error) {
+        None | Some(Errno::INTR | Errno::AGAIN) => Errno::IO,
+        Some(errno) => errno,
+    }
 }

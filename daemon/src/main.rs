@@ -42,7 +42,7 @@ enum Command {
 
 #[derive(Args)]
 struct Serve {
-    /// Directory of the cache, on a file system with O_TMPFILE and xattrs (ext4, xfs)
+    /// Directory of the cache, on a file system with O_TMPFILE and xattrs; tested on ext4
     #[arg(long)]
     dir: PathBuf,
     /// Name of the cache [default: the kernel's]

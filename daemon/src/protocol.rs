@@ -5,12 +5,13 @@
 
 mod command;
 mod device;
-pub mod extension;
+mod extension;
 mod message;
 mod object;
 
 pub use command::Command;
 pub use device::{Device, Readiness, ReceiveError, Received};
+pub use extension::Features;
 pub use message::{decode, DecodeError, Message, MsgId, ObjectId, Operation};
 pub use object::Object;
 

@@ -29,7 +29,9 @@ pub use statistics::Statistics;
 
 use crate::backend::{Backend, Blob};
 use crate::plan::{Behaviour, Kind, Plan, Step};
-use crate::protocol::{Device, Message, MsgId, Object, Operation, ReceiveError, Received, MSG_MAX};
+use crate::protocol::{
+    Device, Features, Message, MsgId, Object, Operation, ReceiveError, Received, MSG_MAX,
+};
 use fill::Filler;
 use objects::{Entry, Objects};
 use statistics::{add, Counters};
@@ -78,6 +80,8 @@ pub struct Session<B> {
     device: Device,
     backend: B,
     options: Options,
+    /// Whether a READ may be answered with an errno.
+    read_errors: bool,
     objects: Objects,
     counters: Counters,
     stopping: Arc<AtomicBool>,
@@ -110,15 +114,23 @@ impl<B: Backend> Session<B> {
     /// A session on a device whose cache is bound: by [`bind()`], or by a predecessor whose requests
     /// [`Command::Restore`](crate::protocol::Command::Restore) has put back.
     ///
+    /// Where the kernel's side has [`Features::READ_ERRORS`], it is switched on: then readers get the
+    /// backend's errno ([`BackendError::errno`](crate::backend::BackendError::errno)), and EIO elsewhere.
+    ///
     /// # Errors
-    /// Those of making a socket.
+    /// Those of making a socket, and of asking the device.
     pub fn new(device: Device, backend: B, options: Options) -> io::Result<Self> {
         let wake = UnixStream::pair()?;
         wake.1.set_nonblocking(true)?;
+        let read_errors = device.features()?.contains(Features::READ_ERRORS);
+        if read_errors {
+            device.enable(Features::READ_ERRORS)?;
+        }
         Ok(Self {
             device,
             backend,
             options,
+            read_errors,
             objects: Objects::default(),
             counters: Counters::default(),
             stopping: Arc::default(),

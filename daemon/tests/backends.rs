@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ondine_origin::{Options, Origin};
 use ondined::backend::{Backend, Blob, Http, HttpOptions, Local};
+use rustix::io::Errno;
 
 const NAME: &str = "a blob+1%.erofs";
 
@@ -109,6 +110,7 @@ fn a_server() {
         error.to_string(),
         format!("{}/no/x: the server answers 404, not found", origin.url())
     );
+    assert_eq!(error.errno(), Errno::NOENT);
 }
 
 #[test]
@@ -207,11 +209,37 @@ fn nobody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = client(&url).size(&blob("x")).unwrap_err().to_string();
+    let error = client(&url).size(&blob("x")).unwrap_err();
+    assert_eq!(error.errno(), Errno::CONNREFUSED);
+    let error = error.to_string();
     assert!(
         error.contains(&url) && error.ends_with("(given up after 3 tries)"),
         "{error}"
     );
+}
+
+#[test]
+fn what_readers_are_told() {
+    let errno_of = |status: &str| {
+        let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let url = scripted(Box::leak(vec![&*answer.leak(); 3].into_boxed_slice()));
+        let error = client(&url).read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
+        error.errno()
+    };
+    assert_eq!(errno_of("403 Forbidden"), Errno::ACCESS);
+    assert_eq!(errno_of("404 Not Found"), Errno::NOENT);
+    assert_eq!(errno_of("503 Busy"), Errno::IO);
+    // Nobody accepts, and the timeout of a try passes.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let options = HttpOptions {
+        tries: 1,
+        timeout: Duration::from_millis(50),
+        ..HttpOptions::default()
+    };
+    let slow = Http::new(&url, options).unwrap();
+    let error = slow.read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
+    assert_eq!(error.errno(), Errno::TIMEDOUT);
 }
 
 #[test]

@@ -48,7 +48,8 @@ enum Command {
     Faults(faults::FaultArgs),
     /// Mount a thousand images of twenty blobs in one guest: what each mount and each blob costs
     Density(faults::density::DensityArgs),
-    /// Make everything the other commands need (they do so themselves)
+    /// Make everything the other commands need (they do so themselves): all kernels, or with --kernel
+    /// that one alone, tools, nydus, the root tree of images
     Setup {
         /// Look for newer releases of Linux and erofs-utils
         #[arg(long)]

@@ -75,13 +75,18 @@ fn findings(setup: &Setup) -> Vec<Finding> {
             Some("rustup toolchain install stable".to_owned()),
         );
     }
+    // What `check` makes use of, were it run without options.
     let setup_command = || Some("cargo vmtest setup".to_owned());
     for (step, thing) in [
         ("source-", "Linux 7.3 source"),
         ("bindgen-", "bindgen"),
         ("virtme-ng-", "virtme-ng"),
         ("erofs-utils-", "erofs-utils"),
+        ("nydus-", "nydus"),
+        ("minbase-", "Debian root tree"),
         ("kernel-fast-", "kernel `fast`"),
+        ("kernel-san-", "kernel `san`"),
+        ("kernel-oracle-", "kernel `oracle`, Linux 6.12"),
     ] {
         let there = has_step(setup.cache().root(), step);
         add(
@@ -90,14 +95,6 @@ fn findings(setup: &Setup) -> Vec<Finding> {
             setup_command(),
         );
     }
-    let there = has_step(setup.cache().root(), "kernel-san-");
-    add(
-        "kernel `san`",
-        (!there).then(|| {
-            "not in the cache yet; `cargo vmtest setup --kernel san` builds it".to_owned()
-        }),
-        None,
-    );
     add("KVM", kvm_note(setup.cache().root()), None);
     list
 }

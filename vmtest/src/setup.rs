@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
 
-use crate::provision::{erofs_utils, kernel, module, packages, virtme, Cache};
+use crate::images::minbase;
+use crate::provision::{erofs_utils, kernel, module, nydus, packages, virtme, Cache};
 use crate::vm::{self, Boot};
 
 /// Which of the harness' kernels to boot.
@@ -214,7 +215,8 @@ impl Setup {
         std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))
     }
 
-    /// Everything that the commands need, made now.
+    /// Everything that the commands need, made now; of kernels the one that the options ask for, or else
+    /// all of the harness' own.
     pub fn everything(&self, refresh: bool) -> Result<()> {
         if refresh {
             self.cache.forget_choices()?;
@@ -222,9 +224,22 @@ impl Setup {
         if self.options.kernel_build.is_some() && refresh {
             bail!("--refresh looks for a newer kernel, --kernel-build brings its own");
         }
+        let Options {
+            kernel,
+            kernel_src,
+            kernel_build,
+            ..
+        } = &self.options;
         self.kernel()?;
+        if kernel.is_none() && kernel_src.is_none() && kernel_build.is_none() {
+            for other in [KernelName::San, KernelName::Oracle] {
+                self.with_kernel(other)?.kernel()?;
+            }
+        }
         virtme::runner(&self.cache)?;
         self.erofs_utils()?;
+        nydus::ensure(&self.cache)?;
+        minbase::tree(&self.cache)?;
         self.boot_without_module()?;
         Ok(())
     }

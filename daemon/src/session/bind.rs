@@ -45,8 +45,8 @@ fn hint(errno: Errno, command: &str) -> &'static str {
     match errno {
         Errno::BUSY => "; another cache has this directory or this tag",
         Errno::OPNOTSUPP => {
-            "; the cache's file system needs O_TMPFILE, xattrs and sync, which ext4 and xfs have and \
-             tmpfs has not, and blocks no larger than a page"
+            "; the cache's file system needs O_TMPFILE, xattrs and sync, which ext4 has and tmpfs \
+             has not, and blocks no larger than a page"
         }
         Errno::NOBUFS => "; the cache's file system is full up to its stop limit",
         Errno::INVAL => "; the driver was built without on-demand mode, or the mount is idmapped",

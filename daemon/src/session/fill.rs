@@ -40,6 +40,17 @@ pub enum FillError {
     },
 }
 
+impl FillError {
+    /// What to tell a reader, when it is the backend that failed. What the cache's own file system says
+    /// is not about the file that is read: a full disk must not look like one that is written to.
+    pub(super) fn of_backend(&self) -> Option<Errno> {
+        match self {
+            Self::Fetch(error) => Some(error.errno()),
+            Self::NotOpen(_) | Self::Seek(_) | Self::Write { .. } => None,
+        }
+    }
+}
+
 /// One thread's means to fill.
 pub(super) struct Filler<'s> {
     backend: &'s dyn Backend,

@@ -86,7 +86,8 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// Answers a READ. What cannot be written is left out: its reader gets EIO.
+    /// Answers a READ. What cannot be had or written is left out: its reader gets EIO, or the backend's
+    /// errno where the kernel takes it.
     pub(super) fn serve_read(
         &self,
         id: MsgId,
@@ -97,9 +98,11 @@ impl<B: Backend> Session<B> {
     ) {
         let limit = range.start.saturating_add(behaviour.limit());
         let allowed = range.start..range.end.min(limit);
+        let mut failure = None;
         if let Err(error) = filler.fill(&entry, allowed, behaviour) {
             tracing::error!("read {range:?} of {}: {error}", entry.blob);
             add(&self.counters.failed_reads, 1);
+            failure = error.of_backend().filter(|_| self.read_errors);
         } else if entry
             .size
             .get()
@@ -118,8 +121,12 @@ impl<B: Backend> Session<B> {
                 tracing::info!("READ {id} completed on {}: {}", other.blob, said(taken));
             }
         }
+        let send = |id| match failure {
+            Some(errno) => entry.object.fail(id, errno),
+            None => entry.object.complete(id),
+        };
         // Whether the kernel takes it or not, there is nothing more to do.
-        let _ = self.answer(id, behaviour, |id| entry.object.complete(id));
+        let _ = self.answer(id, behaviour, send);
     }
 
     /// Sends an answer, or what the behaviour makes of it; what the kernel says to it.

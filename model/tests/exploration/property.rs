@@ -73,12 +73,15 @@ pub(crate) fn properties(setup: &Setup) -> Vec<Property<Setup>> {
         .into_iter()
         .map(|(name, holds)| Property::always(name, holds));
     let readers_of_one_blob = setup.mounted.len() == 1;
-    let reachable: [(&'static str, Holds); 2] = [
-        (SHARED, |_, world| world.ghost.shared),
-        (RECOVERED, |setup, world| recovered(setup, world)),
+    let mounted_before_a_death = !setup.mounted.is_empty() && setup.budget.deaths > 0;
+    let reachable: [(bool, &'static str, Holds); 2] = [
+        (readers_of_one_blob, SHARED, |_, world| world.ghost.shared),
+        (mounted_before_a_death, RECOVERED, |setup, world| {
+            recovered(setup, world)
+        }),
     ];
-    let reachable = reachable.into_iter().filter(|_| readers_of_one_blob);
-    let sometimes = reachable.map(|(name, holds)| Property::sometimes(name, holds));
+    let reachable = reachable.into_iter().filter(|(wanted, ..)| *wanted);
+    let sometimes = reachable.map(|(_, name, holds)| Property::sometimes(name, holds));
     always.chain(sometimes).collect()
 }
 

@@ -60,6 +60,18 @@ fn two_blobs() -> Setup {
     }
 }
 
+/// The same, and the daemon dies: all objects of a mount are opened anew.
+fn two_blobs_and_a_death() -> Setup {
+    Setup {
+        budget: Budget {
+            odd: 0,
+            deaths: 1,
+            aborts: 1,
+        },
+        ..two_blobs()
+    }
+}
+
 /// Two mounts that want the same blob, and a reader of the first.
 fn two_mounts() -> Setup {
     Setup {
@@ -108,6 +120,11 @@ fn readers_of_two_blobs() {
 }
 
 #[test]
+fn readers_of_two_blobs_and_a_death() {
+    explore("two blobs and a death", two_blobs_and_a_death());
+}
+
+#[test]
 fn mounts_that_come_and_go() {
     explore("two mounts", two_mounts());
 }
@@ -151,6 +168,22 @@ fn larger_two_blobs() {
         Setup {
             budget,
             ..two_blobs()
+        },
+    );
+}
+
+#[cfg(feature = "larger-worlds")]
+#[test]
+fn larger_two_blobs_and_a_death() {
+    let budget = Budget {
+        odd: 1,
+        ..two_blobs_and_a_death().budget
+    };
+    explore(
+        "two blobs and a death, larger",
+        Setup {
+            budget,
+            ..two_blobs_and_a_death()
         },
     );
 }

@@ -107,7 +107,7 @@ mod tests {
             ],
             refused: Vec::new(),
             targets: Vec::new(),
-            miss: Vec::new(),
+            misses: None,
         }
     }
 

@@ -39,10 +39,10 @@ pub(super) fn render(report: &Report) -> String {
         };
         let _ = write!(
             out,
-            "<tr{class}><td>{}<td>{:.2}<td>{:.3}<td>{word}</tr>",
+            "<tr{class}><td>{}<td>{:.2}<td>{}<td>{word}</tr>",
             escape(&target.what),
             target.at_most,
-            target.ratio
+            target.measured()
         );
     }
     out.push_str("</table>");
@@ -121,7 +121,7 @@ mod tests {
             figures: vec![c, ours],
             refused: Vec::new(),
             targets: Vec::new(),
-            miss: Vec::new(),
+            misses: None,
         });
         assert!(page.contains("a&lt;b, root tree, warm"));
         assert!(page.contains("width=\"560.0\"") && page.contains("width=\"140.0\""));

@@ -97,7 +97,7 @@ mod tests {
             figures,
             refused: Vec::new(),
             targets: Vec::new(),
-            miss: Vec::new(),
+            misses: None,
         }
     }
 

@@ -87,7 +87,7 @@ mod tests {
             ],
             refused: Vec::new(),
             targets: Vec::new(),
-            miss: Vec::new(),
+            misses: None,
         };
         let text = render(&report);
         let rows: Vec<&str> = text.lines().filter(|l| l.contains("file")).collect();

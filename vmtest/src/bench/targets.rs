@@ -11,16 +11,16 @@ use super::figure::{
     SUBJECT, TAR_DATA,
 };
 
-/// A goal and what was measured.
+/// A goal that was due, and what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// What is compared, in words.
     pub what: String,
-    /// The ratio.
-    pub ratio: f64,
+    /// The ratio; none when one of the two was not measured.
+    pub ratio: Option<f64>,
     /// The most that it may be.
     pub at_most: f64,
-    /// Whether it is.
+    /// Whether it was measured and is.
     pub met: bool,
 }
 
@@ -106,47 +106,85 @@ const GOALS: &[Goal] = &[
     on_demand(cached(SEQUENTIAL, BlobFile, 1.02)),
 ];
 
-/// The goals that can be judged by `figures`.
-pub(super) fn judge(figures: &[Figure]) -> Vec<Target> {
-    GOALS
-        .iter()
-        .filter_map(|goal| {
-            let of_goal =
-                |f: &&Figure| f.work == goal.work && f.form == goal.form && f.state == goal.state;
-            let mut ours = figures.iter().filter(of_goal);
-            let ours = ours.find(|f| f.place == goal.subject)?;
-            let theirs = ours.peer(figures, goal.base)?;
-            let (unit, ours, theirs) = match goal.unit {
-                Unit::Instructions => ("instructions", ours.instructions, theirs.instructions),
-                Unit::Reads => ("device reads", ours.reads, theirs.reads),
-                Unit::Cached => ("page cache", ours.cached_bytes, theirs.cached_bytes),
-            };
-            let ratio = ours as f64 / theirs as f64;
-            let base = if goal.base == NATIVE {
-                "native"
-            } else {
-                goal.base
-            };
-            Some(Target {
-                what: format!(
-                    "{}: {}, {}, {}: {unit} to {base}",
-                    goal.subject, goal.work, goal.form, goal.state
-                ),
-                ratio,
-                at_most: goal.at_most,
-                met: ratio <= goal.at_most,
-            })
-        })
-        .collect()
+/// What was to be measured.
+#[derive(Clone, Copy)]
+pub(super) struct Due<'a> {
+    /// Nothing but on-demand loading.
+    pub(super) on_demand: bool,
+    /// Nothing but workloads whose name contains this.
+    pub(super) only: Option<&'a str>,
+}
+
+impl Due<'_> {
+    fn has(&self, goal: &Goal) -> bool {
+        let named = self.only.is_none_or(|only| goal.work.contains(only));
+        named && (!self.on_demand || goal.subject == ON_DEMAND)
+    }
+}
+
+/// The goals that are due. What a kernel refused to mount has no figures: the goals that need them are
+/// not met.
+pub(super) fn judge(figures: &[Figure], due: Due<'_>) -> Vec<Target> {
+    let due = GOALS.iter().filter(|goal| due.has(goal));
+    due.map(|goal| goal.held_against(figures)).collect()
+}
+
+impl Goal {
+    fn held_against(&self, figures: &[Figure]) -> Target {
+        let ratio = self.ratio(figures);
+        let unit = match self.unit {
+            Unit::Instructions => "instructions",
+            Unit::Reads => "device reads",
+            Unit::Cached => "page cache",
+        };
+        let base = match self.base {
+            NATIVE => "native",
+            base => base,
+        };
+        Target {
+            what: format!(
+                "{}: {}, {}, {}: {unit} to {base}",
+                self.subject, self.work, self.form, self.state
+            ),
+            ratio,
+            at_most: self.at_most,
+            met: ratio.is_some_and(|ratio| ratio <= self.at_most),
+        }
+    }
+
+    fn ratio(&self, figures: &[Figure]) -> Option<f64> {
+        let of_goal =
+            |f: &&Figure| f.work == self.work && f.form == self.form && f.state == self.state;
+        let mut ours = figures.iter().filter(of_goal);
+        let ours = ours.find(|f| f.place == self.subject)?;
+        let theirs = ours.peer(figures, self.base)?;
+        let count = |f: &Figure| match self.unit {
+            Unit::Instructions => f.instructions,
+            Unit::Reads => f.reads,
+            Unit::Cached => f.cached_bytes,
+        };
+        Some(count(ours) as f64 / count(theirs) as f64)
+    }
+}
+
+impl Target {
+    /// The ratio as a table shows it.
+    pub(super) fn measured(&self) -> String {
+        match self.ratio {
+            Some(ratio) => format!("{ratio:.4}"),
+            None => "not measured".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.met { "met   " } else { "MISSED" };
+        let measured = self.measured();
         write!(
             f,
-            "{word} {:.4} of at most {:.2}  {}",
-            self.ratio, self.at_most, self.what
+            "{word} {measured} of at most {:.2}  {}",
+            self.at_most, self.what
         )
     }
 }
@@ -156,22 +194,54 @@ mod tests {
     use super::super::figure::tests::figure;
     use super::*;
 
+    const FIND: Due<'_> = Due {
+        on_demand: false,
+        only: Some("find"),
+    };
+
+    /// Of the two goals of find, the one for warm caches.
+    fn warm(figures: &[Figure]) -> Target {
+        let judged = judge(figures, FIND);
+        assert_eq!(judged.len(), 2);
+        assert_eq!(
+            (judged[1].ratio, judged[1].met),
+            (None, false),
+            "nothing was measured there"
+        );
+        judged[0].clone()
+    }
+
     #[test]
-    fn only_what_was_measured_is_judged_and_exactly() {
+    fn what_was_measured_is_judged_exactly() {
         let c = figure("find -ls", State::Warm, C_FILE, 100_000);
         let same = figure("find -ls", State::Warm, SUBJECT, 100_000);
-        let judged = judge(&[c.clone(), same]);
-        assert_eq!(judged.len(), 1);
-        assert!(judged[0].met);
+        assert!(warm(&[c.clone(), same]).met);
         let more = figure("find -ls", State::Warm, SUBJECT, 100_020);
-        assert!(!judge(&[c, more])[0].met);
+        assert!(!warm(&[c, more]).met);
+    }
+
+    #[test]
+    fn what_was_due_and_not_measured_is_not_met() {
+        let ours = figure("find -ls", State::Warm, SUBJECT, 100_000);
+        let alone = warm(&[ours]);
+        assert_eq!((alone.ratio, alone.met), (None, false));
+        assert!(alone.to_string().starts_with("MISSED not measured"));
+        let due = |on_demand, only| judge(&[], Due { on_demand, only });
+        assert_eq!(due(false, None).len(), GOALS.len());
+        assert_eq!(due(true, Some(RANDOM)).len(), 2);
+        let mut demand = due(true, None).into_iter();
+        assert!(demand.all(|target| target.what.starts_with(ON_DEMAND)));
     }
 
     #[test]
     fn reads_are_a_goal_of_their_own() {
-        let c = figure("tar with data", State::Cold, C_FILE, 1000);
-        let ours = figure("tar with data", State::Cold, SUBJECT, 1110);
-        let judged = judge(&[c, ours]);
-        assert_eq!((judged[0].ratio, judged[0].met), (1.11, false));
+        let c = figure(TAR_DATA, State::Cold, C_FILE, 1000);
+        let ours = figure(TAR_DATA, State::Cold, SUBJECT, 1110);
+        let due = Due {
+            only: Some(TAR_DATA),
+            ..FIND
+        };
+        let judged = judge(&[c, ours], due);
+        assert_eq!((judged[0].ratio, judged[0].met), (Some(1.11), false));
     }
 }

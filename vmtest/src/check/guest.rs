@@ -158,6 +158,10 @@ pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
         )
     }));
     items.push(Item::new("on demand: counters add up", report.counts));
+    items.push(Item::new(
+        "on demand: readers get the backend's errno",
+        report.lost,
+    ));
     Ok(items)
 }
 

@@ -45,11 +45,6 @@ pub fn run(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
     let cache = setup.cache();
     let nydus = nydus::ensure(cache)?;
     let (mut images, others) = rafs::samples(setup.repo(), cache)?;
-    eprintln!(
-        "left out, nydusd {} cannot read their blobs: {}",
-        nydus::VERSION,
-        others.join(", ")
-    );
     images.push(rafs::converted(
         cache,
         &nydus,
@@ -58,7 +53,9 @@ pub fn run(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
     )?);
     let specs: Vec<ImageSpec> = images.iter().map(|image| image.spec.clone()).collect();
     let known = accounts::known(&specs, &Limits::default().options())?;
-    let mut rows: Vec<Row> = specs.iter().zip(&known).map(here).collect();
+    let left_out = others.iter().map(|(name, why)| left_out(name, why));
+    let mut rows: Vec<Row> = left_out.collect();
+    rows.extend(specs.iter().zip(&known).map(here));
     for side in sides(setup, wants)? {
         let asked = Asked {
             side: &side,
@@ -87,6 +84,11 @@ fn sides(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Side>> {
         });
     }
     Ok(sides)
+}
+
+/// What was not tried, and is no failure.
+fn left_out(name: &str, why: &str) -> Row {
+    (format!("RAFS image: {name} is left out: {why}"), None)
 }
 
 /// What needs no guest.

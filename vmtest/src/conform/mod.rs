@@ -64,20 +64,30 @@ impl Row {
 /// # Errors
 /// When it could not be tried.
 pub fn main(args: &ConformArgs, setup: &Setup) -> Result<i32> {
-    let (scenarios, rows) = play(args, setup)?;
+    let ours = if args.as_erofs {
+        Side::InPlaceOfErofs
+    } else {
+        Side::Ondine
+    };
+    let sides: &[Side] = match setup.options().kernel {
+        Some(KernelName::Oracle) => &[Side::Oracle],
+        Some(_) => &[ours],
+        None => &[Side::Oracle, ours],
+    };
+    let (scenarios, rows) = play(args, setup, sides)?;
     setup.report(&rows)?;
     print!("{}", table::text(&rows, &scenarios, args.transcripts));
     let holds = rows.iter().flat_map(Row::outcomes).all(|(_, o)| o.holds());
     Ok(if holds { HOLDS } else { DOES_NOT_HOLD })
 }
 
-/// Plays all scenarios on ondine, for `check`: what was played, and why it does not hold.
+/// Plays all scenarios on ondine, in the kernel of `setup`, for `check`: what was played, and why it
+/// does not hold.
 ///
 /// # Errors
 /// When it could not be tried.
 pub fn verdicts(setup: &Setup) -> Result<Vec<(String, Option<String>)>> {
-    let ondine = setup.with_kernel(KernelName::Fast)?;
-    let (_, rows) = play(&ConformArgs::default(), &ondine)?;
+    let (_, rows) = play(&ConformArgs::default(), setup, &[Side::Ondine])?;
     let verdict = |row: &Row, side: Side, outcome: &Outcome| {
         let name = format!("{} on {}", row.scenario, side.as_str());
         let why = || format!("see cargo vmtest conform --only {}", row.scenario);
@@ -91,10 +101,9 @@ pub fn verdicts(setup: &Setup) -> Result<Vec<(String, Option<String>)>> {
     };
     let as_erofs = ConformArgs {
         only: Some("conversation".to_owned()),
-        as_erofs: true,
         ..ConformArgs::default()
     };
-    let (_, renamed) = play(&as_erofs, &ondine)?;
+    let (_, renamed) = play(&as_erofs, setup, &[Side::InPlaceOfErofs])?;
     let renamed = renamed.iter().flat_map(of).map(|(name, failed)| {
         let name = format!("{name}, in the place of erofs");
         (name, failed.map(|why| format!("{why} --as-erofs")))
@@ -102,27 +111,19 @@ pub fn verdicts(setup: &Setup) -> Result<Vec<(String, Option<String>)>> {
     Ok(rows.iter().flat_map(of).chain(renamed).collect())
 }
 
-fn play(args: &ConformArgs, setup: &Setup) -> Result<(Vec<Scenario>, Vec<Row>)> {
+fn play(args: &ConformArgs, setup: &Setup, sides: &[Side]) -> Result<(Vec<Scenario>, Vec<Row>)> {
     let mut scenarios = scenario::load(&setup.repo().join("vmtest/conform"))?;
     if let Some(only) = &args.only {
         scenarios.retain(|one| one.name.contains(only.as_str()));
         ensure!(!scenarios.is_empty(), "no scenario is named like {only:?}");
     }
-    let (oracle, ondine) = match setup.options().kernel {
-        Some(KernelName::Oracle) => (true, false),
-        Some(_) => (false, true),
-        None => (true, true),
+    let played = |wanted: fn(&Side) -> bool| -> Result<Option<Vec<Outcome>>> {
+        let side = sides.iter().copied().find(wanted);
+        let play = |side| side::play(setup, side, &scenarios);
+        side.map(play).transpose()
     };
-    let played = |wanted: bool, side: Side| -> Result<Option<Vec<Outcome>>> {
-        let play = || side::play(setup, side, &scenarios);
-        wanted.then(play).transpose()
-    };
-    let ours = if args.as_erofs {
-        Side::InPlaceOfErofs
-    } else {
-        Side::Ondine
-    };
-    let (oracle, ondine) = (played(oracle, Side::Oracle)?, played(ondine, ours)?);
+    let oracle = played(|side| *side == Side::Oracle)?;
+    let ondine = played(|side| *side != Side::Oracle)?;
     let nth =
         |all: &Option<Vec<Outcome>>, n: usize| all.as_ref().and_then(|all| all.get(n).cloned());
     let rows: Vec<Row> = scenarios

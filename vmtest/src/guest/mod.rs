@@ -8,7 +8,6 @@
 pub mod behave;
 pub(crate) mod conform;
 pub mod cycle;
-pub mod fanotify;
 pub mod job;
 pub mod mounts;
 pub mod nydus;

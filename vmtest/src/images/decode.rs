@@ -29,8 +29,8 @@ const INCOMPATIBLE: u32 = 0xffff;
 pub(super) struct Blob {
     /// Its name.
     pub(super) id: String,
-    /// Whether its chunks are stored one by one, which is what every release reads.
-    pub(super) plain: bool,
+    /// Features by which its chunks are stored in a way that not every release reads; 0: one by one.
+    pub(super) packing: u32,
     /// Bytes of it, decoded.
     size: u64,
 }
@@ -49,7 +49,7 @@ pub(super) fn blobs(bootstrap: &Path) -> Result<Vec<Blob>> {
         let id = entry[..64].split(|byte| *byte == 0).next();
         Ok(Blob {
             id: String::from_utf8(id.unwrap_or_default().to_vec())?,
-            plain: u32_at(entry, 84)? & INCOMPATIBLE & !PLAIN == 0,
+            packing: u32_at(entry, 84)? & INCOMPATIBLE & !PLAIN,
             size: u64_at(entry, 96)?,
         })
     };
@@ -74,7 +74,7 @@ pub(super) fn decode(bootstrap: &Path, stored: &Path, to: &Path) -> Result<Vec<P
     let chunks: Vec<Chunk> = chunks.collect::<Result<_>>()?;
     let mut devices = Vec::new();
     for (slot, blob) in blobs(bootstrap)?.iter().enumerate() {
-        ensure!(blob.plain, "blob {} is not plain", blob.id);
+        ensure!(blob.packing == 0, "blob {} is not plain", blob.id);
         let whole = read(&stored.join(&blob.id))?;
         let of = |chunk: &&Chunk| chunk.blob as usize == slot;
         // One call for the whole blob: the frames one after the other.

@@ -12,7 +12,8 @@ use xshell::{cmd, Shell};
 
 use super::decode::{blobs, decode};
 use super::{ImageSpec, Terms, Tree};
-use crate::provision::{nydus::Nydus, Cache, Key, Step};
+use crate::provision::nydus::{Nydus, VERSION};
+use crate::provision::{Cache, Key, Step};
 
 /// A RAFS v6 image.
 #[derive(Clone, Debug)]
@@ -39,11 +40,14 @@ const TERMS: Terms = Terms {
     c_once: false,
 };
 
-/// The samples that the release of nydus here reads, and the names of the others.
+/// A sample that the release of nydus here cannot read, and why.
+pub type LeftOut = (&'static str, String);
+
+/// The samples that the release of nydus here reads, and the others.
 ///
 /// # Errors
 /// When they are not there.
-pub fn samples(repo: &Path, cache: &Cache) -> Result<(Vec<Rafs>, Vec<&'static str>)> {
+pub fn samples(repo: &Path, cache: &Cache) -> Result<(Vec<Rafs>, Vec<LeftOut>)> {
     let home = repo.join("../shared/samples/rafs-v6");
     ensure!(
         home.is_dir(),
@@ -55,8 +59,12 @@ pub fn samples(repo: &Path, cache: &Cache) -> Result<(Vec<Rafs>, Vec<&'static st
     let (mut readable, mut others) = (Vec::new(), Vec::new());
     for name in SAMPLES {
         let bootstrap = home.join(name).join("bootstrap");
-        if !blobs(&bootstrap)?.iter().all(|blob| blob.plain) {
-            others.push(name);
+        if let Some(blob) = blobs(&bootstrap)?.iter().find(|blob| blob.packing != 0) {
+            let why = format!(
+                "its blob packs chunks by features {:#x}, which nydusd {VERSION} does not know",
+                blob.packing
+            );
+            others.push((name, why));
             continue;
         }
         let stored = home.join(name).join("blobs");

@@ -9,12 +9,22 @@ use anyhow::{bail, Result};
 use serde::{Deserialize, Serialize};
 
 use super::guest::flight::ENOUGH;
-use super::guest::miss::{Job, Trial, IN_ORDER, SINGLE, SIZE, TOGETHER};
+use super::guest::miss::{Answer, Job, Trial, IN_ORDER, SINGLE, SIZE, TOGETHER};
 use crate::compare::look::Desk;
 use crate::images::recipes::{Recipe, RECIPES};
 use crate::images::{build, drive, extras, ImageSpec, Tree};
 use crate::provision::{daemon, Key};
 use crate::Setup;
+
+/// What was found out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Misses {
+    /// The figures.
+    pub rows: Vec<Row>,
+    /// Where counters, tracepoints, the daemon's numbers and the clock do not agree: then the figures
+    /// mean nothing.
+    pub wrong: Vec<String>,
+}
 
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +50,13 @@ pub enum Goal {
 /// The least part of the time with [`ENOUGH`] requests in flight that counts as always: the change from
 /// one to the next takes its moment.
 const ALWAYS: f64 = 0.9;
+
+impl Misses {
+    /// Whether what was counted agrees; with `gate` the goals must be met, too.
+    pub fn hold(&self, gate: bool) -> bool {
+        self.wrong.is_empty() && (!gate || self.rows.iter().all(Row::met))
+    }
+}
 
 impl Row {
     /// Whether the figure is what it is to be.
@@ -78,7 +95,7 @@ pub fn sample(setup: &Setup) -> Result<ImageSpec> {
 ///
 /// # Errors
 /// When it could not be tried.
-pub fn measure(setup: &Setup) -> Result<Vec<Row>> {
+pub fn measure(setup: &Setup) -> Result<Misses> {
     let spec = sample(setup)?;
     let specs = [spec];
     let drive = drive::pack(setup.cache(), &specs)?;
@@ -91,9 +108,12 @@ pub fn measure(setup: &Setup) -> Result<Vec<Row>> {
     let boot = boot.drive(&drive.file, true);
     eprintln!("counting what misses cost");
     let desk = Desk::new(setup.cache())?;
-    let (trials, run): (Option<Vec<Trial>>, _) = desk.ask(boot, "miss", &job)?;
-    match trials {
-        Some(trials) => Ok(figures(&trials)),
+    let (answer, run): (Option<Answer>, _) = desk.ask(boot, "miss", &job)?;
+    match answer {
+        Some(answer) => Ok(Misses {
+            rows: figures(&answer.trials),
+            wrong: answer.wrong,
+        }),
         None => {
             run.require()?;
             bail!("the guest gave no answer")
@@ -160,10 +180,10 @@ fn figures(trials: &[Trial]) -> Vec<Row> {
     rows
 }
 
-/// A line for each figure.
-pub fn render(rows: &[Row]) -> String {
+/// A line for each figure, then what is wrong with them.
+pub fn render(misses: &Misses) -> String {
     let mut out = "\nthe way of a miss, 64 MiB file in 1 MiB chunks\n".to_owned();
-    for row in rows {
+    for row in &misses.rows {
         let goal = match row.goal {
             None => String::new(),
             Some(Goal::AtMost(most)) => format!("of at most {most:.2}"),
@@ -175,6 +195,12 @@ pub fn render(rows: &[Row]) -> String {
             (_, false) => "MISSED",
         };
         let _ = writeln!(out, "{word:<6} {:>9.3} {goal:<16} {}", row.value, row.what);
+    }
+    for why in &misses.wrong {
+        let _ = writeln!(out, "WRONG  {why}");
+    }
+    if misses.wrong.is_empty() {
+        out.push_str("counters, tracepoints, the daemon's numbers and the clock agree\n");
     }
     out
 }
@@ -194,7 +220,18 @@ mod tests {
         assert!(!row(1.01, Some(Goal::AtMost(1.0))).met());
         assert!(!row(0.5, Some(Goal::AtLeast(0.9))).met());
         assert!(row(9.0, None).met());
-        let text = render(&[row(2.0, Some(Goal::AtMost(1.0)))]);
+        let mut misses = Misses {
+            rows: vec![row(2.0, Some(Goal::AtMost(1.0)))],
+            wrong: Vec::new(),
+        };
+        let text = render(&misses);
         assert!(text.contains("MISSED     2.000 of at most 1.00"), "{text}");
+        assert!(text.contains("agree"), "{text}");
+        misses.wrong.push("1 is not 2".to_owned());
+        let text = render(&misses);
+        assert!(
+            text.contains("WRONG  1 is not 2") && !text.contains("agree"),
+            "{text}"
+        );
     }
 }

@@ -50,6 +50,8 @@ pub struct Report {
     pub left_out: Vec<LeftOut>,
     /// Why the counters do not add up.
     pub counts: Option<String>,
+    /// Why a reader does not get the backend's errno.
+    pub lost: Option<String>,
 }
 
 /// One image through all caches.
@@ -185,10 +187,12 @@ pub fn look(setup: &Setup, specs: &[ImageSpec]) -> Result<Report> {
     Ok(Report {
         holds: images.iter().all(Image::holds)
             && left_out.iter().all(LeftOut::holds)
-            && answer.counts.is_none(),
+            && answer.counts.is_none()
+            && answer.lost.is_none(),
         images,
         left_out,
         counts: answer.counts,
+        lost: answer.lost,
     })
 }
 

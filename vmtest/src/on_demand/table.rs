@@ -55,6 +55,12 @@ pub fn render(report: &Report) -> String {
             let _ = writeln!(out, "counters: {why}");
         }
     }
+    match &report.lost {
+        None => out.push_str("a blob that the server has lost: readers get ENOENT\n"),
+        Some(why) => {
+            let _ = writeln!(out, "a blob that the server has lost: {why}");
+        }
+    }
     let found = report.images.iter().map(|i| i.verdict.differences.len());
     let _ = writeln!(
         out,

@@ -123,11 +123,11 @@ fn a_blob_that_is_gone() {
     let world = World::new();
     fs::remove_file(world.dir.path().join("blob")).unwrap();
     let mut filler = Filler::new(&world.local, &world.counters);
-    let error = filler.fill(&world.entry, 0..PAGE, &Behaviour::default());
-    assert!(error
-        .unwrap_err()
-        .to_string()
-        .contains("blob: No such file"));
+    let error = filler
+        .fill(&world.entry, 0..PAGE, &Behaviour::default())
+        .unwrap_err();
+    assert!(error.to_string().contains("blob: No such file"));
+    assert_eq!(error.of_backend(), Some(Errno::NOENT));
     world.has(&[]);
 }
 
@@ -137,11 +137,14 @@ fn a_cache_that_refuses() {
     let read_only = rustix::fs::open(world.path(), OFlags::RDONLY, Mode::empty()).unwrap();
     world.entry.object = read_only.into();
     let mut filler = Filler::new(&world.local, &world.counters);
-    let error = filler.fill(&world.entry, PAGE..2 * PAGE, &Behaviour::default());
+    let error = filler
+        .fill(&world.entry, PAGE..2 * PAGE, &Behaviour::default())
+        .unwrap_err();
     assert_eq!(
-        error.unwrap_err().to_string(),
+        error.to_string(),
         "writing to the cache at 4096: Bad file descriptor (os error 9)"
     );
+    assert_eq!(error.of_backend(), None);
 }
 
 #[test]

@@ -3,17 +3,16 @@
 //! The daemon that has filled the cache, and must not be asked again.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{bail, ensure, Context, Result};
-use rustix::process::{kill_process, Pid, Signal};
+use anyhow::{bail, Context, Result};
 
-/// `ondined serve`, ended when dropped.
-pub(super) struct Daemon {
-    child: Child,
+use crate::on_demand::guest::{Blobs, Daemon};
+
+/// A daemon that fetches each blob whole.
+pub(super) struct Filling {
+    daemon: Daemon,
     /// How often its threads had run when the cache was full.
     rest: Option<u64>,
 }
@@ -23,28 +22,13 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// Pauses until the cache has to be full.
 const PATIENCE: u32 = 100;
 
-impl Daemon {
+impl Filling {
     /// Starts `program` on a cache in `store`, for the blobs that lie there. It fetches each blob
     /// whole once it is open.
     pub(super) fn start(program: &Path, store: &Path) -> Result<Self> {
-        let cache = store.join("cache");
-        fs::create_dir_all(&cache)?;
-        let child = Command::new(program)
-            .args(["serve", "--prefetch", "--threads", "2", "--dir"])
-            .arg(&cache)
-            .arg("--local")
-            .arg(store)
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {}", program.display()))?;
-        let mut daemon = Self { child, rest: None };
-        let output = daemon.child.stdout.take().context("the daemon's output")?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        ensure!(line == "ready\n", "the daemon did not begin to serve");
-        Ok(daemon)
+        let words = ["--prefetch", "--threads", "2"];
+        let daemon = Daemon::serve(program, &store.join("cache"), Blobs::Local(store), &words)?;
+        Ok(Self { daemon, rest: None })
     }
 
     /// Waits until it has nothing left to do.
@@ -70,7 +54,7 @@ impl Daemon {
     /// How often its threads were given the processor, when they all sleep.
     fn at_rest(&self) -> Result<Option<u64>> {
         let mut runs = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+        for thread in fs::read_dir(format!("/proc/{}/task", self.daemon.id()))? {
             let status = fs::read_to_string(thread?.path().join("status"))?;
             match turns(&status).context("a thread's status is not as expected")? {
                 (true, count) => runs += count,
@@ -81,20 +65,8 @@ impl Daemon {
     }
 
     /// Ends it, as an administrator would.
-    pub(super) fn stop(mut self) -> Result<()> {
-        let pid = Pid::from_raw(self.child.id().try_into()?).context("a process without an id")?;
-        kill_process(pid, Signal::TERM)?;
-        let status = self.child.wait()?;
-        ensure!(status.success(), "the daemon ended with {status}");
-        Ok(())
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // On the way out of an error; the error is what counts.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(super) fn stop(self) -> Result<()> {
+        self.daemon.stop().map(drop)
     }
 }
 

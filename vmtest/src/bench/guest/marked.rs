@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{anyhow, Context, Result};
 
-use crate::guest::fanotify::Group;
+use crate::guest::sys::fanotify::PreContent;
 
 /// A file whose reads are asked for, until it is stopped or dropped.
 pub(super) struct Marked {
@@ -27,16 +27,19 @@ impl Marked {
     /// A thread of this process is the cheapest handler there is: the switch to it changes no
     /// address space.
     pub(super) fn new(file: &Path) -> Result<Self> {
-        let group = Group::pre_content().context("fanotify_init")?;
+        let group = PreContent::new().context("fanotify_init")?;
         group
-            .mark(file)
+            .mark(&File::open(file)?)
             .with_context(|| format!("a fanotify mark on {}", file.display()))?;
         let ending = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&ending);
         let thread = thread::spawn(move || {
             let mut events = 0;
             while !told.load(Ordering::Relaxed) {
-                events += group.allow_next()?;
+                for access in group.wait()? {
+                    group.allow(&access)?;
+                    events += 1;
+                }
             }
             Ok(events)
         });

@@ -8,7 +8,7 @@ use anyhow::{ensure, Result};
 use ondine_model::observation::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::daemon::Daemon;
+use super::daemon::Filling;
 use super::marked::Marked;
 use super::store::{MEMORY, STORE};
 use crate::bench::figure::{
@@ -142,7 +142,7 @@ pub(super) struct Open {
 
 enum Beside {
     Nothing,
-    Daemon(Daemon),
+    Daemon(Filling),
     Marked(Marked),
 }
 
@@ -182,7 +182,7 @@ impl Place {
                 (Beside::Marked(marked), mounted)
             }
             How::OnDemand(fs) => {
-                let served = Daemon::start(daemon, Path::new(STORE))?;
+                let served = Filling::start(daemon, Path::new(STORE))?;
                 let devices = devices.iter().map(|name| format!(",device={name}"));
                 let options = format!("fsid={stem}.erofs{}", devices.collect::<String>());
                 let mounted = Mounted::plain(fs, Path::new("none"), Path::new(POINT), &options)?;

@@ -68,24 +68,21 @@ impl PreContent {
     /// Waits for reads.
     ///
     /// # Errors
-    /// Those of read(2).
+    /// Those of read(2), and an event that is not of the known form.
     pub(crate) fn wait(&self) -> io::Result<Vec<Access>> {
         let mut buffer = [0; 4096];
         let len = (&self.0).read(&mut buffer)?;
         let mut rest = &buffer[..len];
         let mut found = Vec::new();
-        while rest.len() >= METADATA {
-            let len = (word(rest, 0) as usize).clamp(METADATA, rest.len());
-            let (event, after) = rest.split_at(len);
-            rest = after;
-            let fd = word(event, 16) as i32;
-            if fd < 0 {
-                continue;
-            }
-            // SAFETY: The kernel opened it for this event, and for nobody else.
+        while !rest.is_empty() {
+            let (len, fd) =
+                event(rest).ok_or_else(|| io::Error::other("a fanotify event of another form"))?;
+            // SAFETY: The kernel opened it for this event, and for nobody else; each event is looked at
+            // once.
             let file = unsafe { OwnedFd::from_raw_fd(fd) };
-            let range = range(&event[METADATA..]);
+            let range = range(&rest[METADATA..len]);
             found.push(Access { file, range });
+            rest = &rest[len..];
         }
         Ok(found)
     }
@@ -102,6 +99,16 @@ impl PreContent {
     }
 }
 
+/// Length and descriptor of the first event (struct fanotify_event_metadata, version 3).
+fn event(bytes: &[u8]) -> Option<(usize, i32)> {
+    if bytes.len() < METADATA || bytes[4] != 3 {
+        return None;
+    }
+    let len = word(bytes, 0) as usize;
+    let fd = word(bytes, 16) as i32;
+    ((METADATA..=bytes.len()).contains(&len) && fd >= 0).then_some((len, fd))
+}
+
 /// The range that the first record of `info` tells, or nothing of the file.
 fn range(info: &[u8]) -> Range<u64> {
     if info.len() < 24 || info[0] != INFO_RANGE {
@@ -114,5 +121,36 @@ fn range(info: &[u8]) -> Range<u64> {
 fn word(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
     word.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(word)
+    u32::from_ne_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_taken_apart_and_others_are_not() {
+        let mut bytes = [0; 48];
+        bytes[0] = 48;
+        bytes[4] = 3;
+        bytes[16] = 9;
+        assert_eq!(event(&bytes), Some((48, 9)));
+        assert_eq!(event(&bytes[..47]), None);
+        bytes[4] = 4;
+        assert_eq!(event(&bytes), None);
+        bytes[4] = 3;
+        bytes[16..20].copy_from_slice(&(-1_i32).to_ne_bytes());
+        assert_eq!(event(&bytes), None);
+        assert_eq!(event(&[]), None);
+    }
+
+    #[test]
+    fn the_range_is_that_of_a_record_of_its_kind() {
+        let mut info = [0; 24];
+        (info[0], info[9], info[16]) = (INFO_RANGE, 1, 5);
+        assert_eq!(range(&info), 256..261);
+        info[0] = 1;
+        assert_eq!(range(&info), 0..0);
+        assert_eq!(range(&info[..23]), 0..0);
+    }
 }

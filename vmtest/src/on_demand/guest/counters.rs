@@ -24,6 +24,8 @@ pub struct Counters {
     pub requests_merged: u64,
     /// Reads that wait.
     pub waiting: u64,
+    /// Longest wait of a read, in microseconds; of several mounts, the longest of all.
+    pub longest_wait_us: u64,
     /// Bytes that a daemon has brought.
     pub bytes_filled: u64,
 }
@@ -49,6 +51,8 @@ impl Counters {
             sum.requests += number(&dir, "requests")?;
             sum.requests_merged += number(&dir, "requests_merged")?;
             sum.waiting += number(&dir, "waiting")?;
+            let longest = number(&dir, "longest_wait_us")?;
+            sum.longest_wait_us = sum.longest_wait_us.max(longest);
             sum.bytes_filled += number(&dir, "bytes_filled")?;
         }
         ensure!(mounts != 0, "{DIRECTORY} has no on-demand mount");
@@ -117,6 +121,12 @@ impl State {
                 "the module counts {all} more {name}, the mounts together {sum}"
             );
         }
+        let longest = self.get("longest_wait_us")?;
+        ensure!(
+            longest >= mounts.longest_wait_us,
+            "the module has seen no read wait for more than {longest} us, a mount one for {}",
+            mounts.longest_wait_us
+        );
         Ok(())
     }
 }

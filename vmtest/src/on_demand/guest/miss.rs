@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
 use ondine_origin::{Options, Origin};
@@ -19,8 +19,8 @@ use rustix::mount::{mount as attach, MountFlags};
 use serde::{Deserialize, Serialize};
 
 use super::cache;
-use super::counters::Counters;
-use super::daemon::Daemon;
+use super::counters::{Counters, State};
+use super::daemon::{Blobs, Daemon};
 use super::flight::{self, Flight};
 use super::states::{agree, mount, unmount};
 use crate::bench::guest::{map, store};
@@ -59,19 +59,30 @@ pub struct Trial {
     pub flight: Flight,
 }
 
+/// What came of all.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// Each work.
+    pub trials: Vec<Trial>,
+    /// Where counters, tracepoints, the daemon's numbers and the clock do not agree.
+    pub wrong: Vec<String>,
+}
+
 /// A way to read what is missing.
 struct Work {
     name: &'static str,
     latency_ms: u64,
     misses: u64,
+    /// How many of its reads wait for a request of another one, where that is certain.
+    merged: Option<u64>,
     run: fn(&Path) -> Result<()>,
 }
 
 /// Bytes of the file.
 pub const SIZE: u64 = 64 << 20;
 const MIB: u64 = SIZE >> 20;
-/// Long enough for all readers to come while the first one waits.
-const LONG_MS: u64 = 50;
+/// Long enough for all readers to come while the first one waits, on a busy machine too.
+const LONG_MS: u64 = 500;
 /// Time in which a daemon does something, if it has something to do.
 const SETTLE: Duration = Duration::from_millis(100);
 const READERS: usize = 16;
@@ -89,15 +100,17 @@ const fn in_order(n: usize, latency_ms: u64, run: fn(&Path) -> Result<()>) -> Wo
         name: IN_ORDER[n],
         latency_ms,
         misses: MIB,
+        merged: None,
         run,
     }
 }
 
-const fn together(n: usize, run: fn(&Path) -> Result<()>) -> Work {
+const fn together(n: usize, merged: Option<u64>, run: fn(&Path) -> Result<()>) -> Work {
     Work {
         name: TOGETHER[n],
         latency_ms: LONG_MS,
         misses: 1,
+        merged,
         run,
     }
 }
@@ -114,14 +127,18 @@ const WORKS: &[Work] = &[
     in_order(0, 100, sequential),
     in_order(1, 100, |path| map::touch(path, SIZE as usize)),
     in_order(2, 100, send),
-    together(0, |path| readers(path, read_range)),
-    together(1, |path| {
+    together(0, Some(READERS as u64 - 1), |path| {
+        readers(path, read_range)
+    }),
+    // Of a page, all but one wait in the page cache, where nobody counts them.
+    together(1, Some(0), |path| {
         readers(path, |file| map::touch_page(file, RANGE.0))
     }),
     Work {
         name: SINGLE,
         latency_ms: 0,
         misses: SINGLES,
+        merged: Some(0),
         run: singles,
     },
 ];
@@ -133,45 +150,58 @@ const CONFIG: &str = "/sys/kernel/config";
 ///
 /// # Errors
 /// When a trial cannot be made.
-pub(crate) fn run(job: &Job) -> Result<Vec<Trial>> {
+pub(crate) fn run(job: &Job) -> Result<Answer> {
     sys::loopback_up().context("the loopback network")?;
     let blobs = Path::new(SCRATCH).join("blobs");
     let row = in_memory(job, &blobs)?;
     let _disk = disk()?;
     // The first mount brings the metadata in, which is not what is measured.
-    Stage::new(job, &row, &blobs, 0)?.end()?;
+    let first = Stage::new(job, &row, &blobs, 0)?.end()?;
+    let mut wrong = said("mount", 0, first.wrong);
     let blob = cache::files(Path::new(DIRECTORY))?
         .into_iter()
         .max_by_key(|path| fs::metadata(path).map_or(0, |meta| meta.len()))
         .context("the cache has no file")?;
-    WORKS
-        .iter()
-        .map(|work| {
-            cache::empty(&blob)?;
-            trial(job, &row, &blobs, work).with_context(|| work.name)
-        })
-        .collect()
+    let mut trials = Vec::new();
+    for work in WORKS {
+        cache::empty(&blob)?;
+        let stage = Stage::new(job, &row, &blobs, work.latency_ms)?;
+        let (trial, more) = trial(stage, work).with_context(|| work.name)?;
+        wrong.extend(said(work.name, work.latency_ms, more));
+        trials.push(trial);
+    }
+    Ok(Answer { trials, wrong })
 }
 
-fn trial(job: &Job, row: &Row, blobs: &Path, work: &Work) -> Result<Trial> {
-    let stage = Stage::new(job, row, blobs, work.latency_ms)?;
-    flight::record()?;
+fn said(work: &str, latency_ms: u64, wrong: Vec<String>) -> Vec<String> {
+    let line = |why| format!("{work}, {latency_ms} ms away: {why}");
+    wrong.into_iter().map(line).collect()
+}
+
+fn trial(stage: Stage, work: &Work) -> Result<(Trial, Vec<String>)> {
     elsewhere(work, stage.mounted.point.join("large"))?;
-    let (counters, done) = stage.end()?;
-    let flight = flight::recorded()?;
+    let mut ended = stage.end()?;
+    let (counters, done) = (ended.counters, ended.done);
     eprintln!(
-        "  {}, {} ms: {} READs",
-        work.name, work.latency_ms, done.reads
+        "  {}, {} ms: {} READs, {} merged, longest wait {} us",
+        work.name, work.latency_ms, done.reads, counters.requests_merged, counters.longest_wait_us
     );
-    Ok(Trial {
+    if let Some(merged) = work.merged.filter(|n| *n != counters.requests_merged) {
+        ended.wrong.push(format!(
+            "{merged} reads wait for requests of others, requests_merged counts {}",
+            counters.requests_merged
+        ));
+    }
+    let trial = Trial {
         work: work.name.to_owned(),
         latency_ms: work.latency_ms,
         misses: work.misses,
         reads: done.reads,
         wakeups: done.read_wakeups,
         counters,
-        flight,
-    })
+        flight: ended.flight,
+    };
+    Ok((trial, ended.wrong))
 }
 
 /// The order of `vmtest guest miss-work`: which of [`WORKS`], and on which file.
@@ -207,22 +237,39 @@ pub(crate) fn work(order: &Order) -> Result<()> {
     (work.context("no such work")?.run)(&order.path)
 }
 
-/// A mounted image, its daemon, and the server behind that.
+/// A mounted image, its daemon, and the server behind that; requests are recorded.
 struct Stage {
     origin: Origin,
     daemon: Daemon,
     mounted: Mounted,
+    latency: Duration,
+    /// What the module counted before.
+    before: State,
+    begun: Instant,
+}
+
+/// What came of a stage.
+struct Ended {
+    counters: Counters,
+    done: Statistics,
+    flight: Flight,
+    /// What does not agree.
+    wrong: Vec<String>,
 }
 
 impl Stage {
     fn new(job: &Job, row: &Row, blobs: &Path, latency_ms: u64) -> Result<Self> {
+        let latency = Duration::from_millis(latency_ms);
         let options = Options {
             root: blobs.to_owned(),
-            latency: Duration::from_millis(latency_ms),
+            latency,
             ranges: true,
         };
         let origin = Origin::listen("127.0.0.1:0", options)?;
-        let daemon = Daemon::serve(&job.daemon, Path::new(DIRECTORY), &origin.url(), &[])?;
+        let url = origin.url();
+        let daemon = Daemon::serve(&job.daemon, Path::new(DIRECTORY), Blobs::Http(&url), &[])?;
+        flight::record()?;
+        let (before, begun) = (State::now()?, Instant::now());
         let mounted = mount(row, "/run/ondine/missing")?;
         ensure!(
             fs::metadata(mounted.point.join("large"))?.len() == SIZE,
@@ -233,15 +280,32 @@ impl Stage {
             origin,
             daemon,
             mounted,
+            latency,
+            before,
+            begun,
         })
     }
 
-    fn end(self) -> Result<(Counters, Statistics)> {
+    fn end(self) -> Result<Ended> {
         let counters = self.settled()?;
+        let took = self.begun.elapsed();
+        let module = State::now()?;
         unmount(self.mounted)?;
         let done = self.daemon.stop()?;
-        agree(&counters, &done)?;
-        Ok((counters, done))
+        let recorded = flight::recorded()?;
+        let checks = [
+            agree(&counters, &done),
+            module.adds_up(&self.before, &counters),
+            recorded.tally.adds_up(&counters, &done),
+            waits(&counters, self.latency, took),
+        ];
+        let wrong = checks.into_iter().filter_map(Result::err);
+        Ok(Ended {
+            counters,
+            done,
+            flight: recorded.flight,
+            wrong: wrong.map(|why| why.to_string()).collect(),
+        })
     }
 
     /// What the mount counts when all has come that was asked for ahead of a reader.
@@ -257,6 +321,23 @@ impl Stage {
             before = now;
         }
     }
+}
+
+/// Whether reads waited as long as they must have, when the server answers after `latency` and all was
+/// over after `took`, and none still waits.
+fn waits(counters: &Counters, latency: Duration, took: Duration) -> Result<()> {
+    let longest = Duration::from_micros(counters.longest_wait_us);
+    ensure!(
+        counters.requests == 0 || (latency..=took).contains(&longest),
+        "longest_wait_us is {longest:?}, the server takes {latency:?} for an answer, and all was over \
+         after {took:?}"
+    );
+    ensure!(
+        counters.waiting == 0,
+        "{} reads wait for nothing",
+        counters.waiting
+    );
+    Ok(())
 }
 
 /// The files of the image, copied to where no disk is waited for.

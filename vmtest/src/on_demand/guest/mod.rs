@@ -11,3 +11,4 @@ pub mod states;
 
 pub use counters::Counters;
 pub(crate) use counters::{State, STATE};
+pub(crate) use daemon::{Blobs, Daemon};

@@ -2,8 +2,9 @@
 
 //! Images from a server over HTTP, with an empty cache, a full one and half of one.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{symlink, FileExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cache;
 use super::counters::{self, Counters, State};
-use super::daemon::Daemon;
+use super::daemon::{Blobs, Daemon};
 use crate::guest::job::{Backing, Fill, Limits, Observer, Row, Sight};
 use crate::guest::mounts::Mounted;
 use crate::guest::{observe, sys};
@@ -39,7 +40,7 @@ pub struct Job {
     pub rows: Vec<Row>,
     /// Images whose mount is to be refused.
     pub refused: Vec<Row>,
-    /// The image whose file `large` is read for [`Answer::counts`], and another one.
+    /// The image whose file `large` is read for [`Answer::counts`] and [`Answer::lost`], and another one.
     pub counted: [Row; 2],
 }
 
@@ -52,6 +53,8 @@ pub struct Answer {
     pub refused: Vec<(String, Option<Errno>)>,
     /// Why the counters of known reads and of two mounts do not add up.
     pub counts: Option<String>,
+    /// Why a reader does not get the backend's errno.
+    pub lost: Option<String>,
 }
 
 /// One image, looked at through one cache.
@@ -97,6 +100,9 @@ pub(crate) fn run(job: &Job, out: &Path) -> Result<Answer> {
         counts: counts(&job.daemon, &job.counted)
             .err()
             .map(|why| format!("{why:#}")),
+        lost: lost(&job.daemon, &job.counted[0])
+            .err()
+            .map(|why| format!("{why:#}")),
     })
 }
 
@@ -126,7 +132,7 @@ impl<'a> Place<'a> {
         let place = Path::new(&row.primary).parent().context("a bare name")?;
         let below = place.strip_prefix(self.root)?;
         let url = format!("{}/{}", self.origin.url(), below.display());
-        Daemon::serve(self.program, dir, &url, more)
+        Daemon::serve(self.program, dir, Blobs::Http(&url), more)
     }
 
     fn row(&self, row: &Row, limits: Limits, out: &Path) -> Result<Vec<Served>> {
@@ -225,6 +231,29 @@ fn counts(program: &Path, rows: &[Row; 2]) -> Result<()> {
     unmount(two)?;
     unmount(one)?;
     agree(&counted, &daemon.stop()?)
+}
+
+/// A server that has lost the blobs of a mounted image: readers get ENOENT, which is the errno of its 404.
+fn lost(program: &Path, row: &Row) -> Result<()> {
+    let root = Path::new(SCRATCH).join("lost");
+    fs::create_dir_all(&root)?;
+    let place = Place::new(program, &root)?;
+    let row = renamed(row, &root)?;
+    let daemon = place.daemon(&row, &Path::new(CACHES).join("lost"), &[])?;
+    let mounted = mount(&row, POINT)?;
+    let file = File::open(mounted.point.join("large"))?;
+    row.devices.iter().try_for_each(fs::remove_file)?;
+    let got = file.read_at(&mut [0; 4096], 1 << 20);
+    let errno = got.as_ref().err().and_then(io::Error::raw_os_error);
+    ensure!(
+        errno == Some(libc::ENOENT),
+        "reading what the server has lost gives {got:?}"
+    );
+    drop(file);
+    unmount(mounted)?;
+    // It has failed a READ, as it was to.
+    drop(daemon);
+    Ok(())
 }
 
 /// The same image by other names, in the directory `root`.
