@@ -129,7 +129,7 @@ fn longest(_: &BehaveJob) -> Result<()> {
     const TAIL: usize = 8192 - 64;
     let last_page = LONGEST - 4095;
     let entries = [
-        ("boxed", 1 << 63 | last_page / 32),
+        ("boxed", (1 << 63) | (last_page / 32)),
         ("hole", Handmade::nid(HOLE)),
         ("tail", Handmade::nid(TAIL)),
     ];
