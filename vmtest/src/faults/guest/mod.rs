@@ -13,6 +13,7 @@ mod readers;
 mod rival;
 mod signals;
 mod watch;
+mod ways;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

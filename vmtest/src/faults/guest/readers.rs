@@ -5,17 +5,17 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{bail, ensure, Result};
+use anyhow::{bail, ensure, Context, Result};
 use rustix::fs::{Mode, OFlags};
 
 use super::watch;
+use super::ways::{Walker, Way};
 use crate::faults::sample::Sample;
 
 /// Readers at once.
@@ -116,18 +116,25 @@ impl Crowd {
     pub(super) fn recall(&self, rng: &mut fastrand::Rng, count: usize) -> Result<()> {
         let mut read = self.shared.lock(&self.shared.read).clone();
         rng.shuffle(&mut read);
+        let walker = Walker::new()?;
         for (sample, range) in read.into_iter().take(count) {
-            let sample = &self.shared.samples[sample];
-            let file = self.shared.open(sample);
-            let all = file.and_then(|file| {
-                let mut buffer = vec![0; range.len()];
-                file.read_exact_at(&mut buffer, range.start as u64)?;
-                Ok(buffer)
-            });
-            match all {
-                Ok(bytes) => compare(sample, range.start, &bytes)?,
-                Err(error) => bail!("{} {range:?} was read before, now: {error}", sample.path),
-            }
+            let (sample, way) = (&self.shared.samples[sample], Way::any(rng));
+            let again = || {
+                let file = self.shared.open(sample)?;
+                let mut at = range.start;
+                while at < range.end {
+                    let mut buffer = vec![0; range.end - at];
+                    let count = walker.read(way, &file, at, &mut buffer)?;
+                    ensure!(count > 0, "it ends at {at}");
+                    compare(sample, at, &buffer[..count])?;
+                    at += count;
+                }
+                Ok(())
+            };
+            again().with_context(|| {
+                let path = &sample.path;
+                format!("{path} {range:?} was read before, now by {way:?}")
+            })?;
         }
         Ok(())
     }
@@ -175,6 +182,7 @@ impl Shared {
     fn run(&self, mut rng: fastrand::Rng) -> Result<()> {
         let mut order: Vec<usize> = (0..self.samples.len()).collect();
         rng.shuffle(&mut order);
+        let walker = Walker::new()?;
         for n in order {
             let sample = &self.samples[n];
             let Some(file) = self.patiently(|| self.open(sample))? else {
@@ -185,15 +193,17 @@ impl Shared {
                 rng.shuffle(&mut pieces);
             }
             for piece in pieces {
+                let way = Way::any(&mut rng);
                 let mut at = piece.start;
                 while at < piece.end {
                     let mut buffer = vec![0; piece.end - at];
-                    let read = || file.read_at(&mut buffer, at as u64);
-                    let Some(count) = self.patiently(read)? else {
+                    let read = || walker.read(way, &file, at, &mut buffer);
+                    let place = || format!("{way:?} of {} at {at}", sample.path);
+                    let Some(count) = self.patiently(read).with_context(place)? else {
                         return Ok(());
                     };
                     ensure!(count > 0, "{} ends at {at}", sample.path);
-                    compare(sample, at, &buffer[..count])?;
+                    compare(sample, at, &buffer[..count]).with_context(place)?;
                     at += count;
                 }
                 self.lock(&self.read).push((n, piece));
