@@ -160,7 +160,7 @@ fn run(cli: Cli) -> Result<i32> {
         Command::Conform(args) => conform::main(&args, &setup),
         Command::Check(args) => check::main(&args, &setup),
         Command::Density(args) => Ok(holds(faults::density::main(&setup, &args)?)),
-        Command::Faults(args) => Ok(holds(faults::main(&setup, &args)?)),
+        Command::Faults(args) => faults::main(&setup, &args),
         Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {
             setup.everything(refresh)?;

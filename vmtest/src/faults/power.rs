@@ -49,6 +49,7 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
         seed,
         figures: Vec::new(),
         failed: None,
+        untried: false,
     };
     let mut figures = Figures::default();
     let begin = Instant::now();
@@ -97,5 +98,5 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
     }
     outcome.seconds = begin.elapsed().as_secs_f64();
     outcome.figures = figures.0;
-    Ok(outcome)
+    Ok(outcome.judged(args, None))
 }

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use daemon::serve;
 pub(crate) use density::{run as density, Density, DensityJob};
+pub(crate) use full::{BAD_BLOCKS, NO_SPACE};
 use ground::Ground;
 pub(crate) use power::{fill, PowerJob};
 pub(crate) use rival::handle;
