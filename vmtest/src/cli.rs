@@ -44,7 +44,7 @@ enum Command {
     Conform(conform::ConformArgs),
     /// Measure: instructions and device reads of every driver, side by side
     Bench(bench::BenchArgs),
-    /// Let daemons die, disks fail, tasks be killed and power be cut while images are read
+    /// Let daemons die and misbehave, disks fail, tasks be killed and power be cut while images are read
     Faults(faults::FaultArgs),
     /// Mount a thousand images of twenty blobs in one guest: what each mount and each blob costs
     Density(faults::density::DensityArgs),

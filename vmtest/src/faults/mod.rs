@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::cli::{COULD_NOT_BE_TRIED, DOES_NOT_HOLD, HOLDS};
 use crate::compare::look::Desk;
 use crate::Setup;
-use guest::{FaultAnswer, FaultJob, BAD_BLOCKS, NO_SPACE};
+use guest::{FaultAnswer, FaultJob, BAD_BLOCKS, NO_SPACE, SPOILED};
 
 /// What `faults` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,6 +54,12 @@ const FAULTS: &[Fault] = &[
         name: "kill",
         holds: "a daemon's SIGKILL spoils no read, and loses nothing that was fetched",
         proof: None,
+    },
+    Fault {
+        name: "misbehave",
+        holds:
+            "answers late, twice, wrong, short, never spoil no read, and no wait is without an end",
+        proof: Some(SPOILED),
     },
     Fault {
         name: "unmount",

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure, Context, Result};
 use ondined::backend::{Backend, BackendError, Blob, Local};
+use ondined::plan::{Plan, DIED};
 use ondined::protocol::{Device, DEVICE};
 use ondined::session::{bind, raise_descriptor_limit, Options, Session};
 use rustix::process::Signal;
@@ -33,6 +34,8 @@ pub(crate) struct Service {
     pub(super) ledger: PathBuf,
     /// Longest time that a fetch takes beside reading, in microseconds.
     pub(super) latency_us: u64,
+    /// What it does wrong.
+    pub(super) plan: Plan,
 }
 
 /// One fetch from the backend.
@@ -68,6 +71,7 @@ pub(crate) fn serve(service: &Service) -> Result<()> {
     bind(&device, &service.cache, None)?;
     let options = Options {
         threads: THREADS,
+        plan: service.plan.clone(),
         ..Options::default()
     };
     let session = Session::new(device, backend, options)?;
@@ -162,6 +166,22 @@ impl Daemon {
         }
         self.end();
         self.fetched()
+    }
+
+    /// SIGKILL, unless a rule of its plan has ended it; whether one had.
+    ///
+    /// # Errors
+    /// It had ended for another reason.
+    pub(super) fn put_away(mut self) -> Result<bool> {
+        let Some(status) = self.child.try_wait()? else {
+            self.end();
+            return Ok(false);
+        };
+        ensure!(
+            status.code() == Some(DIED),
+            "the daemon ended by itself: {status}"
+        );
+        Ok(true)
     }
 
     /// What it fetched, or began to.

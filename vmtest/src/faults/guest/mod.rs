@@ -7,6 +7,7 @@ mod density;
 mod full;
 mod ground;
 mod kill;
+mod misbehave;
 mod mounted;
 mod power;
 mod readers;
@@ -25,6 +26,7 @@ pub(crate) use daemon::serve;
 pub(crate) use density::{run as density, Density, DensityJob};
 pub(crate) use full::{BAD_BLOCKS, NO_SPACE};
 use ground::Ground;
+pub(crate) use misbehave::SPOILED;
 pub(crate) use power::{fill, PowerJob};
 pub(crate) use rival::handle;
 
@@ -89,6 +91,7 @@ impl Figures {
 pub(crate) fn run(job: &FaultJob) -> Result<FaultAnswer> {
     let round: fn(&Ground, u64, &mut Figures) -> Result<()> = match job.name.as_str() {
         "kill" => kill::round,
+        "misbehave" => misbehave::round,
         "unmount" => mounted::round,
         "signal" => signals::round,
         "rival" => rival::round,
