@@ -44,7 +44,7 @@ enum Command {
     Conform(conform::ConformArgs),
     /// Measure: instructions and device reads of every driver, side by side
     Bench(bench::BenchArgs),
-    /// Let daemons die, disks fail, tasks be killed and power be cut while images are read
+    /// Let daemons die and misbehave, disks fail, tasks be killed and power be cut while images are read
     Faults(faults::FaultArgs),
     /// Mount a thousand images of twenty blobs in one guest: what each mount and each blob costs
     Density(faults::density::DensityArgs),
@@ -161,7 +161,7 @@ fn run(cli: Cli) -> Result<i32> {
         Command::Conform(args) => conform::main(&args, &setup),
         Command::Check(args) => check::main(&args, &setup),
         Command::Density(args) => Ok(holds(faults::density::main(&setup, &args)?)),
-        Command::Faults(args) => Ok(holds(faults::main(&setup, &args)?)),
+        Command::Faults(args) => faults::main(&setup, &args),
         Command::Guest { .. } => unreachable!("done above, without a setup"),
         Command::Setup { refresh } => {
             setup.everything(refresh)?;

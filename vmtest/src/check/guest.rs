@@ -191,7 +191,11 @@ pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
     if let Some(san) = sanitized(setup)? {
         outcomes.extend(faults::run(&san, &faults::few(FAULTS_SAN, &FAULTS_OF_SAN))?);
     }
-    let item = |o: faults::Outcome| Item::new(o.tried(), o.failed);
+    let item = |o: faults::Outcome| Item {
+        name: o.tried(),
+        failed: o.failed,
+        untried: o.untried,
+    };
     Ok(outcomes.into_iter().map(item).collect())
 }
 

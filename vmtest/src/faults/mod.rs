@@ -12,15 +12,17 @@ use std::time::Duration;
 use anyhow::{bail, Result};
 use serde::Serialize;
 
+use crate::cli::{COULD_NOT_BE_TRIED, DOES_NOT_HOLD, HOLDS};
 use crate::compare::look::Desk;
 use crate::Setup;
-use guest::{FaultAnswer, FaultJob};
+use guest::{FaultAnswer, FaultJob, BAD_BLOCKS, NO_SPACE, SPOILED};
 
 /// What `faults` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct FaultArgs {
     /// How often each fault happens
-    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    #[arg(long, value_name = "COUNT", default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
 
     /// Decides all that is random; round N has this and N [default: random, printed]
@@ -31,7 +33,8 @@ pub struct FaultArgs {
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
 
-    /// No more rounds of a fault are begun after so many seconds of the guest's time
+    /// No more rounds of a fault are begun after so many seconds of the guest's time; then it could not
+    /// be tried
     #[arg(long, value_name = "COUNT", default_value_t = 3600)]
     pub seconds: u64,
 }
@@ -41,6 +44,8 @@ struct Fault {
     name: &'static str,
     /// What holds when no round fails.
     holds: &'static str,
+    /// The figure that is not 0 unless the fault met nobody.
+    proof: Option<&'static str>,
 }
 
 /// All of them.
@@ -48,26 +53,38 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "kill",
         holds: "a daemon's SIGKILL spoils no read, and loses nothing that was fetched",
+        proof: None,
+    },
+    Fault {
+        name: "misbehave",
+        holds:
+            "answers late, twice, wrong, short, never spoil no read, and no wait is without an end",
+        proof: Some(SPOILED),
     },
     Fault {
         name: "unmount",
         holds: "unmounting and unloading while requests wait refuses, ends or outlives them",
+        proof: None,
     },
     Fault {
         name: "signal",
         holds: "SIGKILL, and no signal that is handled, ends a wait in read(2) or mount(2)",
+        proof: None,
     },
     Fault {
         name: "full",
         holds: "a full cache gives EIO, and the bytes once there is room",
+        proof: Some(NO_SPACE),
     },
     Fault {
         name: "bad-blocks",
         holds: "a failing disk gives EIO, and the bytes once it is well",
+        proof: Some(BAD_BLOCKS),
     },
     Fault {
         name: "rival",
         holds: "for comparison: the kill on mainline's fanotify, which fails open",
+        proof: None,
     },
 ];
 
@@ -90,13 +107,15 @@ pub struct Outcome {
     pub figures: Vec<(String, u64)>,
     /// What does not hold.
     pub failed: Option<String>,
+    /// It does not hold because it could not be tried so often.
+    pub untried: bool,
 }
 
-/// `cargo vmtest faults`: whether all held.
+/// `cargo vmtest faults`: the exit code.
 ///
 /// # Errors
 /// When it could not be tried.
-pub fn main(setup: &Setup, args: &FaultArgs) -> Result<bool> {
+pub fn main(setup: &Setup, args: &FaultArgs) -> Result<i32> {
     let outcomes = run(setup, args)?;
     for outcome in &outcomes {
         println!("{}", outcome.line());
@@ -105,7 +124,18 @@ pub fn main(setup: &Setup, args: &FaultArgs) -> Result<bool> {
         }
     }
     setup.report(&outcomes)?;
-    Ok(outcomes.iter().all(|outcome| outcome.failed.is_none()))
+    Ok(code(&outcomes))
+}
+
+fn code(outcomes: &[Outcome]) -> i32 {
+    let mut failed = outcomes.iter().filter(|outcome| outcome.failed.is_some());
+    if failed.clone().any(|outcome| !outcome.untried) {
+        DOES_NOT_HOLD
+    } else if failed.next().is_some() {
+        COULD_NOT_BE_TRIED
+    } else {
+        HOLDS
+    }
 }
 
 /// Has each fault happen.
@@ -156,7 +186,7 @@ fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: &Fault) -> Result
         },
         None => bail!("{}", run.complaint()),
     };
-    Ok(Outcome {
+    let outcome = Outcome {
         name: fault.name.to_owned(),
         holds: fault.holds.to_owned(),
         kernel: setup.options().kernel().as_str().to_owned(),
@@ -165,7 +195,9 @@ fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: &Fault) -> Result
         seed,
         figures: answer.figures.0,
         failed: answer.failed,
-    })
+        untried: false,
+    };
+    Ok(outcome.judged(args, fault.proof))
 }
 
 /// A few rounds of the faults with these names, as part of a check; none: of all.
@@ -179,6 +211,32 @@ pub fn few(rounds: u32, only: &[&str]) -> FaultArgs {
 }
 
 impl Outcome {
+    /// An outcome that says so when there were fewer rounds than asked for, or the figure `proof` is 0.
+    fn judged(mut self, args: &FaultArgs, proof: Option<&str>) -> Self {
+        let is_zero = |name: &&str| {
+            let mut figures = self.figures.iter();
+            !figures.any(|(known, count)| known == name && *count > 0)
+        };
+        if self.failed.is_some() {
+            return self;
+        }
+        let (rounds, wanted) = (self.rounds, args.rounds);
+        if rounds < wanted {
+            let seconds = args.seconds;
+            self.untried = true;
+            self.failed = Some(format!(
+                "could not be tried: {rounds} of {wanted} rounds were begun within {seconds} s \
+                 (--seconds N allows more)"
+            ));
+        } else if let Some(name) = proof.filter(is_zero) {
+            self.failed = Some(format!(
+                "it proves nothing: in no round were there {name} (other seeds or more rounds may \
+                 have some)"
+            ));
+        }
+        self
+    }
+
     /// What was tried, how often, and how to try it again.
     pub fn tried(&self) -> String {
         let (name, holds, kernel) = (&self.name, &self.holds, &self.kernel);
@@ -196,5 +254,43 @@ impl Outcome {
                 why.replace('\n', "\n        ")
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(rounds: u32, met: u64) -> Outcome {
+        Outcome {
+            name: "n".to_owned(),
+            holds: "h".to_owned(),
+            kernel: "k".to_owned(),
+            rounds,
+            seconds: 1.0,
+            seed: 7,
+            figures: vec![("errors".to_owned(), met)],
+            failed: None,
+            untried: false,
+        }
+        .judged(&few(3, &[]), Some("errors"))
+    }
+
+    #[test]
+    fn too_few_rounds_are_no_try() {
+        let few = outcome(2, 1);
+        assert!(few.untried);
+        assert!(few.line().starts_with("FAILED"), "{}", few.line());
+        assert_eq!(code(&[outcome(3, 1), few.clone()]), COULD_NOT_BE_TRIED);
+        assert_eq!(code(&[few, outcome(3, 0)]), DOES_NOT_HOLD);
+    }
+
+    #[test]
+    fn a_fault_that_met_nobody_proves_nothing() {
+        assert_eq!(code(&[outcome(3, 1)]), HOLDS);
+        let nobody = outcome(3, 0);
+        assert!(!nobody.untried);
+        assert!(nobody.line().contains("in no round were there errors"));
+        assert_eq!(code(&[nobody]), DOES_NOT_HOLD);
     }
 }

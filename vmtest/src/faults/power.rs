@@ -20,6 +20,9 @@ const CUT_MS: u64 = 100;
 /// How long a guest has to read what the last cut left.
 const LIMIT: Duration = Duration::from_secs(600);
 
+/// What a cut has to leave, for the run to tell anything.
+const PROMISED: &str = "bytes of them that a sync had promised";
+
 /// Cuts the power so many times.
 ///
 /// # Errors
@@ -28,7 +31,7 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
     let image = sample::image(setup)?;
     let (images, names) = sample::parts(&image);
     let desk = Desk::new(setup.cache())?;
-    let (disk, sign) = (desk.path().join("disk"), desk.path().join("filling"));
+    let [disk, sign, promise] = ["disk", "filling", "promise"].map(|name| desk.path().join(name));
     drive::format(setup.cache(), &disk, None, DISK)?;
     let shell = Shell::new()?;
     let path = format!(
@@ -42,13 +45,14 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
         .run()?;
     let mut outcome = Outcome {
         name: "power".to_owned(),
-        holds: "after a power cut all that is read is right".to_owned(),
+        holds: "a power cut spoils no read, and loses nothing that was synced".to_owned(),
         kernel: setup.options().kernel().as_str().to_owned(),
         rounds: 0,
         seconds: 0.0,
         seed,
         figures: Vec::new(),
         failed: None,
+        untried: false,
     };
     let mut figures = Figures::default();
     let begin = Instant::now();
@@ -60,6 +64,7 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
         let job = PowerJob {
             disk: "/dev/vda".into(),
             sign: (!last).then(|| sign.clone()),
+            promise: promise.clone(),
             seed: seed.wrapping_add(u64::from(n)),
             images: images.clone(),
             names: names.clone(),
@@ -73,16 +78,17 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
             outcome.failed = Some(format!("after cut {n}: {}", run.complaint()));
             break;
         }
-        let kept = run
+        let look = run
             .stderr
             .lines()
-            .find_map(|line| line.strip_prefix("kept "));
-        let Some(kept) = kept else {
+            .find_map(|line| line.strip_prefix("kept ")?.split_once(" promised "));
+        let Some((kept, promised)) = look else {
             bail!("no look at the cache within {LIMIT:?}: {}", run.complaint());
         };
         if n > 0 {
             figures.add("caches compared after a cut", 1);
             figures.add("bytes found in them", kept.parse()?);
+            figures.add(PROMISED, promised.parse()?);
         }
         if last {
             break;
@@ -97,5 +103,5 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
     }
     outcome.seconds = begin.elapsed().as_secs_f64();
     outcome.figures = figures.0;
-    Ok(outcome)
+    Ok(outcome.judged(args, Some(PROMISED)))
 }

@@ -264,7 +264,7 @@ impl Handle {
 }
 
 /// A private mapping of a file.
-pub(super) struct Map {
+pub(crate) struct Map {
     start: *mut u8,
     len: usize,
 }
@@ -287,7 +287,7 @@ impl Map {
     ///
     /// # Errors
     /// Those of mmap(2).
-    pub(super) fn shared(file: &File, len: usize) -> io::Result<Self> {
+    pub(crate) fn shared(file: &File, len: usize) -> io::Result<Self> {
         Self::new(
             file,
             len,
@@ -335,7 +335,7 @@ impl Map {
     ///
     /// # Errors
     /// EFAULT; those of write(2).
-    pub(super) fn copy_through(&self, to: &File, at: usize, len: usize) -> io::Result<usize> {
+    pub(crate) fn copy_through(&self, to: &File, at: usize, len: usize) -> io::Result<usize> {
         if at.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }

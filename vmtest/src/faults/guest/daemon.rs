@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure, Context, Result};
 use ondined::backend::{Backend, BackendError, Blob, Local};
+use ondined::plan::{Plan, DIED};
 use ondined::protocol::{Device, DEVICE};
 use ondined::session::{bind, raise_descriptor_limit, Options, Session};
 use rustix::process::Signal;
@@ -33,10 +34,12 @@ pub(crate) struct Service {
     pub(super) ledger: PathBuf,
     /// Longest time that a fetch takes beside reading, in microseconds.
     pub(super) latency_us: u64,
+    /// What it does wrong.
+    pub(super) plan: Plan,
 }
 
 /// One fetch from the backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fetch {
     thread: i32,
     blob: String,
@@ -68,6 +71,7 @@ pub(crate) fn serve(service: &Service) -> Result<()> {
     bind(&device, &service.cache, None)?;
     let options = Options {
         threads: THREADS,
+        plan: service.plan.clone(),
         ..Options::default()
     };
     let session = Session::new(device, backend, options)?;
@@ -164,13 +168,28 @@ impl Daemon {
         self.fetched()
     }
 
+    /// SIGKILL, unless a rule of its plan has ended it; whether one had.
+    ///
+    /// # Errors
+    /// It had ended for another reason.
+    pub(super) fn put_away(mut self) -> Result<bool> {
+        let Some(status) = self.child.try_wait()? else {
+            self.end();
+            return Ok(false);
+        };
+        ensure!(
+            status.code() == Some(DIED),
+            "the daemon ended by itself: {status}"
+        );
+        Ok(true)
+    }
+
     /// What it fetched, or began to.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub(super) fn fetched(&self) -> Result<Vec<Fetch>> {
-        let text = fs::read_to_string(&self.ledger)?;
-        text.lines().map(parse).collect()
+        fetched(&self.ledger)
     }
 
     /// How many bytes it fetched, or began to.
@@ -199,6 +218,15 @@ impl Drop for Daemon {
     }
 }
 
+/// What the daemon with this ledger fetched, or began to.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub(super) fn fetched(ledger: &Path) -> Result<Vec<Fetch>> {
+    let text = fs::read_to_string(ledger)?;
+    text.lines().map(parse).collect()
+}
+
 fn parse(line: &str) -> Result<Fetch> {
     let words: Vec<&str> = line.split(' ').collect();
     let [thread, blob, offset, len] = words[..] else {
@@ -217,18 +245,22 @@ pub(super) fn bytes(fetches: &[Fetch]) -> u64 {
     fetches.iter().map(|f| f.bytes.end - f.bytes.start).sum()
 }
 
-/// What `later` fetched again although `earlier` had written it: a thread fetches the next piece
-/// only after the last one was written, so its last piece alone may be lost.
-pub(super) fn lost<'a>(earlier: &[Fetch], later: &'a [Fetch]) -> Vec<&'a Fetch> {
+/// Those of `fetches` that are written: a thread fetches the next piece only after the last one was,
+/// so its last piece alone may be not.
+pub(super) fn written(fetches: &[Fetch]) -> Vec<Fetch> {
     let mut last = HashMap::new();
-    for (n, fetch) in earlier.iter().enumerate() {
+    for (n, fetch) in fetches.iter().enumerate() {
         last.insert(fetch.thread, n);
     }
-    let written = |n: &usize| last.get(&earlier[*n].thread) != Some(n);
-    let written: Vec<&Fetch> = (0..earlier.len())
-        .filter(written)
-        .map(|n| &earlier[n])
-        .collect();
+    let is_last = |n: usize| last.get(&fetches[n].thread) == Some(&n);
+    (0..fetches.len())
+        .filter(|n| !is_last(*n))
+        .map(|n| fetches[n].clone())
+        .collect()
+}
+
+/// What `later` fetched again although it was `written`.
+pub(super) fn lost<'a>(written: &[Fetch], later: &'a [Fetch]) -> Vec<&'a Fetch> {
     let again = |fetch: &&Fetch| {
         written.iter().any(|old| {
             old.blob == fetch.blob
@@ -249,10 +281,12 @@ mod tests {
             |text: &str| -> Vec<Fetch> { text.lines().map(|l| parse(l).unwrap()).collect() };
         let earlier = ledger("7 blob 0 4096\n8 blob 4096 4096\n7 blob 8192 100");
         assert_eq!(bytes(&earlier), 8292);
+        let written = written(&earlier);
+        assert_eq!(written, earlier[..1]);
         let later = ledger("9 blob 8192 100\n9 blob 4096 4096\n9 other 0 4096");
-        assert!(lost(&earlier, &later).is_empty());
+        assert!(lost(&written, &later).is_empty());
         let later = ledger("9 blob 4095 2");
-        assert_eq!(lost(&earlier, &later).len(), 1);
+        assert_eq!(lost(&written, &later).len(), 1);
         assert!(parse("1 blob 2").is_err());
     }
 

@@ -19,6 +19,11 @@ const LATENCY_US: u64 = 1000;
 /// The 4 KiB sectors of null_blk, in the 512 bytes that it counts in.
 const SECTORS: u64 = 8;
 
+/// What came of a full cache.
+pub(crate) const NO_SPACE: &str = "reads that failed for want of space";
+/// What came of a failing disk.
+pub(crate) const BAD_BLOCKS: &str = "reads that failed for bad blocks";
+
 /// Room for part of the image only: its readers get EIO, until there is more.
 pub(super) fn no_space(ground: &Ground, seed: u64, figures: &mut Figures) -> Result<()> {
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -43,7 +48,7 @@ pub(super) fn no_space(ground: &Ground, seed: u64, figures: &mut Figures) -> Res
         rustix::fs::sync();
         Ok(())
     })?;
-    figures.add("reads that failed for want of space", met.errors);
+    figures.add(NO_SPACE, met.errors);
     ground.unmount(mounted)
 }
 
@@ -66,7 +71,7 @@ pub(super) fn bad_blocks(ground: &Ground, seed: u64, figures: &mut Figures) -> R
     let met = weather(crowd, false, &mut rng, || {
         fs::write(&bad, format!("-{range}")).context("null_blk's badblocks")
     })?;
-    figures.add("reads that failed for bad blocks", met.errors);
+    figures.add(BAD_BLOCKS, met.errors);
     ground.unmount(mounted)
 }
 

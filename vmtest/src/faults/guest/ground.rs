@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, ensure, Context, Result};
 use ondine_model::observation::Errno;
+use ondined::plan::Plan;
 use rustix::mount::{mount, MountFlags};
 
 use super::daemon::Service;
@@ -101,6 +102,7 @@ impl Ground {
             blobs: self.blobs.clone(),
             ledger: Path::new(SCRATCH).join("ledger"),
             latency_us,
+            plan: Plan::default(),
         }
     }
 
@@ -109,11 +111,19 @@ impl Ground {
     /// # Errors
     /// Those of mount(2); a hang.
     pub(super) fn mount(&self, options: &str) -> Result<Mounted> {
+        self.try_mount(options)?
+            .map_err(|errno| anyhow!("mount: {errno}"))
+    }
+
+    /// Mounts the image, if mount(2) does.
+    ///
+    /// # Errors
+    /// A hang.
+    pub(super) fn try_mount(&self, options: &str) -> Result<Result<Mounted, Errno>> {
         let (point, options) = (self.point.clone(), self.options(options));
-        let mounted = watch::ended("mount", move || {
+        watch::ended("mount", move || {
             Mounted::plain("ondine", Path::new("none"), &point, &options)
-        })??;
-        mounted.map_err(|errno| anyhow!("mount: {errno}"))
+        })?
     }
 
     /// The options of [`Self::mount`].

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 
-use super::daemon::{bytes, lost, Daemon};
+use super::daemon::{bytes, lost, written, Daemon};
 use super::ground::Ground;
 use super::readers::Crowd;
 use super::{watch, Figures};
@@ -48,7 +48,8 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     crowd.calm();
     let met = crowd.finish()?;
     let later = second.fetched()?;
-    let again = lost(&earlier, &later);
+    let written = written(&earlier);
+    let again = lost(&written, &later);
     ensure!(
         again.is_empty(),
         "written before the kill, and fetched again after it: {again:?}"

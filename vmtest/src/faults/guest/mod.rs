@@ -7,12 +7,14 @@ mod density;
 mod full;
 mod ground;
 mod kill;
+mod misbehave;
 mod mounted;
 mod power;
 mod readers;
 mod rival;
 mod signals;
 mod watch;
+mod ways;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -22,7 +24,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use daemon::serve;
 pub(crate) use density::{run as density, Density, DensityJob};
+pub(crate) use full::{BAD_BLOCKS, NO_SPACE};
 use ground::Ground;
+pub(crate) use misbehave::SPOILED;
 pub(crate) use power::{fill, PowerJob};
 pub(crate) use rival::handle;
 
@@ -87,6 +91,7 @@ impl Figures {
 pub(crate) fn run(job: &FaultJob) -> Result<FaultAnswer> {
     let round: fn(&Ground, u64, &mut Figures) -> Result<()> = match job.name.as_str() {
         "kill" => kill::round,
+        "misbehave" => misbehave::round,
         "unmount" => mounted::round,
         "signal" => signals::round,
         "rival" => rival::round,

@@ -5,17 +5,17 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure, Result};
+use anyhow::{bail, ensure, Context, Result};
 use rustix::fs::{Mode, OFlags};
 
 use super::watch;
+use super::ways::{Walker, Way};
 use crate::faults::sample::Sample;
 
 /// Readers at once.
@@ -35,12 +35,16 @@ struct Shared {
     samples: Arc<Vec<Sample>>,
     /// Even while errors are wrong, odd while reads may fail.
     weather: AtomicU64,
+    /// How they may fail.
+    allowed: &'static [i32],
     /// Readers that met an error and wait for better weather.
     sheltered: AtomicU64,
     /// Readers that are through.
     finished: AtomicU64,
     /// Errors that were allowed.
     errors: AtomicU64,
+    /// The longest time of a read, or of opening a file, in microseconds.
+    longest: AtomicU64,
     stop: AtomicBool,
     wrong: Mutex<Vec<String>>,
     /// What was read: sample and range.
@@ -52,6 +56,8 @@ struct Shared {
 pub(super) struct Met {
     /// Reads that failed while they might.
     pub(super) errors: u64,
+    /// The longest time that a read took, or opening a file.
+    pub(super) longest: Duration,
 }
 
 impl Crowd {
@@ -60,14 +66,39 @@ impl Crowd {
     /// # Errors
     /// There is none.
     pub(super) fn start(root: &Path, samples: &Arc<Vec<Sample>>, seed: u64) -> Result<Self> {
+        Self::start_in(root, samples, seed, 0, &[libc::EIO])
+    }
+
+    /// The same, and reads may fail from the beginning, with one of `errors`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn start_in_storm(
+        root: &Path,
+        samples: &Arc<Vec<Sample>>,
+        seed: u64,
+        errors: &'static [i32],
+    ) -> Result<Self> {
+        Self::start_in(root, samples, seed, 1, errors)
+    }
+
+    fn start_in(
+        root: &Path,
+        samples: &Arc<Vec<Sample>>,
+        seed: u64,
+        weather: u64,
+        allowed: &'static [i32],
+    ) -> Result<Self> {
         let root = rustix::fs::open(root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let shared = Arc::new(Shared {
             root,
             samples: Arc::clone(samples),
-            weather: AtomicU64::new(0),
+            weather: AtomicU64::new(weather),
+            allowed,
             sheltered: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             wrong: Mutex::default(),
             read: Mutex::default(),
@@ -116,18 +147,25 @@ impl Crowd {
     pub(super) fn recall(&self, rng: &mut fastrand::Rng, count: usize) -> Result<()> {
         let mut read = self.shared.lock(&self.shared.read).clone();
         rng.shuffle(&mut read);
+        let walker = Walker::new()?;
         for (sample, range) in read.into_iter().take(count) {
-            let sample = &self.shared.samples[sample];
-            let file = self.shared.open(sample);
-            let all = file.and_then(|file| {
-                let mut buffer = vec![0; range.len()];
-                file.read_exact_at(&mut buffer, range.start as u64)?;
-                Ok(buffer)
-            });
-            match all {
-                Ok(bytes) => compare(sample, range.start, &bytes)?,
-                Err(error) => bail!("{} {range:?} was read before, now: {error}", sample.path),
-            }
+            let (sample, way) = (&self.shared.samples[sample], Way::any(rng));
+            let again = || {
+                let file = self.shared.open(sample)?;
+                let mut at = range.start;
+                while at < range.end {
+                    let mut buffer = vec![0; range.end - at];
+                    let count = walker.read(way, &file, at, &mut buffer)?;
+                    ensure!(count > 0, "it ends at {at}");
+                    compare(sample, at, &buffer[..count])?;
+                    at += count;
+                }
+                Ok(())
+            };
+            again().with_context(|| {
+                let path = &sample.path;
+                format!("{path} {range:?} was read before, now by {way:?}")
+            })?;
         }
         Ok(())
     }
@@ -148,6 +186,7 @@ impl Crowd {
         ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         Ok(Met {
             errors: shared.errors.load(SeqCst),
+            longest: Duration::from_micros(shared.longest.load(SeqCst)),
         })
     }
 }
@@ -175,6 +214,7 @@ impl Shared {
     fn run(&self, mut rng: fastrand::Rng) -> Result<()> {
         let mut order: Vec<usize> = (0..self.samples.len()).collect();
         rng.shuffle(&mut order);
+        let walker = Walker::new()?;
         for n in order {
             let sample = &self.samples[n];
             let Some(file) = self.patiently(|| self.open(sample))? else {
@@ -185,15 +225,17 @@ impl Shared {
                 rng.shuffle(&mut pieces);
             }
             for piece in pieces {
+                let way = Way::any(&mut rng);
                 let mut at = piece.start;
                 while at < piece.end {
                     let mut buffer = vec![0; piece.end - at];
-                    let read = || file.read_at(&mut buffer, at as u64);
-                    let Some(count) = self.patiently(read)? else {
+                    let read = || walker.read(way, &file, at, &mut buffer);
+                    let place = || format!("{way:?} of {} at {at}", sample.path);
+                    let Some(count) = self.patiently(read).with_context(place)? else {
                         return Ok(());
                     };
                     ensure!(count > 0, "{} ends at {at}", sample.path);
-                    compare(sample, at, &buffer[..count])?;
+                    compare(sample, at, &buffer[..count]).with_context(place)?;
                     at += count;
                 }
                 self.lock(&self.read).push((n, piece));
@@ -207,7 +249,11 @@ impl Shared {
     fn patiently<T>(&self, mut read: impl FnMut() -> std::io::Result<T>) -> Result<Option<T>> {
         loop {
             let before = self.weather.load(SeqCst);
-            let error = match read() {
+            let begin = Instant::now();
+            let done = read();
+            let took = begin.elapsed().as_micros() as u64;
+            self.longest.fetch_max(took, SeqCst);
+            let error = match done {
                 Ok(value) => return Ok(Some(value)),
                 Err(error) => error,
             };
@@ -215,8 +261,9 @@ impl Shared {
             if before == after && before % 2 == 0 {
                 bail!("an error although all is well: {error}");
             }
+            let errno = error.raw_os_error();
             ensure!(
-                error.raw_os_error() == Some(libc::EIO),
+                errno.is_some_and(|errno| self.allowed.contains(&errno)),
                 "the wrong error: {error}"
             );
             self.errors.fetch_add(1, SeqCst);
