@@ -3,6 +3,7 @@
 //! Running the checks of [`crate::guest::behave`] in a guest.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{bail, Result};
 
@@ -19,6 +20,9 @@ use crate::Setup;
 /// The images that every behaviour is tried on: inline data with attributes in every form, and
 /// chunks in a blob.
 const IMAGES: [&str; 2] = ["prefixes-plain", "48bit-chunk"];
+
+/// How long the guest may take: with every sanitizer on a busy host, many times what it takes else.
+const LIMIT: Duration = Duration::from_secs(1200);
 
 /// Bytes of the writable drive.
 const STORE: u64 = 256 << 20;
@@ -49,7 +53,8 @@ pub fn run(setup: &Setup, boot: Boot, keep: impl Fn(&Observer) -> bool) -> Resul
             })
             .collect(),
     };
-    let boot = boot.drive(&drive.file, true).drive(&store, false);
+    let boot = boot.limit(LIMIT).drive(&drive.file, true);
+    let boot = boot.drive(&store, false);
     let (answer, run) = desk.ask(boot, "behave", &job)?;
     match answer {
         Some(checked) => Ok(checked),
