@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{ensure, Context, Result};
 use rustix::fs::{fadvise, Advice};
 use rustix::io::Errno;
-use rustix::mount::{unmount, UnmountFlags};
+use rustix::mount::{mount_remount, unmount, MountFlags, UnmountFlags};
 use rustix::process::Signal;
 
 use super::daemon::Daemon;
@@ -93,6 +93,8 @@ fn waiting_readers(
             "files are open, and the mount is gone"
         );
         daemon.signal(Signal::CONT)?;
+        // Until now the mount asks for nothing any more.
+        mount_remount(&ground.point, MountFlags::RDONLY, c"").context("a remount")?;
         crowd.calm();
         figures.add("reads that a forced unmount ended", crowd.finish()?.errors);
         ground.unmount(mounted)

@@ -242,6 +242,8 @@ fn lost(program: &Path, row: &Row) -> Result<()> {
     let daemon = place.daemon(&row, &Path::new(CACHES).join("lost"), &[])?;
     let mounted = mount(&row, POINT)?;
     let file = File::open(mounted.point.join("large"))?;
+    // By then the blob is open: one that is not there then would be refused.
+    file.read_exact_at(&mut [0], 0)?;
     row.devices.iter().try_for_each(fs::remove_file)?;
     let got = file.read_at(&mut [0; 4096], 1 << 20);
     let errno = got.as_ref().err().and_then(io::Error::raw_os_error);
