@@ -165,13 +165,13 @@ pub(super) fn uuid(file: &File) -> io::Result<Vec<u8>> {
 
 /// One extent that FIEMAP tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(crate) struct Extent {
     /// First byte in the file.
     pub(super) logical: u64,
     /// First byte on the device.
-    pub(super) physical: u64,
+    pub(crate) physical: u64,
     /// Bytes.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// FIEMAP_EXTENT_*.
     pub(super) flags: u32,
 }
@@ -180,7 +180,7 @@ pub(super) struct Extent {
 ///
 /// # Errors
 /// Those of the call.
-pub(super) fn fiemap(file: &File, start: u64, length: u64) -> io::Result<Vec<Extent>> {
+pub(crate) fn fiemap(file: &File, start: u64, length: u64) -> io::Result<Vec<Extent>> {
     const ROOM: usize = 256;
     let mut call = vec![0u8; 32 + ROOM * 56];
     call[..8].copy_from_slice(&start.to_le_bytes());

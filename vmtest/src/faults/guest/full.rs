@@ -16,7 +16,9 @@ use crate::guest::mounts::drop_caches;
 
 /// Longest time of a fetch in microseconds.
 const LATENCY_US: u64 = 1000;
-/// The 4 KiB sectors of null_blk, in the 512 bytes that it counts in.
+/// Bytes of a sector of null_blk.
+const BLOCK: u64 = 4096;
+/// The same in the 512 bytes that it counts in.
 const SECTORS: u64 = 8;
 
 /// What came of a full cache.
@@ -29,7 +31,8 @@ pub(super) fn no_space(ground: &Ground, seed: u64, figures: &mut Figures) -> Res
     let mut rng = fastrand::Rng::with_seed(seed);
     ground.clear()?;
     let ballast = ground.cache.join("ballast");
-    let left = rng.u64(0..ground.bytes()?);
+    // So little that it is not enough, even for what is left to fetch when the fault begins.
+    let left = rng.u64(0..ground.bytes()? / 2);
     let _daemon = Daemon::start(&ground.service(LATENCY_US))?;
     let mounted = ground.mount("soft")?;
     let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..))?;
@@ -60,14 +63,18 @@ pub(super) fn bad_blocks(ground: &Ground, seed: u64, figures: &mut Figures) -> R
     let mounted = ground.mount("soft")?;
     rustix::fs::sync();
     let crowd = Crowd::start(&ground.point, &ground.samples, rng.u64(..))?;
-    let moment = rng.u64(0..ground.bytes()?);
+    // Not so late that all readers are past the bad blocks.
+    let moment = rng.u64(0..ground.bytes()? / 2);
     let idle = || daemon.began() >= moment || crowd.is_idle() || crowd.is_wrong();
     watch::until("the daemon fetches", idle)?;
     crowd.storm();
-    let begin = rng.u64(ground.data_blocks()?) * SECTORS;
+    // From a block on that was written, to some that may be going to be.
+    let written = rng.choice(ground.written()?).context("an empty cache")?;
+    let begin = rng.u64(written) / BLOCK * SECTORS;
     let range = format!("{begin}-{}", begin + rng.u64(1..512) * SECTORS - 1);
     let bad = ground.disk.join("badblocks");
     fs::write(&bad, format!("+{range}")).context("null_blk's badblocks")?;
+    drop_caches()?;
     let met = weather(crowd, false, &mut rng, || {
         fs::write(&bad, format!("-{range}")).context("null_blk's badblocks")
     })?;

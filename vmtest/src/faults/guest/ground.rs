@@ -2,7 +2,8 @@
 
 //! What every fault stands on: blobs in memory, a cache on ext4, a place to mount the image.
 
-use std::fs;
+use std::fs::{self, File};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use super::FaultJob;
 use crate::bench::guest::store::disk;
 use crate::faults::sample::{samples, Sample};
 use crate::guest::mounts::Mounted;
+use crate::guest::sys::{fiemap, Extent};
+use crate::on_demand::guest::cache_files;
 use crate::vm::SCRATCH;
 
 /// Size of the cache's file system in MiB.
@@ -161,14 +164,18 @@ impl Ground {
         Ok(())
     }
 
-    /// The disk's blocks that hold data of the cache: those in use, behind the file system's own.
+    /// The bytes of the disk that hold what was written to the cache's files.
     ///
     /// # Errors
-    /// Those of statvfs(3).
-    pub(super) fn data_blocks(&self) -> Result<std::ops::Range<u64>> {
-        let room = rustix::fs::statvfs(&self.cache)?;
-        let own = CACHE_MIB * 256 - room.f_blocks;
-        Ok(own..own + self.bytes()?.div_ceil(4096))
+    /// Those of the file system.
+    pub(super) fn written(&self) -> Result<Vec<Range<u64>>> {
+        let mut written = Vec::new();
+        for path in cache_files(&self.cache.join("cache"))? {
+            let extents = fiemap(&File::open(path)?, 0, u64::MAX).context("FIEMAP")?;
+            let range = |extent: &Extent| extent.physical..extent.physical + extent.length;
+            written.extend(extents.iter().map(range));
+        }
+        Ok(written)
     }
 
     /// Bytes of bootstrap and blobs.

@@ -9,7 +9,7 @@ use ondined::plan::Plan;
 
 use super::daemon::{Daemon, Service};
 use super::ground::Ground;
-use super::readers::Crowd;
+use super::readers::{Crowd, READERS};
 use super::{watch, Figures};
 use crate::guest::mounts::{drop_caches, Mounted};
 use crate::on_demand::guest::State;
@@ -164,6 +164,14 @@ fn play(
     ensure!(
         longest < TIMEOUT + SLACK,
         "a read waited for {longest:?} although timeout={TIMEOUT:?}"
+    );
+    // Who waits for a folio that another reader tries to have waits for him first, and each tries twice:
+    // readahead, then the page itself.
+    let turns = 2 * READERS as u32;
+    ensure!(
+        met.longest < turns * TIMEOUT + SLACK,
+        "a reader hung for {:?} although timeout={TIMEOUT:?}",
+        met.longest
     );
     ground.unmount(mounted)?;
     daemon.kill()?;

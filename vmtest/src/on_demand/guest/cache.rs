@@ -17,7 +17,7 @@ const RUN: u64 = 7 * 4096;
 ///
 /// # Errors
 /// When a directory cannot be read.
-pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut left = vec![dir.to_owned()];
     while let Some(dir) = left.pop() {

@@ -9,6 +9,7 @@ pub mod flight;
 pub mod miss;
 pub mod states;
 
+pub(crate) use cache::files as cache_files;
 pub use counters::Counters;
 pub(crate) use counters::{State, STATE};
 pub(crate) use daemon::{Blobs, Daemon};
