@@ -13,6 +13,7 @@ use super::ground::Ground;
 use super::readers::{Crowd, Met};
 use super::{watch, Figures};
 use crate::guest::mounts::drop_caches;
+use crate::on_demand::guest::State;
 
 /// Longest time of a fetch in microseconds.
 const LATENCY_US: u64 = 1000;
@@ -100,5 +101,8 @@ fn weather(
     // Requests without a reader may be failing still, and a read that joins one fails with it.
     watch::idle()?;
     crowd.calm();
-    crowd.finish()
+    // A reader that fails now is told with what the module knows: is there a daemon at all?
+    crowd
+        .finish()
+        .with_context(|| format!("{:?}", State::now()))
 }
