@@ -17,9 +17,7 @@ use crate::on_demand::guest::State;
 
 /// Longest time of a fetch in microseconds.
 const LATENCY_US: u64 = 1000;
-/// Bytes of a sector of null_blk.
-const BLOCK: u64 = 4096;
-/// The same in the 512 bytes that it counts in.
+/// The 4 KiB sectors of null_blk, in the 512 bytes that it counts in.
 const SECTORS: u64 = 8;
 
 /// What came of a full cache.
@@ -70,8 +68,8 @@ pub(super) fn bad_blocks(ground: &Ground, seed: u64, figures: &mut Figures) -> R
     watch::until("the daemon fetches", idle)?;
     crowd.storm();
     // From a block on that was written, to some that may be going to be.
-    let written = rng.choice(ground.written()?).context("an empty cache")?;
-    let begin = rng.u64(written) / BLOCK * SECTORS;
+    let written = rng.choice(ground.blocks()?).context("an empty cache")?;
+    let begin = written * SECTORS;
     let range = format!("{begin}-{}", begin + rng.u64(1..512) * SECTORS - 1);
     let bad = ground.disk.join("badblocks");
     fs::write(&bad, format!("+{range}")).context("null_blk's badblocks")?;

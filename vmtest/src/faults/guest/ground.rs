@@ -3,7 +3,6 @@
 //! What every fault stands on: blobs in memory, a cache on ext4, a place to mount the image.
 
 use std::fs::{self, File};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -164,18 +163,19 @@ impl Ground {
         Ok(())
     }
 
-    /// The bytes of the disk that hold what was written to the cache's files.
+    /// The 4 KiB blocks of the disk that hold what was written to the cache's files.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn written(&self) -> Result<Vec<Range<u64>>> {
-        let mut written = Vec::new();
+    pub(super) fn blocks(&self) -> Result<Vec<u64>> {
+        let mut blocks = Vec::new();
         for path in cache_files(&self.cache.join("cache"))? {
             let extents = fiemap(&File::open(path)?, 0, u64::MAX).context("FIEMAP")?;
-            let range = |extent: &Extent| extent.physical..extent.physical + extent.length;
-            written.extend(extents.iter().map(range));
+            let range =
+                |extent: &Extent| extent.physical / 4096..(extent.physical + extent.length) / 4096;
+            blocks.extend(extents.iter().flat_map(range));
         }
-        Ok(written)
+        Ok(blocks)
     }
 
     /// Bytes of bootstrap and blobs.

@@ -259,7 +259,8 @@ impl Shared {
             };
             let after = self.weather.load(SeqCst);
             if before == after && before % 2 == 0 {
-                bail!("an error although all is well: {error}");
+                let when = if before == 0 { "yet" } else { "again" };
+                bail!("an error although all is well {when}: {error}");
             }
             let errno = error.raw_os_error();
             ensure!(
