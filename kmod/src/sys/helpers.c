@@ -274,17 +274,13 @@ const char *ondine_get_link(struct dentry *dentry, struct inode *inode,
 }
 
 /*
- * Copies from the page cache of file what is there, up to date, of the len bytes
- * at pos. Less than that, 0 too, leaves the rest to the file's own read: where
- * there is nothing, or where readahead waits to be told.
- *
- * The bytes of a blob do not change, so that a file system has nothing to look
- * up again before its cached pages are used; what it wants to be asked for
- * first has no folio here.
+ * Copies from a page cache what is there, up to date, of the len bytes at pos.
+ * Less than that, 0 too, where there is nothing, or, if the reader goes on
+ * reading ahead, where readahead waits to be told.
  */
-size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter)
+static __always_inline size_t copy_cached(struct address_space *mapping, loff_t pos, size_t len,
+					  struct iov_iter *iter, bool reads_ahead)
 {
-	struct address_space *mapping = file->f_mapping;
 	size_t done = 0, part, copied;
 	struct folio *folio;
 	loff_t left;
@@ -294,7 +290,7 @@ size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_
 		if (IS_ERR(folio))
 			break;
 		part = 0;
-		if (folio_test_uptodate(folio) && !folio_test_readahead(folio) &&
+		if (folio_test_uptodate(folio) && !(reads_ahead && folio_test_readahead(folio)) &&
 		    !folio_contain_hwpoisoned_page(folio)) {
 			/* Read after the flag: what is up to date may have been below it. */
 			left = max_t(loff_t, i_size_read(mapping->host) - pos, 0);
@@ -310,9 +306,60 @@ size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_
 		if (copied < part || !part)
 			break;
 	}
-	if (done)
-		file->f_ra.prev_pos = pos;
 	return done;
+}
+
+/*
+ * Copies what the page cache of file has; the rest is left to the file's own read.
+ *
+ * The bytes of a blob do not change, so that a file system has nothing to look
+ * up again before its cached pages are used; what it wants to be asked for
+ * first has no folio here.
+ */
+size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter)
+{
+	size_t done = copy_cached(file->f_mapping, pos, len, iter, true);
+
+	if (done)
+		file->f_ra.prev_pos = pos + done;
+	return done;
+}
+
+/* The same of a file of ours, which a read(2) does not read ahead. */
+size_t ondine_read_mapped(struct inode *inode, loff_t pos, size_t len, struct iov_iter *iter)
+{
+	struct address_space *mapping = inode->i_mapping;
+
+	return mapping->nrpages ? copy_cached(mapping, pos, len, iter, false) : 0;
+}
+
+/*
+ * Drops from a page cache what has been copied to another: of the len bytes at
+ * pos the folios that end there. One that is larger than what was copied goes with
+ * its last page, so that none stays of which every page has been copied.
+ */
+void ondine_drop_copied(struct address_space *mapping, loff_t pos, size_t len)
+{
+	pgoff_t first = DIV_ROUND_UP_ULL(pos, PAGE_SIZE);
+	pgoff_t end = (pos + len) >> PAGE_SHIFT;
+	struct folio *folio;
+
+	if (first >= end)
+		return;
+	folio = filemap_get_folio(mapping, end - 1);
+	if (!IS_ERR(folio)) {
+		if (folio_next_index(folio) > end)
+			end = folio->index;
+		folio_put(folio);
+	}
+	folio = filemap_get_folio(mapping, first);
+	if (!IS_ERR(folio)) {
+		first = folio->index;
+		folio_put(folio);
+	}
+	/* Not invalidate_mapping_pages(): it leaves what was read just now. */
+	if (first < end)
+		invalidate_inode_pages2_range(mapping, first, end - 1);
 }
 
 void ondine_folio_put(struct folio *folio)

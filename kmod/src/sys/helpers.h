@@ -98,6 +98,8 @@ struct folio *ondine_read_folio(struct address_space *mapping, pgoff_t index);
 const char *ondine_get_link(struct dentry *dentry, struct inode *inode,
 			    struct delayed_call *done);
 size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter);
+size_t ondine_read_mapped(struct inode *inode, loff_t pos, size_t len, struct iov_iter *iter);
+void ondine_drop_copied(struct address_space *mapping, loff_t pos, size_t len);
 void ondine_folio_put(struct folio *folio);
 const u8 *ondine_folio_bytes(struct folio *folio, loff_t pos, size_t *len);
 loff_t ondine_folio_pos(struct folio *folio);

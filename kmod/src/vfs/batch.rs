@@ -21,7 +21,8 @@ use kernel::{
 /// How a [`Batch`] reads its file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadMode {
-    /// Through the file's page cache: copied, and its readahead helps the next.
+    /// Through the file's page cache, whose readahead helps the next. What has
+    /// been copied is dropped from there: no page stays cached twice.
     Buffered,
     /// Straight into our folios, from a task of its own: whoever waits for them
     /// may hold locks of the file's file system (a `write(2)` that faults on our
@@ -214,13 +215,14 @@ impl Request {
             let kiocb = (*this).kiocb.get();
             let file = (*kiocb).ki_filp;
             let batch = &(*this).batch;
+            let (address, len) = (batch.address.cast_signed(), batch.len as usize);
             let mut iter = sys::iov_iter::default();
             sys::iov_iter_bvec(
                 &raw mut iter,
                 sys::ONDINE_CONST_ITER_DEST,
                 batch.vectors.as_ptr(),
                 batch.vectors.len(),
-                batch.len as usize,
+                len,
             );
             let read = {
                 let _credentials = Credentials::of((*file).f_cred);
@@ -228,6 +230,9 @@ impl Request {
             };
             if read != EIOCBQUEUED {
                 complete(kiocb, read);
+            }
+            if (*kiocb).ki_flags & sys::ONDINE_CONST_IOCB_DIRECT == 0 {
+                sys::ondine_drop_copied((*file).f_mapping, address, len);
             }
             Self::release(this);
         }

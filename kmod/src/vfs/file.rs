@@ -96,8 +96,9 @@ pub(super) unsafe extern "C" fn fiemap<F: FileSystem>(
 /// `file_operations.read_iter`
 ///
 /// Where an extent lies in a regular file, its bytes are read through that
-/// file, whose page cache then holds the only copy of them. All else is read
-/// through the inode's own page cache: what `mmap(2)` and `splice(2)` use.
+/// file, whose page cache then holds the only copy of them, unless they are in
+/// the inode's own page cache: what `mmap(2)` and `splice(2)` use. All else is
+/// read through that.
 ///
 /// # Safety
 ///
@@ -195,14 +196,17 @@ unsafe fn read_extent<F: FileSystem>(
         return unsafe { shortened(iter, len, || own_page_cache(kiocb, iter)) };
     };
     let direct = direct && file.can_read_direct(address, len);
-    // SAFETY: The iterator has room for `len` bytes.
-    let mut read = unsafe {
-        if direct {
-            0
-        } else {
-            file.read_cached(iter, address, len)
+    let mut read = 0;
+    if !direct {
+        // SAFETY: The iterator has room for `len` bytes.
+        read = unsafe { file.read_cached(iter, address, len) };
+        if read == 0 {
+            // SAFETY: As above; the inode is valid.
+            read = unsafe {
+                sys::ondine_read_mapped(inode.as_raw(), position.cast_signed(), len as usize, iter)
+            };
         }
-    };
+    }
     if read == 0 {
         // SAFETY: As above.
         read = unsafe { shortened(iter, len, || file.read_iter(iter, address, direct)) }?;

@@ -80,6 +80,10 @@ pub struct Findings {
 
 /// Every byte of a tree, as behind a pipe.
 pub const TAR_DATA: &str = "tar with data";
+/// Every page of every file of a tree, by page faults.
+pub const MAPPED: &str = "maps of a tree";
+/// All of a tree by read(2), then by page faults, then by read(2) again.
+pub const READ_AND_MAPPED: &str = "reads, maps, reads of a tree";
 /// A file from its beginning to its end.
 pub const SEQUENTIAL: &str = "sequential read";
 /// Pages of a file, here and there.

@@ -7,8 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::figure::{
-    Figure, Form, State, C_FILE, C_FSCACHE, C_MARKED, NATIVE, ON_DEMAND, RANDOM, SEQUENTIAL,
-    SUBJECT, TAR_DATA,
+    Figure, Form, State, C_DIRECT, C_FILE, C_FSCACHE, C_MARKED, MAPPED, NATIVE, ON_DEMAND, RANDOM,
+    READ_AND_MAPPED, SEQUENTIAL, SUBJECT, TAR_DATA,
 };
 
 /// A goal that was due, and what was measured.
@@ -78,12 +78,12 @@ const fn on_demand(goal: Goal) -> Goal {
     }
 }
 
-/// Bytes that stay in the page cache, to those of native: a page is cached once, and what little is
-/// more is metadata.
-const fn cached(work: &'static str, form: Form, at_most: f64) -> Goal {
+/// Bytes that stay in the page cache, to those of a place that keeps each page once; what little is more
+/// is metadata and readahead.
+const fn cached(work: &'static str, form: Form, once: &'static str, at_most: f64) -> Goal {
     Goal {
         unit: Unit::Cached,
-        ..instructions(work, form, Cold, NATIVE, at_most)
+        ..instructions(work, form, Cold, once, at_most)
     }
 }
 
@@ -103,7 +103,10 @@ const GOALS: &[Goal] = &[
     on_demand(reads(TAR_DATA, ChunkedTree, 1.10)),
     on_demand(instructions(TAR_DATA, ChunkedTree, Warm, C_FILE, 1.00)),
     on_demand(instructions(RANDOM, BlobFile, Cold, C_MARKED, 0.33)),
-    on_demand(cached(SEQUENTIAL, BlobFile, 1.02)),
+    on_demand(cached(SEQUENTIAL, BlobFile, NATIVE, 1.02)),
+    on_demand(cached(TAR_DATA, ChunkedTree, C_DIRECT, 1.02)),
+    on_demand(cached(MAPPED, ChunkedTree, C_DIRECT, 1.02)),
+    on_demand(cached(READ_AND_MAPPED, ChunkedTree, C_DIRECT, 1.02)),
 ];
 
 /// What was to be measured.

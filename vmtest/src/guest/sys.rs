@@ -199,6 +199,33 @@ pub(crate) fn fiemap(file: &File, start: u64, length: u64) -> io::Result<Vec<Ext
     Ok((0..mapped).map(extent).collect())
 }
 
+/// cachestat(2): how many pages of `length` bytes from `start` the page cache of `file` has.
+///
+/// # Errors
+/// Those of the call: ENOSYS before Linux 6.5.
+pub(super) fn cached_pages(file: &File, start: u64, length: u64) -> io::Result<u64> {
+    /// One number on every architecture; the crate has it for some.
+    const CACHESTAT: libc::c_long = 451;
+    let range = [start, length];
+    // nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted
+    let mut counts = [0u64; 5];
+    // SAFETY: the kernel reads the range, and writes the counts, which are what it calls `struct
+    // cachestat_range` and `struct cachestat`.
+    let done = unsafe {
+        libc::syscall(
+            CACHESTAT,
+            file.as_raw_fd(),
+            range.as_ptr(),
+            counts.as_mut_ptr(),
+            0,
+        )
+    };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(counts[0])
+}
+
 /// A file handle as NFS exports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handle(Vec<u8>);

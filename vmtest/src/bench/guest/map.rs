@@ -36,9 +36,16 @@ pub(crate) fn touch_page(file: &File, offset: u64) -> Result<()> {
     Ok(())
 }
 
-/// Maps the first `length` bytes of the file at `path` and reads one byte of every page in order.
+/// [`touch_all`] of the file at `path`.
 pub(crate) fn touch(path: &Path, length: usize) -> Result<()> {
-    let file = File::open(path)?;
+    touch_all(&File::open(path)?, length)
+}
+
+/// Maps the first `length` bytes of `file`, or nothing if that is 0, and reads one byte of every page in order.
+pub(crate) fn touch_all(file: &File, length: usize) -> Result<()> {
+    if length == 0 {
+        return Ok(());
+    }
     ensure!(
         file.metadata()?.len() >= length as u64,
         "the file is too short"
@@ -50,7 +57,7 @@ pub(crate) fn touch(path: &Path, length: usize) -> Result<()> {
             length,
             ProtFlags::READ,
             MapFlags::SHARED,
-            &file,
+            file,
             0,
         )?
     };

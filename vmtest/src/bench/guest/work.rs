@@ -2,6 +2,7 @@
 
 //! The workloads.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read as _;
 use std::mem::MaybeUninit;
@@ -15,7 +16,7 @@ use rustix::fs::{openat, readlinkat_raw, statat, AtFlags, FileType, Mode, OFlags
 
 use super::map;
 use super::store::tar;
-use crate::bench::figure::{Form, State, RANDOM, SEQUENTIAL, TAR_DATA};
+use crate::bench::figure::{Form, State, MAPPED, RANDOM, READ_AND_MAPPED, SEQUENTIAL, TAR_DATA};
 
 /// A workload.
 pub(super) struct Work {
@@ -55,9 +56,27 @@ const TREE: &[Work] = &[
         run: walk,
     },
     TAR_WITH_DATA,
+    MAPS,
+    TAR_AND_MAPS,
 ];
 
-const CHUNKED: &[Work] = &[TAR, TAR_WITH_DATA];
+const CHUNKED: &[Work] = &[TAR, TAR_WITH_DATA, MAPS, TAR_AND_MAPS];
+
+const MAPS: Work = Work {
+    name: MAPPED,
+    states: &[State::Cold],
+    run: map_all,
+};
+
+const TAR_AND_MAPS: Work = Work {
+    name: READ_AND_MAPPED,
+    states: &[State::Cold],
+    run: |path| {
+        tar_data(path)?;
+        map_all(path)?;
+        tar_data(path)
+    },
+};
 
 const LARGE: &[Work] = &[
     Work {
@@ -147,10 +166,27 @@ fn tar_data(path: &Path) -> Result<()> {
 fn walk(path: &Path) -> Result<()> {
     let directory = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = openat(CWD, path, directory, Mode::empty())?;
-    walk_in(root.as_fd(), directory)
+    walk_in(root.as_fd(), directory, &|_, _| Ok(()))
 }
 
-fn walk_in(dir: BorrowedFd<'_>, flags: OFlags) -> Result<()> {
+/// Every file mapped, and each of its pages touched: what starting programs does.
+fn map_all(path: &Path) -> Result<()> {
+    let directory = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = openat(CWD, path, directory, Mode::empty())?;
+    walk_in(root.as_fd(), directory, &|dir, name| {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(openat(dir, name, flags, Mode::empty())?);
+        let length = file.metadata()?.len();
+        map::touch_all(&file, length.try_into()?)
+    })
+}
+
+/// Walks below `dir`, and does `visit` with every regular file and its directory.
+fn walk_in(
+    dir: BorrowedFd<'_>,
+    flags: OFlags,
+    visit: &dyn Fn(BorrowedFd<'_>, &CStr) -> Result<()>,
+) -> Result<()> {
     let mut buffer = vec![MaybeUninit::<u8>::uninit(); 32 << 10];
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut text = [MaybeUninit::<u8>::uninit(); 4096];
@@ -164,11 +200,12 @@ fn walk_in(dir: BorrowedFd<'_>, flags: OFlags) -> Result<()> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 let below = openat(dir, name, flags, Mode::empty())?;
-                walk_in(below.as_fd(), flags)?;
+                walk_in(below.as_fd(), flags, visit)?;
             }
             FileType::Symlink => {
                 readlinkat_raw(dir, name, &mut text)?;
             }
+            FileType::RegularFile => visit(dir, name)?,
             _ => {}
         }
     }

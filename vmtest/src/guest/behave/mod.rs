@@ -8,6 +8,7 @@
 mod attributes;
 mod edges;
 mod layers;
+mod memory;
 mod names;
 mod numbers;
 mod reading;
@@ -103,7 +104,8 @@ pub(super) fn run(job: &BehaveJob) -> Result<Vec<Checked>> {
         layers::CHECKS,
     ];
     let mut done = Vec::new();
-    for row in &job.rows[..job.rows.len().saturating_sub(1)] {
+    let specimens = &job.rows[..job.rows.len().saturating_sub(1)];
+    for row in specimens {
         for observer in &row.observers {
             let on = format!("{} {observer}", row.name);
             for (name, check) in lists.iter().copied().flatten() {
@@ -122,6 +124,12 @@ pub(super) fn run(job: &BehaveJob) -> Result<Vec<Checked>> {
         if driver.fs == edges::DRIVER {
             for (name, check) in edges::CHECKS {
                 done.push(timed(name, edges::DRIVER, || check(job)));
+            }
+            for row in specimens.iter().filter(|row| row.devices.is_empty()) {
+                let on = format!("{} {driver}", row.name);
+                for (name, check) in memory::CHECKS {
+                    done.push(timed(name, &on, || on_mount(row, driver, check)));
+                }
             }
         }
     }
