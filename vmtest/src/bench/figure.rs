@@ -80,6 +80,8 @@ pub struct Findings {
 
 /// Every byte of a tree, as behind a pipe.
 pub const TAR_DATA: &str = "tar with data";
+/// The first 64 MiB of a file, by page faults.
+pub const MAPPED_FILE: &str = "mmap, first 64 MiB";
 /// Every page of every file of a tree, by page faults.
 pub const MAPPED: &str = "maps of a tree";
 /// All of a tree by read(2), then by page faults, then by read(2) again.

@@ -7,8 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::figure::{
-    Figure, Form, State, C_DIRECT, C_FILE, C_FSCACHE, C_MARKED, MAPPED, NATIVE, ON_DEMAND, RANDOM,
-    READ_AND_MAPPED, SEQUENTIAL, SUBJECT, TAR_DATA,
+    Figure, Form, State, C_DIRECT, C_FILE, C_FSCACHE, C_MARKED, MAPPED, MAPPED_FILE, NATIVE,
+    ON_DEMAND, RANDOM, READ_AND_MAPPED, SEQUENTIAL, SUBJECT, TAR_DATA,
 };
 
 /// A goal that was due, and what was measured.
@@ -104,6 +104,8 @@ const GOALS: &[Goal] = &[
     on_demand(instructions(TAR_DATA, ChunkedTree, Warm, C_FILE, 1.00)),
     on_demand(instructions(RANDOM, BlobFile, Cold, C_MARKED, 0.33)),
     on_demand(cached(SEQUENTIAL, BlobFile, NATIVE, 1.02)),
+    on_demand(cached(RANDOM, BlobFile, NATIVE, 1.02)),
+    on_demand(cached(MAPPED_FILE, BlobFile, NATIVE, 1.02)),
     on_demand(cached(TAR_DATA, ChunkedTree, C_DIRECT, 1.02)),
     on_demand(cached(MAPPED, ChunkedTree, C_DIRECT, 1.02)),
     on_demand(cached(READ_AND_MAPPED, ChunkedTree, C_DIRECT, 1.02)),
@@ -231,7 +233,7 @@ mod tests {
         assert!(alone.to_string().starts_with("MISSED not measured"));
         let due = |on_demand, only| judge(&[], Due { on_demand, only });
         assert_eq!(due(false, None).len(), GOALS.len());
-        assert_eq!(due(true, Some(RANDOM)).len(), 2);
+        assert_eq!(due(true, Some(RANDOM)).len(), 3);
         let mut demand = due(true, None).into_iter();
         assert!(demand.all(|target| target.what.starts_with(ON_DEMAND)));
     }

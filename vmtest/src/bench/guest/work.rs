@@ -16,7 +16,9 @@ use rustix::fs::{openat, readlinkat_raw, statat, AtFlags, FileType, Mode, OFlags
 
 use super::map;
 use super::store::tar;
-use crate::bench::figure::{Form, State, MAPPED, RANDOM, READ_AND_MAPPED, SEQUENTIAL, TAR_DATA};
+use crate::bench::figure::{
+    Form, State, MAPPED, MAPPED_FILE, RANDOM, READ_AND_MAPPED, SEQUENTIAL, TAR_DATA,
+};
 
 /// A workload.
 pub(super) struct Work {
@@ -89,11 +91,7 @@ const LARGE: &[Work] = &[
         states: ENDS,
         run: random,
     },
-    Work {
-        name: "mmap, first 64 MiB",
-        states: &[State::Cold],
-        run: |path| map::touch(path, 64 << 20),
-    },
+    MAP,
 ];
 
 const BLOB: &[Work] = &[
@@ -107,7 +105,14 @@ const BLOB: &[Work] = &[
         states: &[State::Cold],
         run: scattered,
     },
+    MAP,
 ];
+
+const MAP: Work = Work {
+    name: MAPPED_FILE,
+    states: &[State::Cold],
+    run: |path| map::touch(path, BLOB_SIZE as usize),
+};
 
 /// What is done on `form`.
 pub(super) fn on(form: Form) -> &'static [Work] {
