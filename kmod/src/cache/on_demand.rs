@@ -101,15 +101,37 @@ impl OnDemand {
         self.wait(pages_touched(address, len))
     }
 
-    /// Fills the page cache ranges of `batch`, now or when they are there.
-    pub(super) fn read(&self, batch: Batch) {
-        if self.has(batch.address(), batch.len()) {
-            self.mount.hit();
-            local::read(self.file(), batch, self.direct);
-            return;
+    /// Fills the page cache ranges of `batch`: what is there now, and the rest when
+    /// it is.
+    pub(super) fn read(&self, mut batch: Batch) {
+        loop {
+            let rest = batch.split_off(self.stretch(batch.address(), batch.len()));
+            if self.has(batch.address(), batch.len()) {
+                self.mount.hit();
+                local::read(self.file(), batch, self.direct);
+            } else {
+                self.mount.missed();
+                Object::park(&self.object, Parked::new(self, batch));
+            }
+            match rest {
+                Some(rest) => batch = rest,
+                None => return,
+            }
         }
-        self.mount.missed();
-        Object::park(&self.object, Parked::new(self, batch));
+    }
+
+    /// How many of `len` bytes from `address` on are alike, there or missing.
+    fn stretch(&self, address: u64, len: u64) -> u64 {
+        let Some(contents) = self.object.contents() else {
+            return len;
+        };
+        let (run, presence) = (pages_touched(address, len), contents.presence());
+        let next = if presence.contains(run.first, 1) {
+            presence.first_missing(run.first, run.count)
+        } else {
+            presence.first_present(run.first, run.count)
+        };
+        next.map_or(len, |page| (page << PAGE_SHIFT).saturating_sub(address))
     }
 
     fn ask(&self, run: Run) {

@@ -130,6 +130,10 @@ impl FileSystem for Ondine {
         blob.present(address, len)
     }
 
+    fn is_whole(data: &Data) -> bool {
+        data.blobs.iter().all(Blob::is_whole)
+    }
+
     fn is_missing(blob: &Blob, address: u64, len: u64) -> bool {
         blob.is_missing(address, len)
     }

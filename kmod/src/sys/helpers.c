@@ -90,6 +90,11 @@ void ondine_mapping_set_large_folios(struct address_space *mapping)
 	mapping_set_large_folios(mapping);
 }
 
+bool ondine_mapping_has_large_folios(const struct address_space *mapping)
+{
+	return mapping_large_folio_support(mapping);
+}
+
 void ondine_inode_set_no_acl(struct inode *inode)
 {
 	cache_no_acl(inode);

@@ -43,8 +43,34 @@ pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
     unsafe {
         let mapping = (*inode).i_mapping;
         (*mapping).a_ops = Table::<F>::OPS;
-        sys::ondine_mapping_set_large_folios(mapping);
+        if is_on_device(inode) {
+            sys::ondine_mapping_set_large_folios(mapping);
+        }
     }
+}
+
+/// Allows large folios in the page cache of a file that is going to be mapped or
+/// spliced, once all of it is there: that needs all of a folio, and must not wait
+/// for, nor fail with, pages that nobody asks for.
+pub(super) fn allow_large_folios<F: FileSystem>(inode: &INode<F>) {
+    // SAFETY: A complete inode has its embedded mapping. To allow them once more
+    // changes nothing, nor does it matter who allocates a folio just then.
+    unsafe {
+        let mapping = (*inode.as_raw()).i_mapping;
+        if !sys::ondine_mapping_has_large_folios(mapping) && inode.is_present() {
+            sys::ondine_mapping_set_large_folios(mapping);
+        }
+    }
+}
+
+/// Whether the super block of an inode is on a device.
+///
+/// # Safety
+///
+/// `inode` is valid.
+unsafe fn is_on_device(inode: *mut sys::inode) -> bool {
+    // SAFETY: By the caller; an inode's super block outlives it.
+    unsafe { !(*(*inode).i_sb).s_bdev.is_null() }
 }
 
 /// Who reads for this inode: iomap, if its super block is on a device.
@@ -53,9 +79,8 @@ pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
 ///
 /// `inode` is valid.
 unsafe fn read_ops<F: FileSystem>(inode: *mut sys::inode) -> *const sys::iomap_read_ops {
-    // SAFETY: By the caller; an inode's super block outlives it.
-    let on_device = unsafe { !(*(*inode).i_sb).s_bdev.is_null() };
-    if on_device {
+    // SAFETY: By the caller.
+    if unsafe { is_on_device(inode) } {
         &raw const sys::iomap_bio_read_ops
     } else {
         Table::<F>::READ

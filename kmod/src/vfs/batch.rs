@@ -101,6 +101,45 @@ impl Batch {
         self.len
     }
 
+    /// Takes what lies beyond the first `len` bytes, which end a page of the blob,
+    /// away from the batch. `None` if there is nothing, or no memory for it: then
+    /// the batch keeps all.
+    pub(crate) fn split_off(&mut self, len: u64) -> Option<Self> {
+        let mut before = 0u64;
+        let mut kept = 0usize;
+        for vector in self.vectors.iter() {
+            let end = before.wrapping_add(vector.bv_len.into());
+            if end > len {
+                break;
+            }
+            before = end;
+            kept = kept.wrapping_add(1);
+        }
+        let moved = self.vectors.get(kept..).filter(|rest| !rest.is_empty())?;
+        let mut vectors = KVec::with_capacity(moved.len(), GFP_KERNEL).ok()?;
+        vectors.extend_from_slice(moved, GFP_KERNEL).ok()?;
+        // The vector that is cut in two, if there is one, is in both.
+        let cut = len.wrapping_sub(before) as u32;
+        if let Some(first) = vectors.first_mut() {
+            first.bv_offset = first.bv_offset.wrapping_add(cut);
+            first.bv_len = first.bv_len.wrapping_sub(cut);
+        }
+        if let Some(last) = self.vectors.get_mut(kept) {
+            last.bv_len = cut;
+        }
+        self.vectors
+            .truncate(if cut == 0 { kept } else { kept.wrapping_add(1) });
+        // INVARIANT: Each byte of the ranges is in one of the two.
+        let rest = Self {
+            position: self.position.wrapping_add(len),
+            address: self.address.wrapping_add(len),
+            len: self.len.wrapping_sub(len),
+            vectors,
+        };
+        self.len = len;
+        Some(rest)
+    }
+
     /// Ends the reads with `error`.
     pub(crate) fn fail(mut self, error: Error) {
         self.finish(error.to_errno() as isize);

@@ -17,8 +17,8 @@ impl<F: FileSystem> Table<F> {
         open: Some(open),
         llseek: Some(llseek::<F>),
         read_iter: Some(read_iter::<F>),
-        mmap_prepare: Some(sys::generic_file_readonly_mmap_prepare),
-        splice_read: Some(sys::filemap_splice_read),
+        mmap_prepare: Some(mmap_prepare::<F>),
+        splice_read: Some(splice_read::<F>),
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(sys::thp_get_unmapped_area),
         unlocked_ioctl: Some(ioctl::<F>),
@@ -49,6 +49,40 @@ unsafe extern "C" fn open(inode: *mut sys::inode, file: *mut sys::file) -> c_int
     unsafe {
         (*file).f_mode |= sys::ONDINE_CONST_FMODE_CAN_ODIRECT;
         sys::generic_file_open(inode, file)
+    }
+}
+
+/// `file_operations.mmap_prepare`
+///
+/// # Safety
+///
+/// `desc` is a mapping to be of an open regular file of type `F`.
+unsafe extern "C" fn mmap_prepare<F: FileSystem>(desc: *mut sys::vm_area_desc) -> c_int {
+    // SAFETY: The VFS gives a mapping to be of a file of ours.
+    unsafe {
+        let inode = (*(*(*desc).file).f_mapping).host;
+        aops::allow_large_folios(INode::<F>::from_raw(inode));
+        sys::generic_file_readonly_mmap_prepare(desc)
+    }
+}
+
+/// `file_operations.splice_read`
+///
+/// # Safety
+///
+/// `file` is an open regular file of type `F`; the others are what
+/// `filemap_splice_read()` takes.
+unsafe extern "C" fn splice_read<F: FileSystem>(
+    file: *mut sys::file,
+    position: *mut i64,
+    pipe: *mut sys::pipe_inode_info,
+    len: usize,
+    flags: c_uint,
+) -> isize {
+    // SAFETY: The VFS gives an open file of ours, and what belongs to the call.
+    unsafe {
+        aops::allow_large_folios(INode::<F>::from_raw((*(*file).f_mapping).host));
+        sys::filemap_splice_read(file, position, pipe, len, flags)
     }
 }
 

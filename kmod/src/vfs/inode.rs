@@ -158,6 +158,16 @@ impl<F: FileSystem> INode<F> {
         }
     }
 
+    /// Whether nothing of the file can be missing, as far as that is easily told:
+    /// of all files of a mount, or of one that is a single extent.
+    pub(super) fn is_present(&self) -> bool {
+        if F::is_whole(self.super_block().data()) {
+            return true;
+        }
+        let whole = self.whole();
+        whole.is_some_and(|(blob, address)| !F::is_missing(blob, address, self.size()))
+    }
+
     /// Where all of the file lies, if it is one extent and asking the image for
     /// that never waits.
     #[inline]

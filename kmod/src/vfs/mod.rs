@@ -126,6 +126,9 @@ pub(crate) trait FileSystem: Sized + 'static {
     /// use it.
     fn present(blob: &Self::Blob, address: u64, len: u64) -> Present<'_>;
 
+    /// Whether nothing of any blob can be missing.
+    fn is_whole(data: &Self::Data) -> bool;
+
     /// Whether some of `[address, address + len)` of a blob has to be waited for.
     fn is_missing(blob: &Self::Blob, address: u64, len: u64) -> bool;
 
