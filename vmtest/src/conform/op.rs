@@ -117,7 +117,7 @@ pub(crate) enum Op {
     Find { path: String },
     /// `xattr PATH NAME`: of the cache, in hexadecimal.
     Xattr { path: String, name: String },
-    /// `sh COMMAND`: `$cache`, `$blobs`, `$drive` and `$mnt` are set.
+    /// `sh COMMAND`: `$cache`, `$blobs`, `$device`, `$drive`, `$mnt` and `$fs` are set.
     Sh { command: String },
     /// `chdir PATH`: below the cache.
     Chdir { path: String },
@@ -127,8 +127,12 @@ pub(crate) enum Op {
     Nofile { count: u64 },
     /// `catch`: handles SIGUSR1, so that it interrupts without killing.
     Catch,
-    /// `restores COUNT`: the command `restore` so many times; whether all were taken.
-    Restores { count: u64 },
+    /// `times COUNT OPERATION...`: these operations, a word each, one after another and so many times; their
+    /// results, each once, sorted.
+    Times { count: u64, ops: Vec<Op> },
+    /// `snatch`: one read(2) of an OPEN, whose descriptor a thread of the same process closes as soon as it
+    /// is there.
+    Snatch,
     /// A turn of a daemon: answers what is there, waits a moment when nothing is. A starving one
     /// completes every READ without its data. Made by the executor for `serve`, `starve`, `drain`.
     Turn { starving: bool },
@@ -185,18 +189,21 @@ impl Op {
     /// Whether it can be waiting for the daemon: then a task that sleeps is `blocked`. The others
     /// may sleep for disks and programs, and are waited for.
     pub(crate) fn may_block(&self) -> bool {
-        use Op::{Hold, Ls, Map, Mount, Pread, Remount, Statfs, Umount};
-        matches!(
-            self,
-            Mount { .. }
-                | Umount { .. }
-                | Remount { .. }
-                | Statfs { .. }
-                | Pread { .. }
-                | Map { .. }
-                | Hold { .. }
-                | Ls { .. }
-        )
+        use Op::{Hold, Ls, Map, Mount, Pread, Remount, Statfs, Times, Umount};
+        match self {
+            Times { ops, .. } => ops.iter().any(Self::may_block),
+            _ => matches!(
+                self,
+                Mount { .. }
+                    | Umount { .. }
+                    | Remount { .. }
+                    | Statfs { .. }
+                    | Pread { .. }
+                    | Map { .. }
+                    | Hold { .. }
+                    | Ls { .. }
+            ),
+        }
     }
 
     /// The operation that these words name.
@@ -244,6 +251,7 @@ impl Op {
             "read-nowhere" => Self::ReadNowhere,
             "poll" => Self::Poll,
             "edge" => Self::Edge,
+            "snatch" => Self::Snatch,
             "bind" => Self::Bind,
             "copen" => Self::Copen {
                 object: words.word("the object")?,
@@ -295,6 +303,17 @@ impl Op {
             },
             _ => Self::parse_files(&verb, words)?,
         })
+    }
+
+    /// The operations that the words left are, one each.
+    fn each(words: &mut Words) -> Result<Vec<Self>> {
+        let mut ops = Vec::new();
+        while let Some(text) = words.maybe() {
+            let mut words = Words::of(&text)?;
+            ops.push(Self::parse(&mut words)?);
+            words.end()?;
+        }
+        Ok(ops)
     }
 
     fn parse_files(verb: &str, words: &mut Words) -> Result<Self> {
@@ -350,8 +369,9 @@ impl Op {
                 count: words.number("the count")?,
             },
             "catch" => Self::Catch,
-            "restores" => Self::Restores {
+            "times" => Self::Times {
                 count: words.number("the count")?,
+                ops: Self::each(words)?,
             },
             other => bail!("there is no operation {other:?}"),
         })

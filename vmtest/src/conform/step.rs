@@ -174,6 +174,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_done_many_times_is_a_word_each() {
+        let Deed::Starts(op) = one(r#"times 2 "times 3 poll" "write restore" & -> started"#).deed
+        else {
+            panic!("it is waited for");
+        };
+        let poll = Op::Times {
+            count: 3,
+            ops: vec![Op::Poll],
+        };
+        assert!(
+            matches!(&op, Op::Times { count: 2, ops } if ops[0] == poll && ops.len() == 2),
+            "{op:?}"
+        );
+        assert!(!op.may_block());
+        assert!(Step::one(r#"times 2 "opne""#).is_err());
+    }
+
+    #[test]
     fn a_colon_in_a_text_is_no_actor() {
         let step = one(r#"write "dir /a: b -> c" -> EINVAL"#);
         assert_eq!(step.actor, DAEMON);

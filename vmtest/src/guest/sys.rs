@@ -95,6 +95,12 @@ fn last_errno() -> rustix::io::Errno {
     rustix::io::Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO)
 }
 
+/// close(2) of a number; whether there was a descriptor. It must be one that nobody in this process owns.
+pub(super) fn close_number(number: RawFd) -> bool {
+    // SAFETY: the caller promises that no owner is left with a number that is not his any more.
+    unsafe { libc::close(number) == 0 }
+}
+
 /// Takes over a descriptor that the kernel has put into this process' table and told in a message.
 pub(super) fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: a cachefiles device makes a new descriptor for each OPEN that it delivers, and says

@@ -107,6 +107,7 @@ impl Stage<'_> {
     fn serve(&mut self, daemon: &str, whom: &str, starving: bool) -> Result<String> {
         let begin = Instant::now();
         let mut result = None;
+        self.actor(whom)?.stir();
         while begin.elapsed() < PATIENCE {
             let messages = self.does(daemon, &Op::Turn { starving })?;
             let actor = self.actor(whom)?;

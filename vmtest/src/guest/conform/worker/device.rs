@@ -2,7 +2,9 @@
 
 //! Operations on the device.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Barrier;
 use std::time::Duration;
 
 use anyhow::{anyhow, Context, Result};
@@ -231,11 +233,33 @@ impl Worker {
         })
     }
 
-    pub(super) fn restores(&self, count: u64) -> Outcome {
-        for _ in 0..count {
-            self.write("restore", DEVICE, None)?;
+    /// The descriptor's number is one that nobody else in this process has.
+    pub(super) fn snatch(&mut self) -> Outcome {
+        let device = self.fd(DEVICE)?;
+        let number = rustix::io::dup(device)?.as_raw_fd();
+        let (both, over) = (Barrier::new(2), AtomicBool::new(false));
+        let mut buffer = [0; MSG_MAX];
+        let count = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                both.wait();
+                while !sys::close_number(number) && !over.load(Ordering::Relaxed) {}
+            });
+            both.wait();
+            let count = rustix::io::read(device, &mut buffer);
+            over.store(!matches!(count, Ok(1..)), Ordering::Relaxed);
+            count
+        })?;
+        if count == 0 {
+            return Ok(NOTHING.to_owned());
         }
-        Ok(OK.to_owned())
+        let message = decode(&buffer[..count]).map_err(|error| anyhow!("{error}"))?;
+        let Operation::Open { cookie, .. } = message.operation else {
+            return Err(anyhow!("it is no OPEN").into());
+        };
+        let cookie = String::from_utf8_lossy(cookie).into_owned();
+        let said = format!("OPEN {cookie}");
+        self.messages.insert(cookie, message.id.0);
+        Ok(said)
     }
 
     /// Answers every message that is there, or comes in a moment; which they were.
@@ -268,7 +292,13 @@ impl Worker {
 
     fn answer_open(&mut self, object: &str) -> Outcome<()> {
         if self.blob(object).exists() {
-            self.copen(object, None)?;
+            let answered = self.copen(object, None);
+            if let Err(Failure::Errno(Error::EINVAL)) = answered {
+                // The OPEN has been ended in between: nobody will use its descriptor.
+                self.handles.remove(object);
+                return Ok(());
+            }
+            answered?;
         } else {
             self.handles.remove(object);
             let none = -Errno::NOENT.raw_os_error();

@@ -155,6 +155,7 @@ impl Worker {
             .env("device", &self.place.device)
             .env("drive", DRIVE)
             .env("mnt", MOUNTS)
+            .env("fs", &self.place.fs)
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
             .status()?;

@@ -6,7 +6,7 @@ mod device;
 mod files;
 mod object;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -47,11 +47,7 @@ pub(in crate::guest) fn main() -> Result<()> {
     let mut worker = Worker::new(serde_json::from_str(&place)?);
     for line in lines {
         let op = serde_json::from_str(&line?)?;
-        let result = match worker.act(op) {
-            Ok(text) => text,
-            Err(Failure::Errno(errno)) => errno.to_string(),
-            Err(Failure::Other(why)) => format!("({why:#})"),
-        };
+        let result = told(worker.act(op));
         let mut out = std::io::stdout().lock();
         serde_json::to_writer(&mut out, &result)?;
         out.write_all(b"\n")?;
@@ -69,6 +65,15 @@ enum Failure {
 }
 
 type Outcome<T = String> = Result<T, Failure>;
+
+/// An operation's result, as a scenario tells it.
+fn told(outcome: Outcome) -> String {
+    match outcome {
+        Ok(text) => text,
+        Err(Failure::Errno(errno)) => errno.to_string(),
+        Err(Failure::Other(why)) => format!("({why:#})"),
+    }
+}
 
 impl From<rustix::io::Errno> for Failure {
     fn from(errno: rustix::io::Errno) -> Self {
@@ -151,7 +156,8 @@ impl Worker {
             Op::Poll => self.poll(),
             Op::Edge => self.edge(),
             Op::Bind => self.bind(),
-            Op::Restores { count } => self.restores(count),
+            Op::Snatch => self.snatch(),
+            Op::Times { count, ops } => self.times(count, &ops),
             Op::Turn { starving } => self.turn(starving),
             Op::Copen { object, answer } => self.copen(&object, answer),
             Op::Pwrite {
@@ -205,6 +211,16 @@ impl Worker {
                 object,
             } => self.take(pid, number, handle, object),
         }
+    }
+
+    fn times(&mut self, count: u64, ops: &[Op]) -> Outcome {
+        let mut all = BTreeSet::new();
+        for _ in 0..count {
+            for op in ops {
+                all.insert(told(self.act(op.clone())));
+            }
+        }
+        Ok(all.into_iter().collect::<Vec<_>>().join(", "))
     }
 
     fn handle(&self, name: &str) -> Result<&Handle> {
