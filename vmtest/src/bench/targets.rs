@@ -102,6 +102,7 @@ const GOALS: &[Goal] = &[
     on_demand(instructions(TAR_DATA, ChunkedTree, Cold, C_FSCACHE, 0.95)),
     on_demand(reads(TAR_DATA, ChunkedTree, 1.10)),
     on_demand(instructions(TAR_DATA, ChunkedTree, Warm, C_FILE, 1.00)),
+    // Of what is read in order, waking the daemon is the smaller part: those are shown, not judged.
     on_demand(instructions(RANDOM, BlobFile, Cold, C_MARKED, 0.33)),
     on_demand(cached(SEQUENTIAL, BlobFile, NATIVE, 1.02)),
     on_demand(cached(RANDOM, BlobFile, NATIVE, 1.02)),
