@@ -8,6 +8,7 @@
 
 use super::{
     counters::Counters,
+    mounts::Mounts,
     names::Names,
     registry::{Registry, Role},
     table::{RequestTable, Slots},
@@ -41,6 +42,8 @@ pub(crate) struct Cache {
     /// is not kept from others while the file system is at work.
     #[pin]
     making: Mutex<()>,
+    #[pin]
+    mounts: Mutex<Mounts>,
     /// Daemons that wait for messages.
     #[pin]
     pollers: PollCondVar,
@@ -86,6 +89,7 @@ impl Cache {
                 ),
                 registry <- new_mutex!(Registry::new(), "ondine::Cache::registry"),
                 making <- new_mutex!((), "ondine::Cache::making"),
+                mounts <- new_mutex!(Mounts::new(), "ondine::Cache::mounts"),
                 pollers <- new_poll_condvar!("ondine::Cache::pollers"),
                 sessions <- WaitQueue::new(),
                 alive: Atomic::new(false),
@@ -111,7 +115,12 @@ impl Cache {
         self.alive.load(Acquire)
     }
 
-    /// What all mounts count together.
+    /// The mounts.
+    pub(super) fn mounts(&self) -> Guard<'_, Mounts, MutexBackend> {
+        self.mounts.lock()
+    }
+
+    /// What all mounts count together, but for hits.
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
     }
