@@ -177,6 +177,15 @@ impl Cache {
         self.look_again();
     }
 
+    /// Where cache files are made.
+    ///
+    /// # Errors
+    ///
+    /// ENOBUFS if no directory is bound.
+    pub(crate) fn store(&self) -> Result<Arc<Directory>> {
+        self.lock().store.clone().ok_or(ENOBUFS)
+    }
+
     /// The daemon is gone: what it was asked ends.
     fn detach(&self) {
         let mut state = self.lock();
@@ -265,7 +274,7 @@ impl Cache {
         if let Some(object) = found {
             return Ok(object);
         }
-        let store = self.lock().store.clone().ok_or(ENOBUFS)?;
+        let store = self.store()?;
         let names = Names::new(volume, cookie).map_err(|_| ENOBUFS)?;
         let file = store.file(&names.path()).map_err(|_| ENOBUFS)?;
         let mut registry = self.registry.lock();
