@@ -190,7 +190,7 @@ impl Cache {
     fn detach(&self) {
         let mut state = self.lock();
         self.alive.store(false, Release);
-        state.table.die(|ticket, outcome| ticket.end(outcome));
+        state.table.die(|ticket, outcome| ticket.cancel(outcome));
         let unbound = state.unpin();
         drop(state);
         drop(unbound);
@@ -312,7 +312,7 @@ impl Cache {
             return;
         }
         object.set_dropped();
-        let end = |ticket: Arc<Ticket>, outcome| ticket.end(outcome);
+        let end = |ticket: Arc<Ticket>, outcome| ticket.cancel(outcome);
         self.lock().table.drop_object(object.key(), end);
         // There may be a CLOSE to read, and the object's descriptor hangs up.
         self.pollers.notify_all();

@@ -153,7 +153,7 @@ impl Session {
             }),
             Answer::Refused(errno) | Answer::Bad(errno) => Err(errno),
         };
-        let end = |ticket: Arc<Ticket>, outcome: Outcome| ticket.end(outcome);
+        let end = |ticket: Arc<Ticket>, outcome: Outcome| ticket.cancel(outcome);
         let (answered, readable) =
             self.cache
                 .lock()
@@ -161,7 +161,7 @@ impl Session {
                 .answer_open(opened.sequence, result, end);
         if let Some(answered) = answered {
             if let Some(ticket) = answered.ticket {
-                ticket.end(answered.outcome);
+                ticket.answer(answered.outcome);
             }
         }
         if readable {

@@ -127,7 +127,8 @@ bool ondine_capable_admin(void);
 struct dentry *ondine_debugfs_create(void *data, const struct debugfs_short_fops *fops);
 void ondine_debugfs_remove(struct dentry *directory);
 
-void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result);
+void ondine_trace(enum ondine_event event, const char *volume, const char *cookie, u64 first,
+		  u64 count, int result);
 
 int ondine_store_check(struct file *dir);
 int ondine_store_probe(struct file *dir);
