@@ -8,6 +8,7 @@
 
 use super::{
     counters::Counters,
+    mounts::Mounts,
     names::Names,
     registry::{Registry, Role},
     table::{RequestTable, Slots},
@@ -41,6 +42,8 @@ pub(crate) struct Cache {
     /// is not kept from others while the file system is at work.
     #[pin]
     making: Mutex<()>,
+    #[pin]
+    mounts: Mutex<Mounts>,
     /// Daemons that wait for messages.
     #[pin]
     pollers: PollCondVar,
@@ -86,6 +89,7 @@ impl Cache {
                 ),
                 registry <- new_mutex!(Registry::new(), "ondine::Cache::registry"),
                 making <- new_mutex!((), "ondine::Cache::making"),
+                mounts <- new_mutex!(Mounts::new(), "ondine::Cache::mounts"),
                 pollers <- new_poll_condvar!("ondine::Cache::pollers"),
                 sessions <- WaitQueue::new(),
                 alive: Atomic::new(false),
@@ -111,7 +115,12 @@ impl Cache {
         self.alive.load(Acquire)
     }
 
-    /// What all mounts count together.
+    /// The mounts.
+    pub(super) fn mounts(&self) -> Guard<'_, Mounts, MutexBackend> {
+        self.mounts.lock()
+    }
+
+    /// What all mounts count together, but for hits.
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -168,11 +177,20 @@ impl Cache {
         self.look_again();
     }
 
+    /// Where cache files are made.
+    ///
+    /// # Errors
+    ///
+    /// ENOBUFS if no directory is bound.
+    pub(crate) fn store(&self) -> Result<Arc<Directory>> {
+        self.lock().store.clone().ok_or(ENOBUFS)
+    }
+
     /// The daemon is gone: what it was asked ends.
     fn detach(&self) {
         let mut state = self.lock();
         self.alive.store(false, Release);
-        state.table.die(|ticket, outcome| ticket.end(outcome));
+        state.table.die(|ticket, outcome| ticket.cancel(outcome));
         let unbound = state.unpin();
         drop(state);
         drop(unbound);
@@ -256,7 +274,7 @@ impl Cache {
         if let Some(object) = found {
             return Ok(object);
         }
-        let store = self.lock().store.clone().ok_or(ENOBUFS)?;
+        let store = self.store()?;
         let names = Names::new(volume, cookie).map_err(|_| ENOBUFS)?;
         let file = store.file(&names.path()).map_err(|_| ENOBUFS)?;
         let mut registry = self.registry.lock();
@@ -294,7 +312,7 @@ impl Cache {
             return;
         }
         object.set_dropped();
-        let end = |ticket: Arc<Ticket>, outcome| ticket.end(outcome);
+        let end = |ticket: Arc<Ticket>, outcome| ticket.cancel(outcome);
         self.lock().table.drop_object(object.key(), end);
         // There may be a CLOSE to read, and the object's descriptor hangs up.
         self.pollers.notify_all();

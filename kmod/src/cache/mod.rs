@@ -16,6 +16,7 @@
 //! | [`object`] | a cache file, and which of its pages are present |
 //! | [`contents`] | size and presence of an object |
 //! | [`mount`] | what the objects of a mount have in common |
+//! | [`mounts`] | which mounts there are, and what they hit together |
 //! | [`counters`] | what becomes of reads, counted |
 //! | [`control`] | the cache: session, objects, who waits for a daemon |
 //! | [`table`] | the request table in the kernel's memory |
@@ -31,6 +32,7 @@ mod control;
 mod counters;
 mod local;
 mod mount;
+mod mounts;
 mod names;
 mod object;
 mod on_demand;
@@ -46,6 +48,7 @@ pub(crate) use self::{
     counters::Counts,
     local::Local,
     mount::{Mount, Policy},
+    mounts::Mounted,
     names::c_string,
     object::{Object, ObjectRef},
     on_demand::OnDemand,

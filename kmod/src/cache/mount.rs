@@ -54,14 +54,14 @@ impl Mount {
         domain: Option<&[u8]>,
         fsid: &[u8],
         policy: Policy,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<Self> {
         let mut volume = KVec::new();
         volume.extend_from_slice(b"erofs,", GFP_KERNEL)?;
         volume.extend_from_slice(domain.unwrap_or(fsid), GFP_KERNEL)?;
         if volume.len() > ondine_ondemand::names::KEY_MAX {
             return Err(ENOMEM);
         }
-        let mount = Self {
+        Ok(Self {
             cache,
             volume,
             shared: domain.is_some(),
@@ -69,8 +69,7 @@ impl Mount {
             aborted: Atomic::new(false),
             hits: Atomic::new(0),
             counters: Counters::new(),
-        };
-        Ok(Arc::new(mount, GFP_KERNEL)?)
+        })
     }
 
     /// The object with this cookie key, which the daemon is asked to open.

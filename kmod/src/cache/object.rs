@@ -26,7 +26,7 @@ pub(crate) type ObjectRef = Arc<Deferred<Object>>;
 pub(crate) struct Object {
     /// What the request table calls it.
     key: u64,
-    volume: KVec<u8>,
+    volume: CString,
     cookie: CString,
     file: CacheFile,
     /// From the first answer to an OPEN on.
@@ -62,12 +62,10 @@ impl Object {
         cookie: &[u8],
         file: CacheFile,
     ) -> Result<ObjectRef> {
-        let mut volume_key = KVec::new();
-        volume_key.extend_from_slice(volume, GFP_KERNEL)?;
         Arc::pin_init(
             Deferred::new(try_pin_init!(Self {
                 key,
-                volume: volume_key,
+                volume: c_string(volume)?,
                 cookie: c_string(cookie)?,
                 file,
                 contents: SetOnce::new(),
@@ -89,7 +87,7 @@ impl Object {
 
     /// Key of the volume.
     pub(crate) fn volume(&self) -> &[u8] {
-        &self.volume
+        self.volume.to_bytes()
     }
 
     /// Key of the cookie.
@@ -99,7 +97,13 @@ impl Object {
 
     /// Traces what happens to a request for pages of the object.
     pub(crate) fn trace(&self, event: Event, run: Run, result: Result) {
-        trace(event, &self.cookie, run.first, run.count, result);
+        trace(
+            event,
+            [&self.volume, &self.cookie],
+            run.first,
+            run.count,
+            result,
+        );
     }
 
     /// The cache file.

@@ -10,12 +10,14 @@ impl Report for Cache {
     fn report(&self, to: &mut PageWriter<'_>) -> Result {
         // Not printed under the lock, which requests wait for.
         let census = self.lock().table.census();
+        let hits = self.mounts().hits();
         let counts = self.counters().counts();
         writeln!(to, "bound {}", u8::from(self.is_alive()))?;
         writeln!(to, "objects {}", census.objects)?;
         writeln!(to, "objects_open {}", census.open)?;
         writeln!(to, "requests_queued {}", census.queued)?;
         writeln!(to, "requests_delivered {}", census.delivered)?;
+        writeln!(to, "hits {hits}")?;
         writeln!(to, "misses {}", counts.misses)?;
         writeln!(to, "requests {}", counts.requests)?;
         writeln!(to, "requests_merged {}", counts.merged)?;

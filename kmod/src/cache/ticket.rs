@@ -45,17 +45,24 @@ impl Ticket {
         self.run
     }
 
-    /// Ends the request, and wakes those who wait for it. Called once, by who
-    /// took the request out of the table.
-    pub(crate) fn end(&self, outcome: Outcome) {
-        let (value, event, result) = match outcome {
-            Outcome::Answered => (ANSWERED, Event::Complete, Ok(())),
-            Outcome::Dead => (DEAD, Event::Cancel, Err(EIO)),
-            Outcome::Dropped => (DROPPED, Event::Cancel, Err(EIO)),
-            Outcome::Failed(errno) => {
-                let number = errno.number().wrapping_neg();
-                (number, Event::Complete, Err(error(errno)))
-            }
+    /// Ends the request by the daemon's answer. This or [`Self::cancel`] is
+    /// called once, by who took the request out of the table.
+    pub(crate) fn answer(&self, outcome: Outcome) {
+        self.end(Event::Complete, outcome);
+    }
+
+    /// Ends the request without an answer to it.
+    pub(crate) fn cancel(&self, outcome: Outcome) {
+        self.end(Event::Cancel, outcome);
+    }
+
+    /// Ends the request, and wakes those who wait for it.
+    fn end(&self, event: Event, outcome: Outcome) {
+        let (value, result) = match outcome {
+            Outcome::Answered => (ANSWERED, Ok(())),
+            Outcome::Dead => (DEAD, Err(EIO)),
+            Outcome::Dropped => (DROPPED, Err(EIO)),
+            Outcome::Failed(errno) => (errno.number().wrapping_neg(), Err(error(errno))),
         };
         self.object.trace(event, self.run, result);
         // What was written for the request is seen by who sees its end.

@@ -53,21 +53,23 @@ pub(super) fn message(cache: &Arc<Cache>, to: Buffer) -> Result<usize> {
                     None => continue,
                 }
             }
-            What::Close(id) => (Message::Close, id, Run::EMPTY),
+            What::Close(id) => (Message::Close, id, None),
             What::Read(id, run) => {
                 let offset = run.first << PAGE_SHIFT;
                 let len = run.count << PAGE_SHIFT;
-                (Message::Read { offset, len }, id, run)
+                (Message::Read { offset, len }, id, Some(run))
             }
         };
         state.table.deliver(pending.sequence);
         drop(state);
-        let sent = send(to, &message, pending.id(), object_id).inspect_err(|_| {
+        let len = send(to, &message, pending.id(), object_id).inspect_err(|_| {
             // A reader learns that its bytes do not come.
             undeliverable(cache, pending.sequence, Errno::EIO);
-        });
-        pending.payload.trace(Event::Deliver, run, sent.map(drop));
-        return sent;
+        })?;
+        if let Some(run) = run {
+            pending.payload.trace(Event::Deliver, run, Ok(()));
+        }
+        return Ok(len);
     }
 }
 
@@ -120,6 +122,6 @@ fn send(to: Buffer, message: &Message<'_>, id: u32, object_id: u32) -> Result<us
 }
 
 fn undeliverable(cache: &Cache, sequence: u64, errno: Errno) {
-    let end = |ticket: Arc<Ticket>, outcome| ticket.end(outcome);
+    let end = |ticket: Arc<Ticket>, outcome| ticket.cancel(outcome);
     cache.lock().table.undeliverable(sequence, errno, end);
 }

@@ -115,7 +115,7 @@ impl Handle {
         };
         let ticket = self.cache.lock().table.answer_read(id, self.object.key());
         if let Some(ticket) = ticket.map_err(error)? {
-            ticket.end(outcome);
+            ticket.answer(outcome);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use crate::{
     cache::{c_string, error, Attached, Cache, Ticket},
-    vfs::Store,
+    vfs::{Found, Store},
 };
 use kernel::{
     new_mutex, prelude::*, str::CString, sync::Arc, sync::Mutex, uaccess::UserSliceReader,
@@ -108,8 +108,8 @@ impl Session {
                 .set(resource, threshold, percent)
                 .map_err(error),
             Command::Bind(mode) => self.bind(&mut settings, mode),
-            Command::Cull(name) => self.cull(&settings, name),
-            Command::InUse(name) => self.in_use(&settings, name).map(drop),
+            Command::Cull(name) => self.cull(&*self.store()?, name),
+            Command::InUse(name) => self.unused(&*self.store()?, name).map(drop),
             Command::Debug(_) => Ok(()),
         }
     }
@@ -153,7 +153,7 @@ impl Session {
             }),
             Answer::Refused(errno) | Answer::Bad(errno) => Err(errno),
         };
-        let end = |ticket: Arc<Ticket>, outcome: Outcome| ticket.end(outcome);
+        let end = |ticket: Arc<Ticket>, outcome: Outcome| ticket.cancel(outcome);
         let (answered, readable) =
             self.cache
                 .lock()
@@ -161,7 +161,7 @@ impl Session {
                 .answer_open(opened.sequence, result, end);
         if let Some(answered) = answered {
             if let Some(ticket) = answered.ticket {
-                ticket.end(answered.outcome);
+                ticket.answer(answered.outcome);
             }
         }
         if readable {
@@ -174,32 +174,37 @@ impl Session {
         }
     }
 
-    /// The cache file `name` of the current directory.
+    /// Where cache files are.
     ///
     /// # Errors
     ///
-    /// EIO if nothing is bound; EBUSY if a mount uses it; what opening gives.
-    fn in_use(&self, settings: &Settings, name: &[u8]) -> Result<CString> {
-        if !settings.bound {
-            return Err(EIO);
-        }
-        let name = c_string(name)?;
-        let file = Store::look_up(&name)?;
-        if self.cache.uses(|object| object.file().is_in(&file)) {
-            return Err(EBUSY);
-        }
-        Ok(name)
+    /// EIO if nothing is bound.
+    fn store(&self) -> Result<Arc<Store>> {
+        self.cache.store().map_err(|_| EIO)
     }
 
-    /// Removes the cache file `name` of the current directory, if it is unused.
+    /// What has this name in the current directory: a cache file, or a directory
+    /// of cache files.
     ///
     /// # Errors
     ///
-    /// As [`Self::in_use`]; what removing gives.
-    fn cull(&self, settings: &Settings, name: &[u8]) -> Result {
+    /// EBUSY if a mount uses it; as [`Store::look_up`].
+    fn unused(&self, store: &Store, name: &[u8]) -> Result<Found> {
+        let found = store.look_up(&c_string(name)?)?;
+        if self.cache.uses(|object| object.file().is_in(&found)) {
+            return Err(EBUSY);
+        }
+        Ok(found)
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::unused`]; what removing gives.
+    fn cull(&self, store: &Store, name: &[u8]) -> Result {
         let _held = self.cache.hold();
-        let name = self.in_use(settings, name)?;
-        Store::remove(&name)
+        store.remove(&self.unused(store, name)?)
     }
 }
 

@@ -4,13 +4,10 @@
 
 use super::{options::Options, prefixes::Prefixes, Ondine};
 use crate::{
-    cache::{Blob, Mount},
+    cache::{Blob, Mounted},
     vfs::{BackingKind, InodeSlot, MetaSlice, SuperBlock},
 };
-use kernel::{
-    prelude::*,
-    sync::{Arc, SetOnce},
-};
+use kernel::{prelude::*, sync::SetOnce};
 use ondine_erofs::{Defect, DeviceSlot, Devices, Errno, Space};
 
 /// A mounted image.
@@ -25,7 +22,7 @@ pub(crate) struct Data {
     pub(super) packed: InodeSlot<Ondine>,
     pub(super) options: Options,
     /// What on-demand blobs have in common; `None` if there are none.
-    pub(super) mount: Option<Arc<Mount>>,
+    pub(super) mount: Option<Mounted>,
 }
 
 impl Data {

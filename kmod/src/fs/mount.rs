@@ -9,7 +9,7 @@ use super::{
     Ondine,
 };
 use crate::{
-    cache::{Blob, Local, Mount, OnDemand, Role},
+    cache::{Blob, Local, Mount, Mounted, OnDemand, Role},
     vfs::{Backing, BackingKind, InodeSlot, NewSuperBlock, Source, SuperBlock, SuperParameters},
 };
 use kernel::{
@@ -83,7 +83,7 @@ pub(super) fn fill(
     )?;
     data.blobs.push(primary, GFP_KERNEL)?;
     data.slots = read_slots(&data)?;
-    if let Some(mount) = data.mount.clone() {
+    if let Some(mount) = data.mount.as_deref().cloned() {
         open_cached_devices(sb, &mut data, &mount, &devices)?;
         return Ok((data, parameters));
     }
@@ -121,7 +121,7 @@ fn open_local(sb: &New<'_>, source: Source, options: &Options) -> Result<Blob> {
 }
 
 /// The object that holds the image, and the mount that it begins.
-fn open_cached(sb: &New<'_>, options: &Options) -> Result<(Blob, Arc<Mount>)> {
+fn open_cached(sb: &New<'_>, options: &Options) -> Result<(Blob, Mounted)> {
     let cached = &options.cached;
     if options.offset != 0 {
         sb.context().error(c"fsoffset= has no meaning with fsid=");
@@ -130,6 +130,7 @@ fn open_cached(sb: &New<'_>, options: &Options) -> Result<(Blob, Arc<Mount>)> {
     let fsid = cached.fsid.as_ref().ok_or(EINVAL)?.to_bytes();
     let domain = cached.domain_id.as_ref().map(|domain| domain.to_bytes());
     let mount = Mount::new(sb.shared().clone(), domain, fsid, cached.policy)?;
+    let mount = Mounted::new(mount)?;
     let blob =
         OnDemand::open(&mount, fsid, Role::Primary, options.direct_io).inspect_err(|&error| {
             if error == ENOBUFS {

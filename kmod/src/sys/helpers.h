@@ -128,7 +128,8 @@ bool ondine_capable_admin(void);
 struct dentry *ondine_debugfs_create(void *data, const struct debugfs_short_fops *fops);
 void ondine_debugfs_remove(struct dentry *directory);
 
-void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result);
+void ondine_trace(enum ondine_event event, const char *volume, const char *cookie, u64 first,
+		  u64 count, int result);
 
 int ondine_store_check(struct file *dir);
 int ondine_store_probe(struct file *dir);
@@ -137,7 +138,8 @@ int ondine_store_make_dir(struct file *dir, const char *name);
 struct file *ondine_store_open(struct file *dir, const char *const *names, unsigned int count);
 ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos);
 bool ondine_store_is_in(struct file *file, struct file *dir);
-int ondine_store_remove(const char *name);
+bool ondine_store_is_below(struct file *file, struct file *dir);
+int ondine_store_remove(struct file *dir, struct file *file);
 void ondine_store_forget(struct file *file);
 bool ondine_store_is_cached(struct file *file);
 int ondine_store_resize(struct file *file, loff_t size);

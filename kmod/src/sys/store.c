@@ -2,7 +2,6 @@
 /*
  * Cache files: the directories that they are in, and their I/O, see helpers.h.
  */
-#include <linux/fs_struct.h>
 #include <linux/mount.h>
 #include <linux/security.h>
 
@@ -176,37 +175,42 @@ bool ondine_store_is_in(struct file *file, struct file *dir)
 	return is_subdir(file->f_path.dentry, dir->f_path.dentry);
 }
 
-/*
- * Removes a file or an empty directory of the caller's working directory. The
- * security hook for the path of a directory is not exported to modules;
- * vfs_rmdir() asks the one for its inode.
- */
-int ondine_store_remove(const char *name)
+/* Whether a file is below a directory. */
+bool ondine_store_is_below(struct file *file, struct file *dir)
 {
-	struct dentry *dentry;
-	struct path dir;
-	int ret;
+	return file->f_path.dentry != dir->f_path.dentry && ondine_store_is_in(file, dir);
+}
 
-	get_fs_pwd(current->fs, &dir);
-	ret = mnt_want_write(dir.mnt);
+/*
+ * Removes a file or an empty directory below `dir`: what was looked at, and
+ * nothing that has taken its name since. The security hook for the path of a
+ * directory is not exported to modules; vfs_rmdir() asks the one for its inode.
+ */
+int ondine_store_remove(struct file *dir, struct file *file)
+{
+	struct dentry *dentry = file->f_path.dentry;
+	struct path parent = { .mnt = dir->f_path.mnt, .dentry = dget_parent(dentry) };
+	int ret = mnt_want_write(parent.mnt);
+
 	if (ret)
 		goto out;
-	dentry = start_removing(&nop_mnt_idmap, dir.dentry, &QSTR(name));
+	dentry = start_removing_dentry(parent.dentry, dentry);
 	if (IS_ERR(dentry)) {
 		ret = PTR_ERR(dentry);
 	} else {
 		if (d_is_dir(dentry)) {
-			ret = vfs_rmdir(&nop_mnt_idmap, d_inode(dir.dentry), dentry, NULL);
+			ret = vfs_rmdir(&nop_mnt_idmap, d_inode(parent.dentry), dentry, NULL);
 		} else {
-			ret = security_path_unlink(&dir, dentry);
+			ret = security_path_unlink(&parent, dentry);
 			if (!ret)
-				ret = vfs_unlink(&nop_mnt_idmap, d_inode(dir.dentry), dentry, NULL);
+				ret = vfs_unlink(&nop_mnt_idmap, d_inode(parent.dentry), dentry,
+						 NULL);
 		}
 		end_removing(dentry);
 	}
-	mnt_drop_write(dir.mnt);
+	mnt_drop_write(parent.mnt);
 out:
-	path_put(&dir);
+	dput(parent.dentry);
 	return ret;
 }
 

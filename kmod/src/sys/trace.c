@@ -7,20 +7,21 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
-void ondine_trace(enum ondine_event event, const char *cookie, u64 first, u64 count, int result)
+void ondine_trace(enum ondine_event event, const char *volume, const char *cookie, u64 first,
+		  u64 count, int result)
 {
 	switch (event) {
 	case ONDINE_EVENT_SUBMIT:
-		trace_ondine_submit(cookie, first, count, result);
+		trace_ondine_submit(volume, cookie, first, count, result);
 		break;
 	case ONDINE_EVENT_DELIVER:
-		trace_ondine_deliver(cookie, first, count, result);
+		trace_ondine_deliver(volume, cookie, first, count, result);
 		break;
 	case ONDINE_EVENT_COMPLETE:
-		trace_ondine_complete(cookie, first, count, result);
+		trace_ondine_complete(volume, cookie, first, count, result);
 		break;
 	case ONDINE_EVENT_CANCEL:
-		trace_ondine_cancel(cookie, first, count, result);
+		trace_ondine_cancel(volume, cookie, first, count, result);
 		break;
 	}
 }

@@ -45,7 +45,7 @@ pub(crate) use self::{
     iomap::{Extent, Target},
     registration::Registration,
     stats::{Options, StatFs},
-    store::{CacheFile, Store},
+    store::{CacheFile, Found, Store},
     super_block::{NewSuperBlock, SuperBlock, SuperParameters},
     sysfs::{Attribute, PageWriter},
     ticker::{start as start_ticker, Tick, Ticker},

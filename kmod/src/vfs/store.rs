@@ -115,28 +115,36 @@ impl Store {
         Ok(CacheFile(backing))
     }
 
-    /// Opens a file or directory of the current directory, to ask about it.
+    /// Finds what has this name in the current directory, which is this one or
+    /// below it.
+    ///
+    /// The file itself is not opened: a FIFO would wait for its other end, and a
+    /// device do what devices do.
     ///
     /// # Errors
     ///
-    /// What opening gives.
-    pub(crate) fn look_up(name: &CStr) -> Result<Found> {
-        let flags = sys::O_RDONLY | sys::O_NOFOLLOW | sys::O_LARGEFILE;
+    /// What looking up gives; EINVAL if it is not below this directory.
+    pub(crate) fn look_up(&self, name: &CStr) -> Result<Found> {
+        let flags = sys::O_PATH | sys::O_NOFOLLOW;
         // SAFETY: The name is NUL-terminated.
         let file =
             from_err_ptr(unsafe { sys::filp_open(name.as_char_ptr(), flags.cast_signed(), 0) })?;
         // INVARIANT: The call gave a reference.
-        Ok(Found(NonNull::new(file).ok_or(EINVAL)?))
+        let found = Found(NonNull::new(file).ok_or(EINVAL)?);
+        // SAFETY: Both are open.
+        let is_below = unsafe { sys::ondine_store_is_below(found.0.as_ptr(), self.dir.as_ptr()) };
+        is_below.then_some(found).ok_or(EINVAL)
     }
 
-    /// Removes a file or empty directory of the current directory.
+    /// Removes a file or empty directory that [`Self::look_up`] found.
     ///
     /// # Errors
     ///
-    /// As `unlink(2)` and `rmdir(2)`.
-    pub(crate) fn remove(name: &CStr) -> Result {
-        // SAFETY: The name is NUL-terminated.
-        to_result(unsafe { sys::ondine_store_remove(name.as_char_ptr()) })
+    /// As `unlink(2)` and `rmdir(2)`; EINVAL if it has been moved or removed
+    /// since.
+    pub(crate) fn remove(&self, found: &Found) -> Result {
+        // SAFETY: Both are open.
+        to_result(unsafe { sys::ondine_store_remove(self.dir.as_ptr(), found.0.as_ptr()) })
     }
 
     /// How much room is left.
@@ -173,7 +181,7 @@ impl Drop for Store {
     }
 }
 
-/// A file that was looked up.
+/// What a name stands for.
 ///
 /// # Invariants
 ///

@@ -10,7 +10,7 @@ use kernel::prelude::*;
 pub(crate) enum Event {
     /// It is put into the table.
     Submit,
-    /// The daemon reads it.
+    /// The daemon has read it.
     Deliver,
     /// The daemon has answered.
     Complete,
@@ -18,9 +18,15 @@ pub(crate) enum Event {
     Cancel,
 }
 
-/// Tells of a request for `count` pages of the object `cookie` from `first` on,
-/// of which an OPEN has none; `result` says how it ended.
-pub(crate) fn trace(event: Event, cookie: &CStr, first: u64, count: u64, result: Result) {
+/// Tells of a request for `count` pages from `first` on, of which an OPEN has
+/// none, of the object `cookie` in `volume`; `result` says how it ended.
+pub(crate) fn trace(
+    event: Event,
+    [volume, cookie]: [&CStr; 2],
+    first: u64,
+    count: u64,
+    result: Result,
+) {
     let event = match event {
         Event::Submit => sys::ondine_event_ONDINE_EVENT_SUBMIT,
         Event::Deliver => sys::ondine_event_ONDINE_EVENT_DELIVER,
@@ -28,6 +34,15 @@ pub(crate) fn trace(event: Event, cookie: &CStr, first: u64, count: u64, result:
         Event::Cancel => sys::ondine_event_ONDINE_EVENT_CANCEL,
     };
     let result = result.map_or_else(|error| error.to_errno(), |()| 0);
-    // SAFETY: The string is NUL-terminated, and copied.
-    unsafe { sys::ondine_trace(event, cookie.as_char_ptr(), first, count, result) };
+    // SAFETY: The strings are NUL-terminated, and copied.
+    unsafe {
+        sys::ondine_trace(
+            event,
+            volume.as_char_ptr(),
+            cookie.as_char_ptr(),
+            first,
+            count,
+            result,
+        )
+    };
 }

@@ -109,6 +109,7 @@ impl State {
     /// What differs.
     pub(crate) fn adds_up(&self, before: &Self, mounts: &Counters) -> Result<()> {
         let told = [
+            ("hits", mounts.hits),
             ("misses", mounts.misses),
             ("requests", mounts.requests),
             ("requests_merged", mounts.requests_merged),

@@ -131,14 +131,14 @@ enum Point {
 }
 
 /// The READ requests of a trace: lines such as
-/// `  dd-171  [001] .....  1.083443: ondine_submit: blob0 pages 256+256 result 0`.
+/// `  dd-171  [001] .....  1.083443: ondine_submit: erofs,a blob0 pages 256+256 result 0`.
 ///
 /// # Errors
 /// Another line, such as the one that says that events were lost.
 fn events(trace: &str) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     for line in trace.lines() {
-        // Of OPEN and CLOSE, the number of pages is 0.
+        // Of an OPEN, the number of pages is 0.
         if line.starts_with('#') || line.contains("+0 result") {
             continue;
         }
@@ -213,12 +213,12 @@ mod tests {
     use super::*;
 
     const TRACE: &str = "# tracer: nop\n\
-        \x20  dd-171  [001] .....     1.000000: ondine_submit: blob0 pages 0+0 result 0\n\
-        \x20  dd-171  [001] .....     1.500000: ondine_submit: blob0 pages 0+256 result 0\n\
-        \x20  dd-171  [001] .....     1.500100: ondine_submit: blob0 pages 256+256 result 0\n\
-        \x20  ondined-80  [000] .....     1.600000: ondine_deliver: blob0 pages 0+256 result 0\n\
-        \x20  ondined-80  [000] .....     1.700000: ondine_complete: blob0 pages 0+256 result 0\n\
-        \x20  ondined-80  [000] .....     1.800000: ondine_cancel: blob0 pages 256+256 result -5\n";
+        \x20  dd-171  [001] .....     1.000000: ondine_submit: erofs,a blob0 pages 0+0 result 0\n\
+        \x20  dd-171  [001] .....     1.500000: ondine_submit: erofs,a blob0 pages 0+256 result 0\n\
+        \x20  dd-171  [001] .....     1.500100: ondine_submit: erofs,a blob0 pages 256+256 result 0\n\
+        \x20  ondined-80  [000] .....     1.600000: ondine_deliver: erofs,a blob0 pages 0+256 result 0\n\
+        \x20  ondined-80  [000] .....     1.700000: ondine_complete: erofs,a blob0 pages 0+256 result 0\n\
+        \x20  ondined-80  [000] .....     1.800000: ondine_cancel: erofs,a blob0 pages 256+256 result -5\n";
 
     #[test]
     fn a_trace_is_counted() {

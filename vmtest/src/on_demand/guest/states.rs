@@ -230,6 +230,8 @@ fn counts(program: &Path, rows: &[Row; 2]) -> Result<()> {
     State::now()?.adds_up(&before, &counted)?;
     unmount(two)?;
     unmount(one)?;
+    // What mounts counted outlives them.
+    State::now()?.adds_up(&before, &counted)?;
     agree(&counted, &daemon.stop()?)
 }
 
