@@ -45,6 +45,8 @@ pub(crate) struct Batch {
     /// Byte address of the first byte, on the blob.
     address: u64,
     len: u64,
+    /// Whether it was waited for, and counted, before.
+    fetched: bool,
     vectors: KVec<sys::bio_vec>,
 }
 
@@ -55,12 +57,14 @@ impl Batch {
     /// More ranges than this are submitted in several batches.
     const MAX_RANGES: usize = 256;
 
-    /// An empty batch with room for `ranges` ranges at most.
-    pub(super) fn new(position: u64, address: u64, ranges: usize) -> Result<Self> {
+    /// An empty batch with room for `ranges` ranges at most, for bytes that were
+    /// `fetched` already, or that may have to be waited for.
+    pub(super) fn new(position: u64, address: u64, ranges: usize, fetched: bool) -> Result<Self> {
         Ok(Self {
             position,
             address,
             len: 0,
+            fetched,
             vectors: KVec::with_capacity(ranges.clamp(1, Self::MAX_RANGES), GFP_KERNEL)?,
         })
     }
@@ -99,6 +103,11 @@ impl Batch {
     /// Length of the run in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether it was waited for, and counted as a hit or a miss, before.
+    pub(crate) fn is_fetched(&self) -> bool {
+        self.fetched
     }
 
     /// Ends the reads with `error`.
