@@ -23,7 +23,7 @@ pub(crate) struct Counts {
     pub(crate) misses: u64,
     /// READ requests that reads caused.
     pub(crate) requests: u64,
-    /// Reads that waited for requests of others only.
+    /// Waits for a request that another read has waited for already.
     pub(crate) merged: u64,
     /// Reads that wait now.
     pub(crate) waiting: u64,

@@ -11,7 +11,7 @@ use super::{
     registry::Role,
     Object, ObjectRef,
 };
-use crate::vfs::{Backing, Batch, MetaSlice};
+use crate::vfs::{metadata_error, Backing, Batch, MetaSlice};
 use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
 use ondine_ondemand::{presence::PAGE_SHIFT, Run};
 
@@ -75,13 +75,7 @@ impl OnDemand {
                 count: META_RUN,
             };
             self.ask(run);
-            // A daemon's errno is about its blob. To who looks at metadata
-            // ENODATA, say, would mean that a file has no attributes.
-            self.wait(Run { first, count: 1 })
-                .map_err(|error| match error {
-                    EINTR | ETIMEDOUT | ENOMEM => error,
-                    _ => EIO,
-                })?;
+            self.wait(Run { first, count: 1 }).map_err(metadata_error)?;
         }
         self.file().bytes(address, len as usize)
     }
@@ -107,7 +101,9 @@ impl OnDemand {
         loop {
             let rest = batch.split_off(self.stretch(batch.address(), batch.len()));
             if self.has(batch.address(), batch.len()) {
-                self.mount.hit();
+                if !batch.is_fetched() {
+                    self.mount.hit();
+                }
                 local::read(self.file(), batch, self.direct);
             } else {
                 self.mount.missed();

@@ -2,8 +2,9 @@
 
 //! Reads of folios that wait without a task.
 //!
-//! Readahead and page faults hand their locked folios over and return. Whoever
-//! needs one waits for its lock, as for any read.
+//! Readahead hands its locked folios over and returns. Whoever needs one waits for
+//! its lock, as for any read; if the read has failed, he waits for the page itself,
+//! and gets the errno.
 
 use super::{
     asking::{enter, judge, Entered, Wanted},

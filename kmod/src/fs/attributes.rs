@@ -70,7 +70,7 @@ pub(super) fn requests(data: &Data, to: &mut PageWriter<'_>) -> Result {
     write!(to, "{}", counts(data).requests)
 }
 
-/// Reads that waited for requests of others only.
+/// Waits for a request that another read has waited for already.
 pub(super) fn requests_merged(data: &Data, to: &mut PageWriter<'_>) -> Result {
     write!(to, "{}", counts(data).merged)
 }

@@ -8,7 +8,9 @@
 //! C headers: [`include/linux/iomap.h`](srctree/include/linux/iomap.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{ahead, batch::Batch, iomap, FileSystem, INode};
+use super::{
+    ahead, batch::Batch, iomap, iomap::Target, wait::metadata_error, FileSystem, INode, Present,
+};
 use crate::sys;
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
@@ -93,18 +95,19 @@ unsafe fn read_ops<F: FileSystem>(inode: *mut sys::inode) -> *const sys::iomap_r
 ///
 /// `folio` is locked, and belongs to a complete inode of type `F`.
 unsafe extern "C" fn read_folio<F: FileSystem>(
-    _file: *mut sys::file,
+    file: *mut sys::file,
     folio: *mut sys::folio,
 ) -> c_int {
     // SAFETY: The VFS gives a locked folio of an inode of ours, and iomap
     // unlocks it.
     unsafe {
         let inode = sys::ondine_folio_inode(folio);
-        // iomap keeps to itself why a position has no place; whoever waits for
-        // this folio is to be told.
+        // iomap keeps to itself why a position has no place, and the page cache
+        // why a folio that was handed over did not fill; whoever waits for this
+        // one is to be told.
         let position = sys::ondine_folio_pos(folio).cast_unsigned();
         let len = sys::ondine_folio_size(folio) as u64;
-        if let Err(error) = check_mapped(INode::<F>::from_raw(inode), position, len) {
+        if let Err(error) = fetch(INode::<F>::from_raw(inode), position, len, file.is_null()) {
             sys::folio_unlock(folio);
             return error.to_errno();
         }
@@ -119,13 +122,30 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
     0
 }
 
-/// Whether all of `[position, position + len)` that is in the file has a place.
-fn check_mapped<F: FileSystem>(inode: &INode<F>, position: u64, len: u64) -> Result {
+/// Waits until all of `[position, position + len)` that is in the file can be
+/// read from where it is, and counts that as hits and misses.
+///
+/// Without an open file it is metadata that is read.
+fn fetch<F: FileSystem>(inode: &INode<F>, position: u64, len: u64, metadata: bool) -> Result {
     let end = position.saturating_add(len).min(inode.size());
     let mut position = position;
     while position < end {
         let extent = inode.extent(position, end.wrapping_sub(position))?;
-        position = extent.start.saturating_add(extent.len);
+        let next = extent.start.saturating_add(extent.len);
+        if let Target::Blob(blob, address) = extent.target {
+            let address = address.wrapping_add(position.wrapping_sub(extent.start));
+            let len = next.min(end).wrapping_sub(position);
+            if let Present::Missing = F::present(blob, address, len) {
+                F::fetch(blob, address, len).map_err(|error| {
+                    if metadata {
+                        metadata_error(error)
+                    } else {
+                        error
+                    }
+                })?;
+            }
+        }
+        position = next;
     }
     Ok(())
 }
@@ -199,13 +219,16 @@ unsafe extern "C" fn read_folio_range<F: FileSystem>(
             unsafe { submit::<F>(iter, context) };
         }
         // SAFETY: A readahead request is valid as long as its context.
-        let folios = match unsafe { context.rac.as_mut() } {
+        let (folios, fetched) = match unsafe { context.rac.as_mut() } {
             // This folio has been taken out of the request already.
             // SAFETY: As above.
-            Some(rac) => unsafe { sys::ondine_readahead_pages(rac) }.saturating_add(1),
-            None => 1,
+            Some(rac) => (
+                unsafe { sys::ondine_readahead_pages(rac) }.saturating_add(1),
+                false,
+            ),
+            None => (1, true),
         };
-        let mut batch = Batch::new(position, address, folios as usize)?;
+        let mut batch = Batch::new(position, address, folios as usize, fetched)?;
         // SAFETY: As above.
         unsafe { batch.push(folio, offset, len) };
         let blob = map.private;

@@ -45,6 +45,8 @@ pub(crate) struct Batch {
     /// Byte address of the first byte, on the blob.
     address: u64,
     len: u64,
+    /// Whether it was waited for, and counted, before.
+    fetched: bool,
     vectors: KVec<sys::bio_vec>,
 }
 
@@ -55,12 +57,14 @@ impl Batch {
     /// More ranges than this are submitted in several batches.
     const MAX_RANGES: usize = 256;
 
-    /// An empty batch with room for `ranges` ranges at most.
-    pub(super) fn new(position: u64, address: u64, ranges: usize) -> Result<Self> {
+    /// An empty batch with room for `ranges` ranges at most, for bytes that were
+    /// `fetched` already, or that may have to be waited for.
+    pub(super) fn new(position: u64, address: u64, ranges: usize, fetched: bool) -> Result<Self> {
         Ok(Self {
             position,
             address,
             len: 0,
+            fetched,
             vectors: KVec::with_capacity(ranges.clamp(1, Self::MAX_RANGES), GFP_KERNEL)?,
         })
     }
@@ -101,6 +105,11 @@ impl Batch {
         self.len
     }
 
+    /// Whether it was waited for, and counted as a hit or a miss, before.
+    pub(crate) fn is_fetched(&self) -> bool {
+        self.fetched
+    }
+
     /// Takes what lies beyond the first `len` bytes, which end a page of the blob,
     /// away from the batch. `None` if there is nothing, or no memory for it: then
     /// the batch keeps all.
@@ -134,6 +143,7 @@ impl Batch {
             position: self.position.wrapping_add(len),
             address: self.address.wrapping_add(len),
             len: self.len.wrapping_sub(len),
+            fetched: self.fetched,
             vectors,
         };
         self.len = len;

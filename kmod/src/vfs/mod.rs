@@ -50,7 +50,7 @@ pub(crate) use self::{
     sysfs::{Attribute, PageWriter},
     ticker::{start as start_ticker, Tick, Ticker},
     trace::{trace, Event},
-    wait::WaitQueue,
+    wait::{metadata_error, WaitQueue},
     xattr::{XattrList, XattrNamespace}, //
 };
 

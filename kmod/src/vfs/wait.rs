@@ -64,6 +64,17 @@ impl WaitQueue {
     }
 }
 
+/// What who looks at metadata gets where waiting for it gives `error`.
+///
+/// A daemon's errno is about its blob. ENODATA, say, would mean that a file has
+/// no attributes.
+pub(crate) fn metadata_error(error: Error) -> Error {
+    match error {
+        EINTR | ETIMEDOUT | ENOMEM => error,
+        _ => EIO,
+    }
+}
+
 /// # Safety
 ///
 /// `data` points to a `D` that outlives the call.

@@ -107,6 +107,12 @@ pub(crate) enum Op {
         length: u64,
         random: bool,
     },
+    /// `send PATH OFFSET LENGTH`: the same by sendfile(2), through the inode's own page cache.
+    Send {
+        path: String,
+        offset: u64,
+        length: u64,
+    },
     /// `map PATH OFFSET`: a page fault.
     Map { path: String, offset: u64 },
     /// `hold PATH`: opens it and keeps it open: the actor's further `pread`s go through this file.
@@ -189,7 +195,7 @@ impl Op {
     /// Whether it can be waiting for the daemon: then a task that sleeps is `blocked`. The others
     /// may sleep for disks and programs, and are waited for.
     pub(crate) fn may_block(&self) -> bool {
-        use Op::{Hold, Ls, Map, Mount, Pread, Remount, Statfs, Times, Umount};
+        use Op::{Hold, Ls, Map, Mount, Pread, Remount, Send, Statfs, Times, Umount};
         match self {
             Times { ops, .. } => ops.iter().any(Self::may_block),
             _ => matches!(
@@ -199,6 +205,7 @@ impl Op {
                     | Remount { .. }
                     | Statfs { .. }
                     | Pread { .. }
+                    | Send { .. }
                     | Map { .. }
                     | Hold { .. }
                     | Ls { .. }
@@ -335,6 +342,11 @@ impl Op {
             },
             "pread" => Self::Pread {
                 random: words.flag("random"),
+                path: words.word("the path")?,
+                offset: words.number("the offset")?,
+                length: words.number("the length")?,
+            },
+            "send" => Self::Send {
                 path: words.word("the path")?,
                 offset: words.number("the offset")?,
                 length: words.number("the length")?,

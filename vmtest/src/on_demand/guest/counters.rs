@@ -20,7 +20,7 @@ pub struct Counters {
     pub misses: u64,
     /// READ requests that reads caused.
     pub requests: u64,
-    /// Reads that waited for requests of others only.
+    /// Waits for a request that another read has waited for already.
     pub requests_merged: u64,
     /// Reads that wait.
     pub waiting: u64,

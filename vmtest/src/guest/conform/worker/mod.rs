@@ -193,6 +193,11 @@ impl Worker {
                 length,
                 random,
             } => self.pread(&path, offset, length, random),
+            Op::Send {
+                path,
+                offset,
+                length,
+            } => self.send(&path, offset, length),
             Op::Map { path, offset } => self.map(&path, offset),
             Op::Hold { path } => self.hold(&path),
             Op::Ls { path } => self.ls(&path),
