@@ -100,6 +100,7 @@ const PARTS: &[Part] = &[
     guest("matrix", guest::matrix),
     guest("gallery", guest::gallery),
     guest("on-demand", guest::on_demand),
+    guest("misses", |setup, _| guest::misses(setup)),
     guest("behaviours", guest::behaviours),
     guest("hostile", guest::hostile),
     guest("conform", |setup, _| guest::conform(setup)),

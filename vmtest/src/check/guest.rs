@@ -10,7 +10,7 @@ use super::{CheckArgs, Item};
 use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
 use crate::guest::behave::Checked;
 use crate::images::minbase;
-use crate::on_demand;
+use crate::on_demand::{self, guest::miss::Works, miss};
 use crate::setup::KernelName;
 use crate::vm::{Boot, HOST_VIEW};
 use crate::Setup;
@@ -161,6 +161,24 @@ pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
     items.push(Item::new(
         "on demand: readers get the backend's errno",
         report.lost,
+    ));
+    Ok(items)
+}
+
+/// What misses cost, as far as counts tell it: each goal an item, and whether all who count agree.
+pub(super) fn misses(setup: &Setup) -> Result<Vec<Item>> {
+    let misses = miss::measure(setup, Works::Counted)?;
+    let mut items = Vec::new();
+    for row in &misses.rows {
+        if let Some(goal) = row.goal {
+            let failed = (!row.met()).then(|| "MISSED".to_owned());
+            let name = format!("misses: {}: {:.3} {goal}", row.what, row.value);
+            items.push(Item::new(name, failed));
+        }
+    }
+    items.push(Item::new(
+        "misses: counters, tracepoints, the daemon's numbers and the clock agree",
+        (!misses.wrong.is_empty()).then(|| misses.wrong.join("\n")),
     ));
     Ok(items)
 }
