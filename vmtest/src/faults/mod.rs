@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::cli::{COULD_NOT_BE_TRIED, DOES_NOT_HOLD, HOLDS};
 use crate::compare::look::Desk;
 use crate::Setup;
-use guest::{FaultAnswer, FaultJob, BAD_BLOCKS, NO_SPACE, SPOILED};
+use guest::{FaultAnswer, FaultJob, ABORTED, BAD_BLOCKS, NO_DAEMON, NO_SPACE, SPOILED, ZEROS};
 
 /// What `faults` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -53,7 +53,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "kill",
         holds: "a daemon's SIGKILL spoils no read, and loses nothing that was fetched",
-        proof: None,
+        proof: Some(NO_DAEMON),
     },
     Fault {
         name: "misbehave",
@@ -64,7 +64,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "unmount",
         holds: "unmounting and unloading while requests wait refuses, ends or outlives them",
-        proof: None,
+        proof: Some(ABORTED),
     },
     Fault {
         name: "signal",
@@ -84,7 +84,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "rival",
         holds: "for comparison: the kill on mainline's fanotify, which fails open",
-        proof: None,
+        proof: Some(ZEROS),
     },
 ];
 
