@@ -105,6 +105,7 @@ const PARTS: &[Part] = &[
     guest("hostile", guest::hostile),
     guest("conform", |setup, _| guest::conform(setup)),
     guest("faults", |setup, _| guest::faults(setup)),
+    guest("density", |setup, _| guest::density(setup)),
     guest("nydus", guest::nydus),
     guest("cycles", guest::cycles),
 ];

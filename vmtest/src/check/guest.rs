@@ -8,13 +8,14 @@ use anyhow::{ensure, Result};
 
 use super::{CheckArgs, Item};
 use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
+use crate::conform;
+use crate::faults::{self, density::DensityArgs};
 use crate::guest::behave::Checked;
 use crate::images::minbase;
 use crate::on_demand::{self, guest::miss::Works, miss};
 use crate::setup::KernelName;
 use crate::vm::{Boot, HOST_VIEW};
 use crate::Setup;
-use crate::{conform, faults};
 
 /// A guest with the module, unless only the C driver is asked for.
 fn boot(setup: &Setup, args: &CheckArgs) -> Result<Boot> {
@@ -215,6 +216,18 @@ pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
         untried: o.untried,
     };
     Ok(outcomes.into_iter().map(item).collect())
+}
+
+/// Mounts that share twenty blobs, and some with twenty of their own; `cargo vmtest density` has more.
+const DENSITY: DensityArgs = DensityArgs {
+    mounts: 50,
+    alone: 5,
+};
+
+/// Many mounts in one guest leave nothing.
+pub(super) fn density(setup: &Setup) -> Result<Vec<Item>> {
+    let (tried, failed) = faults::density::check(setup, &DENSITY)?;
+    Ok(vec![Item::new(format!("density: {tried}"), failed)])
 }
 
 /// The scenarios of the on-demand protocol, on ondine; `conform` asks Linux 6.12 too.
