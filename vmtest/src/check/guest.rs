@@ -211,9 +211,8 @@ pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
         outcomes.extend(faults::run(&san, &faults::few(FAULTS_SAN, &FAULTS_OF_SAN))?);
     }
     let item = |o: faults::Outcome| Item {
-        name: o.tried(),
-        failed: o.failed,
         untried: o.untried,
+        ..Item::new(o.tried(), o.failed)
     };
     Ok(outcomes.into_iter().map(item).collect())
 }
@@ -239,9 +238,16 @@ pub(super) fn conform(setup: &Setup) -> Result<Vec<Item>> {
 
 /// What an unmodified nydusd serves, each image with each kernel an item.
 pub(super) fn nydus(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
-    let rows = compare::nydus::run(setup, |fs| args.wants(fs))?;
-    let item = |(name, failed)| Item::new(name, failed);
-    Ok(rows.into_iter().map(item).collect())
+    let (rows, left_out) = compare::nydus::run(setup, |fs| args.wants(fs))?;
+    let mut items: Vec<Item> = left_out
+        .into_iter()
+        .map(|(name, why)| Item::not_run(format!("RAFS image: {name}"), why))
+        .collect();
+    items.extend(
+        rows.into_iter()
+            .map(|(name, failed)| Item::new(name, failed)),
+    );
+    Ok(items)
 }
 
 /// Load, mount, use, unmount, unload, in the kernel that tells most.
