@@ -29,8 +29,9 @@ pub struct FaultArgs {
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
 
-    /// Only the faults whose name contains this (may be repeated)
-    #[arg(long, value_name = "NAME")]
+    /// Only the faults whose name contains this
+    #[arg(long, value_name = "NAME",
+        help = format!("Only the faults whose name contains this (may be repeated): {}", names()))]
     pub only: Vec<String>,
 
     /// No more rounds of a fault are begun after so many seconds of the guest's time; then it could not
@@ -87,6 +88,16 @@ const FAULTS: &[Fault] = &[
         proof: Some(ZEROS),
     },
 ];
+
+/// The one that needs a guest for each round.
+const POWER: &str = "power";
+
+/// All names there are.
+fn names() -> String {
+    let mut names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+    names.push(POWER);
+    names.join(", ")
+}
 
 /// What came of one fault.
 #[derive(Clone, Debug, Serialize)]
@@ -145,13 +156,17 @@ fn code(outcomes: &[Outcome]) -> i32 {
 pub fn run(setup: &Setup, args: &FaultArgs) -> Result<Vec<Outcome>> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
     eprintln!("seed {seed}");
+    let known = |only: &&String| {
+        let mut names = FAULTS.iter().map(|fault| fault.name).chain([POWER]);
+        names.any(|name| name.contains(only.as_str()))
+    };
+    if let Some(unknown) = args.only.iter().find(|only| !known(only)) {
+        bail!("no fault is called {unknown:?}: there are {}", names());
+    }
     let wanted =
         |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.contains(only));
     let chosen: Vec<&Fault> = FAULTS.iter().filter(|fault| wanted(fault.name)).collect();
-    let power = wanted("power");
-    if chosen.is_empty() && !power {
-        bail!("no fault is called {:?}", args.only);
-    }
+    let power = wanted(POWER);
     let mut outcomes = Vec::new();
     for fault in chosen {
         outcomes.push(in_guest(setup, args, seed, fault)?);
