@@ -53,6 +53,8 @@ struct Item {
     failed: Option<String>,
     /// It does not hold because it could not be tried.
     untried: bool,
+    /// Why nobody tried it: it is no failure, and no success.
+    not_run: Option<String>,
 }
 
 impl Item {
@@ -61,6 +63,14 @@ impl Item {
             name: name.into(),
             failed,
             untried: false,
+            not_run: None,
+        }
+    }
+
+    fn not_run(name: impl Into<String>, why: String) -> Self {
+        Self {
+            not_run: Some(why),
+            ..Self::new(name, None)
         }
     }
 }
@@ -100,10 +110,12 @@ const PARTS: &[Part] = &[
     guest("matrix", guest::matrix),
     guest("gallery", guest::gallery),
     guest("on-demand", guest::on_demand),
+    guest("misses", |setup, _| guest::misses(setup)),
     guest("behaviours", guest::behaviours),
     guest("hostile", guest::hostile),
     guest("conform", |setup, _| guest::conform(setup)),
     guest("faults", |setup, _| guest::faults(setup)),
+    guest("density", |setup, _| guest::density(setup)),
     guest("nydus", guest::nydus),
     guest("cycles", guest::cycles),
 ];
@@ -128,10 +140,10 @@ pub fn main(args: &CheckArgs, setup: &Setup) -> Result<i32> {
         let begin = Instant::now();
         eprintln!("== {}", part.name);
         let done = (part.run)(setup, args).unwrap_or_else(|error| {
+            let why = format!("could not be tried: {error:#}");
             vec![Item {
-                name: part.name.to_owned(),
-                failed: Some(format!("could not be tried: {error:#}")),
                 untried: true,
+                ..Item::new(part.name, Some(why))
             }]
         });
         for item in &done {
@@ -149,11 +161,12 @@ pub fn main(args: &CheckArgs, setup: &Setup) -> Result<i32> {
 }
 
 fn line(item: &Item) -> String {
-    match &item.failed {
-        None => format!("ok      {}", item.name),
-        Some(why) => format!(
-            "FAILED  {}\n        {}",
-            item.name,
+    let name = &item.name;
+    match (&item.failed, &item.not_run) {
+        (None, None) => format!("ok      {name}"),
+        (None, Some(why)) => format!("not run {name}: {why}"),
+        (Some(why), _) => format!(
+            "FAILED  {name}\n        {}",
             why.replace('\n', "\n        ")
         ),
     }
@@ -161,7 +174,9 @@ fn line(item: &Item) -> String {
 
 fn closing(items: &[Item]) -> String {
     let failed = items.iter().filter(|item| item.failed.is_some()).count();
-    format!("{} passed, {failed} failed", items.len() - failed)
+    let not_run = items.iter().filter(|item| item.not_run.is_some()).count();
+    let passed = items.len() - failed - not_run;
+    format!("{passed} passed, {failed} failed, {not_run} not run")
 }
 
 fn code(items: &[Item]) -> i32 {
@@ -170,7 +185,7 @@ fn code(items: &[Item]) -> i32 {
         .any(|item| item.failed.is_some() && !item.untried)
     {
         DOES_NOT_HOLD
-    } else if items.is_empty() || items.iter().any(|item| item.untried) {
+    } else if items.iter().all(|item| item.not_run.is_some()) || items.iter().any(|i| i.untried) {
         COULD_NOT_BE_TRIED
     } else {
         HOLDS
@@ -197,11 +212,21 @@ mod tests {
         );
         assert_eq!(code(&[item(true, true), item(true, false)]), DOES_NOT_HOLD);
         assert_eq!(code(&[]), COULD_NOT_BE_TRIED);
+        let not_run = Item::not_run("i", "why".to_owned());
+        assert_eq!(code(std::slice::from_ref(&not_run)), COULD_NOT_BE_TRIED);
+        assert_eq!(code(&[not_run, item(false, false)]), HOLDS);
     }
 
     #[test]
     fn the_closing_line_counts() {
-        let all = [item(false, false), item(true, true), item(true, false)];
-        assert_eq!(closing(&all), "1 passed, 2 failed");
+        let not_run = Item::not_run("i", "why".to_owned());
+        assert_eq!(line(&not_run), "not run i: why");
+        let all = [
+            item(false, false),
+            item(true, true),
+            item(true, false),
+            not_run,
+        ];
+        assert_eq!(closing(&all), "1 passed, 2 failed, 1 not run");
     }
 }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use xshell::{cmd, Shell};
 
 use crate::compare::look::Desk;
-use crate::on_demand::miss;
+use crate::on_demand::{guest::miss::Works, miss};
 use crate::provision::daemon;
 use crate::setup::KernelName;
 use crate::vm::Boot;
@@ -140,7 +140,7 @@ pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
         figures: findings.figures,
         refused: findings.refused,
         misses: match args.only {
-            None => Some(miss::measure(setup)?),
+            None => Some(miss::measure(setup, Works::All)?),
             Some(_) => None,
         },
     };
@@ -176,7 +176,7 @@ fn only_misses(setup: &Setup, args: &BenchArgs) -> Result<bool> {
     if args.against.is_some() || args.html.is_some() {
         bail!("--only {MISS} gives counts, of which --against and --html know nothing");
     }
-    let misses = miss::measure(setup)?;
+    let misses = miss::measure(setup, Works::All)?;
     print!("{}", miss::render(&misses));
     setup.report(&misses)?;
     Ok(misses.hold(args.gate))

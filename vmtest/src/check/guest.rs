@@ -8,13 +8,14 @@ use anyhow::{ensure, Result};
 
 use super::{CheckArgs, Item};
 use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
+use crate::conform;
+use crate::faults::{self, density::DensityArgs};
 use crate::guest::behave::Checked;
 use crate::images::minbase;
-use crate::on_demand;
+use crate::on_demand::{self, guest::miss::Works, miss};
 use crate::setup::KernelName;
 use crate::vm::{Boot, HOST_VIEW};
 use crate::Setup;
-use crate::{conform, faults};
 
 /// A guest with the module, unless only the C driver is asked for.
 fn boot(setup: &Setup, args: &CheckArgs) -> Result<Boot> {
@@ -165,6 +166,24 @@ pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
     Ok(items)
 }
 
+/// What misses cost, as far as counts tell it: each goal an item, and whether all who count agree.
+pub(super) fn misses(setup: &Setup) -> Result<Vec<Item>> {
+    let misses = miss::measure(setup, Works::Counted)?;
+    let mut items = Vec::new();
+    for row in &misses.rows {
+        if let Some(goal) = row.goal {
+            let failed = (!row.met()).then(|| "MISSED".to_owned());
+            let name = format!("misses: {}: {:.3} {goal}", row.what, row.value);
+            items.push(Item::new(name, failed));
+        }
+    }
+    items.push(Item::new(
+        "misses: counters, tracepoints, the daemon's numbers and the clock agree",
+        (!misses.wrong.is_empty()).then(|| misses.wrong.join("\n")),
+    ));
+    Ok(items)
+}
+
 /// The behaviours, each with each observer an item.
 pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let behaved = |setup: &Setup, kernel: &str| -> Result<Vec<Item>> {
@@ -192,11 +211,22 @@ pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
         outcomes.extend(faults::run(&san, &faults::few(FAULTS_SAN, &FAULTS_OF_SAN))?);
     }
     let item = |o: faults::Outcome| Item {
-        name: o.tried(),
-        failed: o.failed,
         untried: o.untried,
+        ..Item::new(o.tried(), o.failed)
     };
     Ok(outcomes.into_iter().map(item).collect())
+}
+
+/// Mounts that share twenty blobs, and some with twenty of their own; `cargo vmtest density` has more.
+const DENSITY: DensityArgs = DensityArgs {
+    mounts: 50,
+    alone: 5,
+};
+
+/// Many mounts in one guest leave nothing.
+pub(super) fn density(setup: &Setup) -> Result<Vec<Item>> {
+    let (tried, failed) = faults::density::check(setup, &DENSITY)?;
+    Ok(vec![Item::new(format!("density: {tried}"), failed)])
 }
 
 /// The scenarios of the on-demand protocol, on ondine; `conform` asks Linux 6.12 too.
@@ -208,9 +238,16 @@ pub(super) fn conform(setup: &Setup) -> Result<Vec<Item>> {
 
 /// What an unmodified nydusd serves, each image with each kernel an item.
 pub(super) fn nydus(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
-    let rows = compare::nydus::run(setup, |fs| args.wants(fs))?;
-    let item = |(name, failed)| Item::new(name, failed);
-    Ok(rows.into_iter().map(item).collect())
+    let (rows, left_out) = compare::nydus::run(setup, |fs| args.wants(fs))?;
+    let mut items: Vec<Item> = left_out
+        .into_iter()
+        .map(|(name, why)| Item::not_run(format!("RAFS image: {name}"), why))
+        .collect();
+    items.extend(
+        rows.into_iter()
+            .map(|(name, failed)| Item::new(name, failed)),
+    );
+    Ok(items)
 }
 
 /// Load, mount, use, unmount, unload, in the kernel that tells most.

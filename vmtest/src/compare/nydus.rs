@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
-use ondine_model::observation::{diff_outcomes, Errno, Kind, Observation, Scope};
+use ondine_model::observation::{diff_outcomes, Entry, Errno, Kind, Observation, Scope, Text};
 
 use super::accounts::{self, Known};
 use super::look::Desk;
 use super::{table, verdict};
 use crate::guest::job::{Account, Limits, Outcome};
 use crate::guest::nydus::{Image, NydusJob, Restart, Served, Sight};
-use crate::images::rafs::{self, Rafs};
+use crate::images::rafs::{self, LeftOut, Rafs};
 use crate::images::{drive, minbase, ImageSpec};
 use crate::provision::nydus;
 use crate::setup::KernelName;
@@ -37,14 +37,15 @@ struct Side {
     name: &'static str,
 }
 
-/// Everything, with the drivers (`ondine`, `erofs`) that `wants` names.
+/// Everything, with the drivers (`ondine`, `erofs`) that `wants` names; and the samples that nobody
+/// tried, and why.
 ///
 /// # Errors
 /// When it could not be tried.
-pub fn run(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
+pub fn run(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<(Vec<Row>, Vec<LeftOut>)> {
     let cache = setup.cache();
     let nydus = nydus::ensure(cache)?;
-    let (mut images, others) = rafs::samples(setup.repo(), cache)?;
+    let (mut images, left_out) = rafs::samples(setup.repo(), cache)?;
     images.push(rafs::converted(
         cache,
         &nydus,
@@ -53,9 +54,7 @@ pub fn run(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
     )?);
     let specs: Vec<ImageSpec> = images.iter().map(|image| image.spec.clone()).collect();
     let known = accounts::known(&specs, &Limits::default().options())?;
-    let left_out = others.iter().map(|(name, why)| left_out(name, why));
-    let mut rows: Vec<Row> = left_out.collect();
-    rows.extend(specs.iter().zip(&known).map(here));
+    let mut rows: Vec<Row> = specs.iter().zip(&known).map(here).collect();
     for side in sides(setup, wants)? {
         let asked = Asked {
             side: &side,
@@ -64,7 +63,7 @@ pub fn run(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
         };
         rows.extend(asked.rows(&nydus.daemon)?);
     }
-    Ok(rows)
+    Ok((rows, left_out))
 }
 
 fn sides(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Side>> {
@@ -84,11 +83,6 @@ fn sides(setup: &Setup, wants: impl Fn(&str) -> bool) -> Result<Vec<Side>> {
         });
     }
     Ok(sides)
-}
-
-/// What was not tried, and is no failure.
-fn left_out(name: &str, why: &str) -> Row {
-    (format!("RAFS image: {name} is left out: {why}"), None)
 }
 
 /// What needs no guest.
@@ -170,8 +164,7 @@ impl Asked<'_> {
         let mut rows = Vec::new();
         let each = self.images.iter().zip(self.known).zip(&served.alone);
         for ((image, known), sight) in each {
-            let failed = self.compare(&known.model, sight, desk)?;
-            rows.push((self.told(&image.spec.name, sight, image, known), failed));
+            rows.push(self.row(&image.spec.name, sight, image, known, desk)?);
         }
         let (Some(image), Some(known)) = (self.images.first(), self.known.first()) else {
             bail!("no image");
@@ -179,8 +172,7 @@ impl Asked<'_> {
         let name = &image.spec.name;
         for (sight, which) in served.shared.iter().zip(["first", "second"]) {
             let what = format!("{name}, {which} of two in a domain");
-            let failed = self.compare(&known.model, sight, desk)?;
-            rows.push((self.told(&what, sight, image, known), failed));
+            rows.push(self.row(&what, sight, image, known, desk)?);
         }
         rows.push(self.once(image, &served.shared)?);
         let (Some(image), Some(known)) = (self.images.last(), self.known.last()) else {
@@ -195,21 +187,24 @@ impl Asked<'_> {
         Ok(rows)
     }
 
-    fn told(&self, what: &str, sight: &Sight, of: &Rafs, known: &Known) -> String {
-        let right = match sight.account {
-            Account::Refused(_) => 0,
-            Account::Tree(_) => of.sums.len() - sight.wrong.len(),
+    /// `what` one mount of an image shows.
+    fn row(&self, what: &str, sight: &Sight, of: &Rafs, known: &Known, desk: &Path) -> Result<Row> {
+        let seen: Outcome = match &sight.account {
+            Account::Refused(errno) => Err(*errno),
+            Account::Tree(file) => Ok(Observation::from_json(&std::fs::read_to_string(
+                desk.join(file),
+            )?)?),
         };
-        format!(
-            "nydusd serves {what} [{}]: {} paths, {} of {} sha256 right, {} bytes fetched, {} cached, {:.1} s",
+        let name = format!(
+            "nydusd serves {what} [{}]: {} paths, {}, {} bytes fetched, {} cached, {:.1} s",
             self.side.name,
             known.model.as_ref().map_or(0, Observation::paths),
-            right,
-            of.sums.len(),
+            digests(sight, seen.as_ref().ok(), of, known),
             sight.fetched,
             sight.filled,
             sight.seconds
-        )
+        );
+        Ok((name, self.compare(&known.model, &seen, sight)))
     }
 
     /// Two mounts that share a blob have it fetched once.
@@ -270,22 +265,15 @@ impl Asked<'_> {
         for (sight, which) in [(seen.old.as_ref(), "old"), (seen.new.as_ref(), "new")] {
             if let Some(sight) = sight {
                 let what = format!("{name} after a restart, the {which} mount");
-                let failed = self.compare(&known.model, sight, desk)?;
-                rows.push((self.told(&what, sight, image, known), failed));
+                rows.push(self.row(&what, sight, image, known, desk)?);
             }
         }
         Ok(rows)
     }
 
-    fn compare(&self, model: &Outcome, sight: &Sight, desk: &Path) -> Result<Option<String>> {
-        let seen: Outcome = match &sight.account {
-            Account::Refused(errno) => Err(*errno),
-            Account::Tree(file) => Ok(Observation::from_json(&std::fs::read_to_string(
-                desk.join(file),
-            )?)?),
-        };
+    fn compare(&self, model: &Outcome, seen: &Outcome, sight: &Sight) -> Option<String> {
         let scope = Scope::all("the model", self.side.name);
-        let differences = diff_outcomes(model, &seen, &scope);
+        let differences = diff_outcomes(model, seen, &scope);
         let mut lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
         lines.extend(
             sight
@@ -295,12 +283,33 @@ impl Asked<'_> {
         );
         lines.extend(sight.unmount.map(|errno| format!("unmount gives {errno}")));
         if lines.is_empty() {
-            return Ok(None);
+            return None;
         }
         let count = lines.len();
         lines.truncate(SHOWN);
-        Ok(Some(format!("{}\n{count} in all\n", lines.join("\n"))))
+        Some(format!("{}\n{count} in all\n", lines.join("\n")))
     }
+}
+
+/// How many files' digests were compared with somebody else's, and are right: with those of the tree
+/// that the image was made from, or with the list that came with it.
+fn digests(sight: &Sight, seen: Option<&Observation>, of: &Rafs, known: &Known) -> String {
+    let Some(source) = &known.source else {
+        let right = seen.map_or(0, |_| of.sums.len() - sight.wrong.len());
+        return format!("{right} of {} sha256 right", of.sums.len());
+    };
+    let files = || {
+        source
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.content.is_some())
+    };
+    let same = |(path, entry): &(&Text, &Entry)| {
+        seen.and_then(|seen| seen.entries.get(*path))
+            .is_some_and(|found| found.content == entry.content)
+    };
+    let (right, all) = (files().filter(same).count(), files().count());
+    format!("{right} of {all} digests are the source tree's")
 }
 
 fn told(result: Result<(), Errno>) -> String {

@@ -34,6 +34,56 @@ pub struct DensityArgs {
 /// # Errors
 /// When it could not be tried.
 pub fn main(setup: &Setup, args: &DensityArgs) -> Result<bool> {
+    let density = match measure(setup, args)? {
+        Ok(density) => density,
+        Err(why) => {
+            println!("FAILED  {why}");
+            return Ok(false);
+        }
+    };
+    setup.report(&density)?;
+    println!("{}", tried(args, &density));
+    println!("{:>10} us for each mount(2)", density.mount_us);
+    println!("{:>10} bytes for each mount", density.per_mount);
+    println!("{:>10} bytes for each further blob", density.per_blob);
+    println!("{:>10} bytes gone when all is unmounted", density.left);
+    for (name, objects) in &density.slabs {
+        println!("{objects:>10} objects of {name}");
+    }
+    for (name, objects) in &density.kept {
+        println!("{objects:>10} objects of {name} KEPT when all is unmounted");
+    }
+    Ok(leak(&density).is_none())
+}
+
+/// What was tried, and why it does not hold.
+///
+/// # Errors
+/// When it could not be tried.
+pub fn check(setup: &Setup, args: &DensityArgs) -> Result<(String, Option<String>)> {
+    Ok(match measure(setup, args)? {
+        Ok(density) => (tried(args, &density), leak(&density)),
+        Err(why) => (format!("{} mounts", args.mounts), Some(why)),
+    })
+}
+
+fn tried(args: &DensityArgs, density: &Density) -> String {
+    format!(
+        "{} mounts of {} blobs that all share, {} files compared",
+        args.mounts, density.blobs, density.files
+    )
+}
+
+/// What is left when all is unmounted, if that is too much.
+fn leak(density: &Density) -> Option<String> {
+    let Density { left, kept, .. } = density;
+    (*left >= ROOM || !kept.is_empty()).then(|| {
+        format!("when all is unmounted, {left} bytes are gone, and these objects kept: {kept:?}")
+    })
+}
+
+/// What it takes, or why it does not hold.
+fn measure(setup: &Setup, args: &DensityArgs) -> Result<Result<Density, String>> {
     let image = sample::image_of_twenty(setup)?;
     let (images, names) = sample::parts(&image);
     let desk = Desk::new(setup.cache())?;
@@ -48,29 +98,9 @@ pub fn main(setup: &Setup, args: &DensityArgs) -> Result<bool> {
     };
     let boot = setup.boot()?.memory("2G").limit(Duration::from_secs(3600));
     let (answer, run) = desk.ask(boot.drive(&disk, false), "density", &job)?;
-    let density: Density = match answer {
-        Some(density) => density,
-        None if run.exit_code.is_some() || !run.problems.is_empty() => {
-            println!("FAILED  {}", run.complaint());
-            return Ok(false);
-        }
+    match answer {
+        Some(density) => Ok(Ok(density)),
+        None if run.exit_code.is_some() || !run.problems.is_empty() => Ok(Err(run.complaint())),
         None => bail!("{}", run.complaint()),
-    };
-    setup.report(&density)?;
-    let (mounts, blobs) = (args.mounts, density.blobs);
-    println!(
-        "{mounts} mounts of {blobs} blobs that all share, {} files compared",
-        density.files
-    );
-    println!("{:>10} us for each mount(2)", density.mount_us);
-    println!("{:>10} bytes for each mount", density.per_mount);
-    println!("{:>10} bytes for each further blob", density.per_blob);
-    println!("{:>10} bytes gone when all is unmounted", density.left);
-    for (name, objects) in &density.slabs {
-        println!("{objects:>10} objects of {name}");
     }
-    for (name, objects) in &density.kept {
-        println!("{objects:>10} objects of {name} KEPT when all is unmounted");
-    }
-    Ok(density.left < ROOM && density.kept.is_empty())
 }

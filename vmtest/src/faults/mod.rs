@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::cli::{COULD_NOT_BE_TRIED, DOES_NOT_HOLD, HOLDS};
 use crate::compare::look::Desk;
 use crate::Setup;
-use guest::{FaultAnswer, FaultJob, BAD_BLOCKS, NO_SPACE, SPOILED};
+use guest::{FaultAnswer, FaultJob, ABORTED, BAD_BLOCKS, NO_DAEMON, NO_SPACE, SPOILED, ZEROS};
 
 /// What `faults` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,8 +29,9 @@ pub struct FaultArgs {
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
 
-    /// Only the faults whose name contains this (may be repeated)
-    #[arg(long, value_name = "NAME")]
+    /// Only the faults whose name contains this
+    #[arg(long, value_name = "NAME",
+        help = format!("Only the faults whose name contains this (may be repeated): {}", names()))]
     pub only: Vec<String>,
 
     /// No more rounds of a fault are begun after so many seconds of the guest's time; then it could not
@@ -53,7 +54,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "kill",
         holds: "a daemon's SIGKILL spoils no read, and loses nothing that was fetched",
-        proof: None,
+        proof: Some(NO_DAEMON),
     },
     Fault {
         name: "misbehave",
@@ -64,7 +65,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "unmount",
         holds: "unmounting and unloading while requests wait refuses, ends or outlives them",
-        proof: None,
+        proof: Some(ABORTED),
     },
     Fault {
         name: "signal",
@@ -84,9 +85,19 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "rival",
         holds: "for comparison: the kill on mainline's fanotify, which fails open",
-        proof: None,
+        proof: Some(ZEROS),
     },
 ];
+
+/// The one that needs a guest for each round.
+const POWER: &str = "power";
+
+/// All names there are.
+fn names() -> String {
+    let mut names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+    names.push(POWER);
+    names.join(", ")
+}
 
 /// What came of one fault.
 #[derive(Clone, Debug, Serialize)]
@@ -145,13 +156,17 @@ fn code(outcomes: &[Outcome]) -> i32 {
 pub fn run(setup: &Setup, args: &FaultArgs) -> Result<Vec<Outcome>> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
     eprintln!("seed {seed}");
+    let known = |only: &&String| {
+        let mut names = FAULTS.iter().map(|fault| fault.name).chain([POWER]);
+        names.any(|name| name.contains(only.as_str()))
+    };
+    if let Some(unknown) = args.only.iter().find(|only| !known(only)) {
+        bail!("no fault is called {unknown:?}: there are {}", names());
+    }
     let wanted =
         |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.contains(only));
     let chosen: Vec<&Fault> = FAULTS.iter().filter(|fault| wanted(fault.name)).collect();
-    let power = wanted("power");
-    if chosen.is_empty() && !power {
-        bail!("no fault is called {:?}", args.only);
-    }
+    let power = wanted(POWER);
     let mut outcomes = Vec::new();
     for fault in chosen {
         outcomes.push(in_guest(setup, args, seed, fault)?);

@@ -8,7 +8,7 @@ use anyhow::{bail, ensure, Result};
 use xshell::{cmd, Shell};
 
 use super::guest::{Figures, PowerJob};
-use super::{sample, FaultArgs, Outcome};
+use super::{sample, FaultArgs, Outcome, POWER};
 use crate::compare::look::Desk;
 use crate::images::drive;
 use crate::Setup;
@@ -44,7 +44,7 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
         .ignore_stdout()
         .run()?;
     let mut outcome = Outcome {
-        name: "power".to_owned(),
+        name: POWER.to_owned(),
         holds: "a power cut spoils no read, and loses nothing that was synced".to_owned(),
         kernel: setup.options().kernel().as_str().to_owned(),
         rounds: 0,

@@ -2,14 +2,14 @@
 
 //! The figures of the way of a miss, and their goals.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 
 use anyhow::{bail, Result};
 use serde::{Deserialize, Serialize};
 
 use super::guest::flight::ENOUGH;
-use super::guest::miss::{Answer, Job, Trial, IN_ORDER, SINGLE, SIZE, TOGETHER};
+use super::guest::miss::{Answer, Job, Trial, Works, IN_ORDER, SINGLE, SIZE, TOGETHER};
 use crate::compare::look::Desk;
 use crate::images::recipes::{Recipe, RECIPES};
 use crate::images::{build, drive, extras, ImageSpec, Tree};
@@ -91,11 +91,20 @@ pub fn sample(setup: &Setup) -> Result<ImageSpec> {
     build::image(cache, &mkfs, &Tree::open(&entry.join("tree"))?, &recipe)
 }
 
-/// Measures.
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(most) => write!(f, "of at most {most:.2}"),
+            Self::AtLeast(least) => write!(f, "of at least {least:.2}"),
+        }
+    }
+}
+
+/// Measures what `works` cost.
 ///
 /// # Errors
 /// When it could not be tried.
-pub fn measure(setup: &Setup) -> Result<Misses> {
+pub fn measure(setup: &Setup, works: Works) -> Result<Misses> {
     let spec = sample(setup)?;
     let specs = [spec];
     let drive = drive::pack(setup.cache(), &specs)?;
@@ -103,6 +112,7 @@ pub fn measure(setup: &Setup) -> Result<Misses> {
         images: "/dev/vda".to_owned(),
         daemon: daemon::build(setup)?,
         row: super::packed(&specs, &drive).remove(0),
+        works,
     };
     let boot = setup.boot()?.memory("2G").limit(super::LIMIT);
     let boot = boot.drive(&drive.file, true);
@@ -184,11 +194,7 @@ fn figures(trials: &[Trial]) -> Vec<Row> {
 pub fn render(misses: &Misses) -> String {
     let mut out = "\nthe way of a miss, 64 MiB file in 1 MiB chunks\n".to_owned();
     for row in &misses.rows {
-        let goal = match row.goal {
-            None => String::new(),
-            Some(Goal::AtMost(most)) => format!("of at most {most:.2}"),
-            Some(Goal::AtLeast(least)) => format!("of at least {least:.2}"),
-        };
+        let goal = row.goal.map_or(String::new(), |goal| goal.to_string());
         let word = match (row.goal, row.met()) {
             (None, _) => "",
             (_, true) => "met",

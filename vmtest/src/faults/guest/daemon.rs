@@ -42,7 +42,7 @@ pub(crate) struct Service {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fetch {
     thread: i32,
-    blob: String,
+    pub(super) blob: String,
     pub(super) bytes: Range<u64>,
 }
 
@@ -182,6 +182,15 @@ impl Daemon {
             "the daemon ended by itself: {status}"
         );
         Ok(true)
+    }
+
+    /// Whether it lives, in words.
+    pub(super) fn state(&mut self) -> String {
+        match self.child.try_wait() {
+            Ok(None) => "the daemon lives".to_owned(),
+            Ok(Some(status)) => format!("the daemon ended by itself: {status}"),
+            Err(error) => format!("of the daemon nothing is known: {error}"),
+        }
     }
 
     /// What it fetched, or began to.

@@ -2,7 +2,8 @@
 
 //! What every fault stands on: blobs in memory, a cache on ext4, a place to mount the image.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{anyhow, ensure, Context, Result};
 use ondine_model::observation::Errno;
 use ondined::plan::Plan;
+use rustix::fs::{fallocate, FallocateFlags};
 use rustix::mount::{mount, MountFlags};
 
 use super::daemon::Service;
@@ -163,19 +165,32 @@ impl Ground {
         Ok(())
     }
 
-    /// The 4 KiB blocks of the disk that hold what was written to the cache's files.
+    /// Allocates all of the cache's files, which stay as empty as they are; the extents, in 4 KiB
+    /// blocks of the disk. They never hold anything but these files' data: a disk that loses a block of
+    /// the file system's own (a node of a file's extents) is well again later, the file system is not.
     ///
     /// # Errors
-    /// Those of the file system.
-    pub(super) fn blocks(&self) -> Result<Vec<u64>> {
-        let mut blocks = Vec::new();
+    /// Those of the file system; a file has no size yet after a long time.
+    pub(super) fn allocate(&self) -> Result<Vec<Range<u64>>> {
+        let mut extents = Vec::new();
+        // A mount does not wait until its blobs are open.
+        let open = || {
+            let files = cache_files(&self.cache.join("cache")).unwrap_or_default();
+            let sized = |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
+            files.len() == self.names.len() && files.iter().all(sized)
+        };
+        watch::until("bootstrap and blobs are open", open)?;
         for path in cache_files(&self.cache.join("cache"))? {
-            let extents = fiemap(&File::open(path)?, 0, u64::MAX).context("FIEMAP")?;
+            let file = OpenOptions::new().write(true).open(path)?;
+            let len = file.metadata()?.len();
+            fallocate(&file, FallocateFlags::KEEP_SIZE, 0, len).context("fallocate")?;
+            rustix::fs::fsync(&file)?;
             let range =
                 |extent: &Extent| extent.physical / 4096..(extent.physical + extent.length) / 4096;
-            blocks.extend(extents.iter().flat_map(range));
+            let found = fiemap(&file, 0, u64::MAX).context("FIEMAP")?;
+            extents.extend(found.iter().map(range));
         }
-        Ok(blocks)
+        Ok(extents)
     }
 
     /// Bytes of bootstrap and blobs.

@@ -17,6 +17,9 @@ use crate::on_demand::guest::{Counters, State};
 /// Longest time of a fetch in microseconds: long enough for the kill to meet some.
 const LATENCY_US: u64 = 4000;
 
+/// What came of it.
+pub(crate) const NO_DAEMON: &str = "reads that failed with EIO without a daemon";
+
 /// One kill. Even seeds mount soft, odd ones hard.
 pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result<()> {
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -62,7 +65,7 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     ground.unmount(mounted)?;
     drop(second);
 
-    figures.add("reads that failed with EIO without a daemon", met.errors);
+    figures.add(NO_DAEMON, met.errors);
     figures.add("fetches before the kill", earlier.len() as u64);
     figures.add("fetches after it", later.len() as u64);
     figures.add("bytes fetched before the kill", bytes(&earlier));

@@ -9,6 +9,7 @@ use ondined::plan::Plan;
 
 use super::daemon::{Daemon, Service};
 use super::ground::Ground;
+use super::kept;
 use super::readers::{Crowd, READERS};
 use super::{watch, Figures};
 use crate::guest::mounts::{drop_caches, Mounted};
@@ -175,6 +176,7 @@ fn play(
     );
     ground.unmount(mounted)?;
     daemon.kill()?;
+    kept::all(ground, rng.u64(..))?;
     figures.add(SPOILED, spoiled);
     figures.add("rounds whose rules may not harm", u64::from(!harms));
     figures.most("longest wait in ms", longest.as_millis() as u64);

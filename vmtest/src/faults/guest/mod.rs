@@ -6,6 +6,7 @@ mod daemon;
 mod density;
 mod full;
 mod ground;
+mod kept;
 mod kill;
 mod misbehave;
 mod mounted;
@@ -26,9 +27,11 @@ pub(crate) use daemon::serve;
 pub(crate) use density::{run as density, Density, DensityJob};
 pub(crate) use full::{BAD_BLOCKS, NO_SPACE};
 use ground::Ground;
+pub(crate) use kill::NO_DAEMON;
 pub(crate) use misbehave::SPOILED;
+pub(crate) use mounted::ABORTED;
 pub(crate) use power::{fill, PowerJob};
-pub(crate) use rival::handle;
+pub(crate) use rival::{handle, ZEROS};
 
 /// The order of `vmtest guest faults`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -21,6 +21,9 @@ use crate::on_demand::guest::STATE;
 /// The daemon stops answering within so many fetches.
 const FETCHES: u64 = 6;
 
+/// What came of a forced unmount.
+pub(crate) const ABORTED: &str = "reads that a forced unmount ended";
+
 /// One mount that is taken away by force, lazily or plainly, then the module.
 pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result<()> {
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -51,8 +54,9 @@ fn readahead_alone(ground: &Ground, daemon: &Daemon) -> Result<()> {
     let path = ground.point.join(&largest.context("no sample")?.path);
     let file = File::open(path)?;
     daemon.signal(Signal::STOP)?;
-    fadvise(&file, 0, None, Advice::WillNeed)?;
-    drop(file);
+    watch::ended("readahead", move || {
+        fadvise(&file, 0, None, Advice::WillNeed)
+    })??;
     ground.unmount(mounted).context("readahead alone waits")?;
     daemon.signal(Signal::CONT)
 }
@@ -96,7 +100,7 @@ fn waiting_readers(
         // Until now the mount asks for nothing any more.
         mount_remount(&ground.point, MountFlags::RDONLY, c"").context("a remount")?;
         crowd.calm();
-        figures.add("reads that a forced unmount ended", crowd.finish()?.errors);
+        figures.add(ABORTED, crowd.finish()?.errors);
         ground.unmount(mounted)
     } else {
         take_away(ground, UnmountFlags::DETACH)?.context("a lazy unmount")?;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::daemon::{bytes, fetched, lost, written, Daemon, Fetch};
 use super::ground::{attach, Ground};
+use super::kept::read_all;
 use super::readers::Crowd;
 use super::watch;
 
@@ -111,13 +112,4 @@ fn sync(cache: &Path, ledger: &Path, promise: &Path) -> Result<Infallible> {
         fs::write(&draft, serde_json::to_vec(&written)?)?;
         fs::rename(&draft, promise)?;
     }
-}
-
-/// Has a crowd read everything; what had to be fetched.
-fn read_all(ground: &Ground, seed: u64) -> Result<Vec<Fetch>> {
-    let daemon = Daemon::start(&ground.service(0))?;
-    let mounted = ground.mount("soft")?;
-    Crowd::start(&ground.point, &ground.samples, seed)?.finish()?;
-    ground.unmount(mounted)?;
-    daemon.kill()
 }

@@ -26,6 +26,9 @@ use crate::vm::SCRATCH;
 const LATENCY_US: u64 = 4000;
 const PAGE: usize = 4096;
 
+/// What came of it.
+pub(crate) const ZEROS: &str = "pages of zeros that readers took for data";
+
 /// What a handler is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Handling {
@@ -107,7 +110,7 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     next.kill()?;
     next.wait()?;
     ground.unmount(mounted)?;
-    figures.add("pages of zeros that readers took for data", zeros);
+    figures.add(ZEROS, zeros);
     figures.add("of them still zeros under a new handler", still);
     let pages: usize = ground
         .samples

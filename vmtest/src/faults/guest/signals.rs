@@ -13,6 +13,7 @@ use rustix::process::Signal;
 
 use super::daemon::Daemon;
 use super::ground::Ground;
+use super::kept;
 use super::readers::Crowd;
 use super::{watch, Figures};
 
@@ -62,7 +63,9 @@ pub(super) fn round(ground: &Ground, seed: u64, figures: &mut Figures) -> Result
     // The killed ones left nothing behind that others meet.
     let mounted = ground.mount("soft")?;
     Crowd::start(&ground.point, &ground.samples, rng.u64(..))?.finish()?;
-    ground.unmount(mounted)
+    ground.unmount(mounted)?;
+    daemon.kill()?;
+    kept::all(ground, rng.u64(..))
 }
 
 fn quiet(program: &str, words: impl IntoIterator<Item = PathBuf>) -> Result<Child> {
