@@ -242,7 +242,9 @@ impl Worker {
         let count = std::thread::scope(|scope| {
             scope.spawn(|| {
                 both.wait();
-                while !sys::close_number(number) && !over.load(Ordering::Relaxed) {}
+                while !sys::close_number(number) && !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
             });
             both.wait();
             let count = rustix::io::read(device, &mut buffer);
