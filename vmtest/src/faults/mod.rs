@@ -31,7 +31,7 @@ pub struct FaultArgs {
 
     /// Only the faults whose name contains this
     #[arg(long, value_name = "NAME",
-        help = format!("Only the faults whose name contains this (may be repeated): {}", names()))]
+        help = format!("Only the faults whose name contains this (may be repeated): {}", names().join(", ")))]
     pub only: Vec<String>,
 
     /// No more rounds of a fault are begun after so many seconds of the guest's time; then it could not
@@ -92,11 +92,13 @@ const FAULTS: &[Fault] = &[
 /// The one that needs a guest for each round.
 const POWER: &str = "power";
 
-/// All names there are.
-fn names() -> String {
-    let mut names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
-    names.push(POWER);
-    names.join(", ")
+/// The names of all.
+fn names() -> Vec<&'static str> {
+    FAULTS
+        .iter()
+        .map(|fault| fault.name)
+        .chain([POWER])
+        .collect()
 }
 
 /// What came of one fault.
@@ -156,12 +158,13 @@ fn code(outcomes: &[Outcome]) -> i32 {
 pub fn run(setup: &Setup, args: &FaultArgs) -> Result<Vec<Outcome>> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
     eprintln!("seed {seed}");
-    let known = |only: &&String| {
-        let mut names = FAULTS.iter().map(|fault| fault.name).chain([POWER]);
-        names.any(|name| name.contains(only.as_str()))
-    };
+    let names = names();
+    let known = |only: &&String| names.iter().any(|name| name.contains(only.as_str()));
     if let Some(unknown) = args.only.iter().find(|only| !known(only)) {
-        bail!("no fault is called {unknown:?}: there are {}", names());
+        bail!(
+            "no fault is called {unknown:?}: there are {}",
+            names.join(", ")
+        );
     }
     let wanted =
         |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.contains(only));

@@ -54,18 +54,21 @@ fn once(site: &Site<'_>, ways: &[Way]) -> Result<()> {
             take(&file, *way, *size, &to)?;
         }
         let whole = *size as u64 / PAGE;
-        let mut own = sys::cached_pages(&file, 0, whole * PAGE)?;
-        ensure!(own <= whole, "{name}: {own} pages of {whole}");
+        let mut cached = sys::cached_pages(&file, 0, whole * PAGE)?;
+        ensure!(cached <= whole, "{name}: {cached} pages of {whole}");
         for extent in sys::fiemap(&file, 0, whole * PAGE)? {
-            own += sys::cached_pages(&image, extent.physical, extent.length.min(whole * PAGE))?;
+            cached += sys::cached_pages(&image, extent.physical, extent.length.min(whole * PAGE))?;
         }
-        let twice = own.saturating_sub(whole);
+        let twice = cached.saturating_sub(whole);
         let spared = if ways.len() > 1 && whole > FOLIO {
             FOLIO
         } else {
             0
         };
-        ensure!(own >= whole, "{name}: {own} pages are cached of {whole}");
+        ensure!(
+            cached >= whole,
+            "{name}: {cached} pages are cached of {whole}"
+        );
         ensure!(
             twice <= spared,
             "{name}: {twice} pages of {whole} are cached twice"
