@@ -45,6 +45,30 @@ impl Run {
     pub const fn contains(self, page: u64) -> bool {
         page >= self.first && page < self.end()
     }
+
+    /// Those of them before page `end`.
+    pub const fn before(self, end: u64) -> Self {
+        let room = end.saturating_sub(self.first);
+        Self {
+            first: self.first,
+            count: if self.count < room { self.count } else { room },
+        }
+    }
+
+    /// These pages and those of `other`; `None` if there are others in between.
+    pub fn joined(self, other: Self) -> Option<Self> {
+        if self.count == 0 {
+            return Some(other);
+        }
+        if other.first > self.end() || self.first > other.end() {
+            return None;
+        }
+        let first = self.first.min(other.first);
+        Some(Self {
+            first,
+            count: self.end().max(other.end()).saturating_sub(first),
+        })
+    }
 }
 
 /// How a request ends.

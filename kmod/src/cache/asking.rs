@@ -41,18 +41,24 @@ impl Mount {
     ///
     /// # Errors
     ///
-    /// [`Refusal`].
+    /// [`Refusal`]; while the size is not known, `run` is asked for later.
     pub(super) fn ask(
         &self,
         object: &ObjectRef,
         run: Run,
     ) -> core::result::Result<Option<Wanted>, Refusal> {
-        let contents = object.contents().ok_or(Refusal::Dropped)?;
+        let Some(contents) = object.contents() else {
+            object.postpone(run);
+            return Err(Refusal::Dropped);
+        };
+        let presence = contents.presence();
+        let postponed = object.take_postponed().before(contents.pages());
         let mut queued = Queued::default();
-        let wanted = self
-            .cache
-            .lock()
-            .ask(object, contents.presence(), run, &mut queued);
+        let mut state = self.cache.lock();
+        // Only a hint, as when it was postponed.
+        let _hint = state.queue(object, &presence, postponed, &mut queued);
+        let wanted = state.ask(object, presence, run, &mut queued);
+        drop(state);
         // Also after an error: what is in the table is to be answered.
         if queued.count != 0 {
             self.asked(queued.count);

@@ -31,6 +31,9 @@ pub(crate) struct Object {
     file: CacheFile,
     /// From the first answer to an OPEN on.
     contents: SetOnce<Contents>,
+    /// What is to be asked for then, beside what is waited for.
+    #[pin]
+    postponed: Mutex<Run>,
     #[pin]
     sizing: Mutex<()>,
     #[pin]
@@ -69,6 +72,7 @@ impl Object {
                 cookie: c_string(cookie)?,
                 file,
                 contents: SetOnce::new(),
+                postponed <- new_mutex!(Run::EMPTY, "ondine::Object::postponed"),
                 sizing <- new_mutex!((), "ondine::Object::sizing"),
                 waiters <- WaitQueue::new(),
                 parked <- new_mutex!(KVec::new(), "ondine::Object::parked"),
@@ -115,6 +119,18 @@ impl Object {
     #[inline]
     pub(super) fn contents(&self) -> Option<&Contents> {
         self.contents.as_ref()
+    }
+
+    /// Keeps in mind what somebody would like to have once the size is known. Of
+    /// what lies apart, only the first is kept.
+    pub(super) fn postpone(&self, run: Run) {
+        let mut kept = self.postponed.lock();
+        *kept = kept.joined(run).unwrap_or(*kept);
+    }
+
+    /// What [`Self::postpone`] has kept.
+    pub(super) fn take_postponed(&self) -> Run {
+        core::mem::replace(&mut *self.postponed.lock(), Run::EMPTY)
     }
 
     /// Whether all pages of `run` are present.

@@ -131,14 +131,8 @@ impl OnDemand {
     }
 
     fn ask(&self, run: Run) {
-        let pages = self
-            .object
-            .contents()
-            .map_or(0, |contents| contents.pages());
-        let run = Run {
-            count: run.end().min(pages).saturating_sub(run.first),
-            ..run
-        };
+        let contents = self.object.contents();
+        let run = contents.map_or(run, |contents| run.before(contents.pages()));
         // Only a hint: who needs a page will ask again, and then be told.
         let _wanted = self.mount.ask(&self.object, run);
     }

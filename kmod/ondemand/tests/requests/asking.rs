@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use crate::table::{empty, next, open, run, started};
-use ondine_ondemand::requests::{Refusal, What};
+use ondine_ondemand::{
+    requests::{Refusal, What},
+    Run, //
+};
 
 #[test]
 fn without_a_session_nothing_is_taken() {
@@ -77,4 +80,18 @@ fn a_read_of_what_is_not_open_sends_an_open_first() {
     assert_eq!(read.what, What::Read(handle, run(1, 1)));
     let (read, _) = next(&mut table).unwrap();
     assert_eq!(read.what, What::Read(handle, run(0, 1)));
+}
+
+#[test]
+fn runs_are_cut_and_joined() {
+    assert_eq!(run(4, 4).before(6), run(4, 2));
+    assert_eq!(run(4, 4).before(9), run(4, 4));
+    assert_eq!(run(4, 4).before(3).count, 0);
+    assert_eq!(run(4, 4).joined(run(6, 4)), Some(run(4, 6)));
+    assert_eq!(run(4, 4).joined(run(8, 1)), Some(run(4, 5)));
+    assert_eq!(run(4, 4).joined(run(3, 1)), Some(run(3, 5)));
+    assert_eq!(run(4, 4).joined(run(5, 1)), Some(run(4, 4)));
+    assert_eq!(run(4, 4).joined(run(9, 1)), None);
+    assert_eq!(run(4, 4).joined(run(1, 2)), None);
+    assert_eq!(Run::EMPTY.joined(run(9, 1)), Some(run(9, 1)));
 }
