@@ -10,9 +10,12 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{iomap::Target, FileSystem, INode};
+use super::{batch::Batch, iomap::Target, FileSystem, INode};
 use crate::sys;
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::{
+    page::PAGE_SHIFT,
+    sync::atomic::{Atomic, Relaxed}, //
+};
 
 /// What is asked for at once: 1 MiB of the file, aligned.
 const PIECE: u64 = 1 << 20;
@@ -94,41 +97,45 @@ fn grown(pieces: usize) -> usize {
     pieces.saturating_mul(GROWTH).clamp(1, PIECES_MAX)
 }
 
-/// How many pieces are worth asking for with a window of the page cache's own
-/// readahead that begins at `position`.
+/// The page cache reads what `batch` is for ahead of its reader. If some of that
+/// is missing, asks for what belongs to it; a reader in order is followed as by
+/// [`Reader::went_on`].
 ///
 /// # Safety
 ///
 /// `rac` is null or a valid readahead request.
-pub(super) unsafe fn pieces(rac: *const sys::readahead_control, position: u64) -> usize {
+pub(super) unsafe fn window<F: FileSystem>(
+    inode: &INode<F>,
+    blob: &F::Blob,
+    batch: &Batch,
+    rac: *const sys::readahead_control,
+) {
     // SAFETY: By the caller; a request has the state of its file.
     let Some(state) = (unsafe { rac.as_ref().and_then(|rac| rac.ra.as_ref()) }) else {
-        return 0;
+        return;
     };
+    let (position, len) = (batch.position(), batch.len());
+    let end = position.saturating_add(len);
     // A window of full size, all of it ahead of the reader, is what a sequential
     // reader has; what is read around a fault has its marker further on.
-    if state.size >= state.ra_pages && state.async_size == state.size {
-        PIECES_MAX
+    let in_order = state.size >= state.ra_pages && state.async_size == state.size;
+    if !F::is_missing(blob, batch.address(), len) {
+        if in_order && position ^ end >= PIECE {
+            ask(inode, end, PIECES_MAX);
+        }
+    } else if in_order {
+        ask(inode, position, PIECES_MAX);
+    } else if position == 0 {
+        ask(inode, 0, 1);
     } else {
-        usize::from(position == 0)
-    }
-}
-
-/// The page cache reads `len` bytes ahead, from `position` on, some of them
-/// `missing`. Then what is in the `pieces` from there on is asked for; and as for
-/// a read(2), when it gets into another piece.
-pub(super) fn window<F: FileSystem>(
-    inode: &INode<F>,
-    position: u64,
-    len: u64,
-    pieces: usize,
-    missing: bool,
-) {
-    let end = position.saturating_add(len);
-    if missing {
-        ask(inode, position, pieces);
-    } else if position ^ end >= PIECE {
-        ask(inode, end, pieces);
+        // Readers who fault at the same moment share out the folios of one window.
+        // Whoever is first asks for all of them. The state may be that of an
+        // earlier window.
+        let start = (state.start as u64) << PAGE_SHIFT;
+        let window = start..start.saturating_add(u64::from(state.size) << PAGE_SHIFT);
+        if window.contains(&position) {
+            ask_range(inode, window.start, window.end);
+        }
     }
 }
 
@@ -136,21 +143,25 @@ pub(super) fn window<F: FileSystem>(
 /// `pieces`-th piece.
 #[cold]
 fn ask<F: FileSystem>(inode: &INode<F>, position: u64, pieces: usize) {
-    let start = position & !PIECE.wrapping_sub(1);
-    let window = (pieces as u64).saturating_mul(PIECE);
-    let end = start.saturating_add(window).min(inode.size());
     let mut at = position;
+    for _ in 0..pieces {
+        let end = (at | PIECE.wrapping_sub(1)).saturating_add(1);
+        ask_range(inode, at, end);
+        at = end;
+    }
+}
+
+/// Asks for what is missing of `inode` in `[at, end)`.
+fn ask_range<F: FileSystem>(inode: &INode<F>, mut at: u64, end: u64) {
+    let end = end.min(inode.size());
     while at < end {
-        let piece_end = (at | PIECE.wrapping_sub(1)).saturating_add(1).min(end);
+        let want = end.wrapping_sub(at);
         // What cannot be mapped is for the read that gets there to say.
-        let Ok(extent) = inode.extent(at, piece_end.wrapping_sub(at)) else {
+        let Ok(extent) = inode.extent(at, want) else {
             return;
         };
         let skip = at.wrapping_sub(extent.start);
-        let len = extent
-            .len
-            .wrapping_sub(skip)
-            .min(piece_end.wrapping_sub(at));
+        let len = extent.len.wrapping_sub(skip).min(want);
         if len == 0 {
             return;
         }

@@ -234,21 +234,17 @@ unsafe extern "C" fn read_folio_range<F: FileSystem>(
         let blob = map.private;
         // A failure drops the batch, which ends the folio's read by itself:
         // from `push` on it must not be reported here as well.
-        // SAFETY: As above.
-        let ahead = unsafe { ahead::pieces(context.rac, position) };
-        if let Ok(pending) = KBox::new(Pending { batch, blob, ahead }, GFP_KERNEL) {
+        if let Ok(pending) = KBox::new(Pending { batch, blob }, GFP_KERNEL) {
             context.read_ctx = KBox::into_raw(pending).cast();
         }
         Ok(0)
     })
 }
 
-/// A batch that grows, the blob that it reads from, and how many pieces are
-/// worth asking for if it is not there.
+/// A batch that grows, and the blob that it reads from.
 struct Pending {
     batch: Batch,
     blob: *mut c_void,
-    ahead: usize,
 }
 
 /// `iomap_read_ops.submit_read`
@@ -273,17 +269,13 @@ unsafe fn submit<F: FileSystem>(iter: &sys::iomap_iter, context: &mut sys::iomap
         return;
     }
     // SAFETY: By the caller it is a `Pending` made by `KBox`; the blob is one
-    // that `begin` stored, and lives as long as the super block.
+    // that `begin` stored, and lives as long as the super block. A readahead
+    // request is valid as long as its context.
     unsafe {
         let pending = KBox::into_inner(KBox::from_raw(pending.cast::<Pending>()));
         let inode = INode::<F>::from_raw(iter.inode);
         let blob = &*pending.blob.cast::<F::Blob>();
-        let batch = pending.batch;
-        if pending.ahead != 0 {
-            let (position, len) = (batch.position(), batch.len());
-            let missing = F::is_missing(blob, batch.address(), len);
-            ahead::window(inode, position, len, pending.ahead, missing);
-        }
-        F::submit(inode, blob, batch);
+        ahead::window(inode, blob, &pending.batch, context.rac);
+        F::submit(inode, blob, pending.batch);
     }
 }
