@@ -8,6 +8,7 @@ use super::{
     Cache,
     ObjectRef, //
 };
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{
     prelude::*,
     sync::{
@@ -36,8 +37,9 @@ pub(crate) struct Mount {
     pub(super) policy: Policy,
     /// Whether it waits for nothing any more.
     aborted: Atomic<bool>,
-    /// Reads that found their bytes present.
-    hits: Atomic<u64>,
+    /// Reads that found their bytes present. One of core's atomics: each of them
+    /// counts, and the kernel's are calls.
+    hits: AtomicU64,
     /// What happened to the others.
     counters: Counters,
 }
@@ -67,7 +69,7 @@ impl Mount {
             shared: domain.is_some(),
             policy,
             aborted: Atomic::new(false),
-            hits: Atomic::new(0),
+            hits: AtomicU64::new(0),
             counters: Counters::new(),
         })
     }
@@ -110,7 +112,7 @@ impl Mount {
 
     /// A read found its bytes present. Nothing that other mounts use is touched.
     pub(super) fn hit(&self) {
-        self.hits.fetch_add(1, Relaxed);
+        self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A read did not.
@@ -146,7 +148,7 @@ impl Mount {
 
     /// Reads that found their bytes present.
     pub(crate) fn hits(&self) -> u64 {
-        self.hits.load(Relaxed)
+        self.hits.load(Ordering::Relaxed)
     }
 
     /// What the mount counts beside hits.

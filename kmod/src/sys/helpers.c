@@ -281,10 +281,11 @@ const char *ondine_get_link(struct dentry *dentry, struct inode *inode,
 /*
  * Copies from a page cache what is there, up to date, of the len bytes at pos.
  * Less than that, 0 too, where there is nothing, or, if the reader goes on
- * reading ahead, where readahead waits to be told.
+ * reading ahead, where readahead waits to be told. The last byte that was read
+ * before is the one at last, if any: its folio has been marked.
  */
 static __always_inline size_t copy_cached(struct address_space *mapping, loff_t pos, size_t len,
-					  struct iov_iter *iter, bool reads_ahead)
+					  struct iov_iter *iter, bool reads_ahead, loff_t last)
 {
 	size_t done = 0, part, copied;
 	struct folio *folio;
@@ -300,7 +301,8 @@ static __always_inline size_t copy_cached(struct address_space *mapping, loff_t 
 			/* Read after the flag: what is up to date may have been below it. */
 			left = max_t(loff_t, i_size_read(mapping->host) - pos, 0);
 			part = min3((loff_t)(len - done), folio_next_pos(folio) - pos, left);
-			folio_mark_accessed(folio);
+			if (!folio_contains(folio, last >> PAGE_SHIFT))
+				folio_mark_accessed(folio);
 		}
 		if (mapping_writably_mapped(mapping))
 			flush_dcache_folio(folio);
@@ -323,10 +325,11 @@ static __always_inline size_t copy_cached(struct address_space *mapping, loff_t 
  */
 size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter)
 {
-	size_t done = copy_cached(file->f_mapping, pos, len, iter, true);
+	loff_t *prev = &file->f_ra.prev_pos;
+	size_t done = copy_cached(file->f_mapping, pos, len, iter, true, *prev - 1);
 
 	if (done)
-		file->f_ra.prev_pos = pos + done;
+		*prev = pos + done;
 	return done;
 }
 
@@ -335,7 +338,7 @@ size_t ondine_read_mapped(struct inode *inode, loff_t pos, size_t len, struct io
 {
 	struct address_space *mapping = inode->i_mapping;
 
-	return mapping->nrpages ? copy_cached(mapping, pos, len, iter, false) : 0;
+	return mapping->nrpages ? copy_cached(mapping, pos, len, iter, false, -1) : 0;
 }
 
 /*

@@ -12,10 +12,12 @@
 
 use super::{batch::Batch, iomap::Target, FileSystem, INode};
 use crate::sys;
-use kernel::{
-    page::PAGE_SHIFT,
-    sync::atomic::{Atomic, Relaxed}, //
+use core::sync::atomic::{
+    AtomicI64,
+    AtomicUsize,
+    Ordering::Relaxed, //
 };
+use kernel::page::PAGE_SHIFT;
 
 /// What is asked for at once: 1 MiB of the file, aligned.
 const PIECE: u64 = 1 << 20;
@@ -28,14 +30,15 @@ const GROWTH: usize = 4;
 /// How an open regular file is read.
 ///
 /// Whoever reads through the same open file shares it without a lock, as the
-/// page cache's readahead does: what becomes of that is a worse guess.
+/// page cache's readahead does: what becomes of that is a worse guess. Core's
+/// atomics, since the kernel's are calls.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     /// `f_ra.prev_pos`: where the last read ended.
-    last_end: &'a Atomic<i64>,
+    last_end: &'a AtomicI64,
     /// `private_data`, which regular files have no other use for: the number of
     /// pieces that are asked for ahead.
-    pieces: &'a Atomic<usize>,
+    pieces: &'a AtomicUsize,
 }
 
 impl Reader<'_> {
@@ -53,8 +56,8 @@ impl Reader<'_> {
         unsafe {
             let state = &raw mut (*file).__bindgen_anon_3.f_ra;
             Self {
-                last_end: Atomic::from_ptr(&raw mut (*state).prev_pos),
-                pieces: Atomic::from_ptr((&raw mut (*file).private_data).cast()),
+                last_end: AtomicI64::from_ptr(&raw mut (*state).prev_pos),
+                pieces: AtomicUsize::from_ptr((&raw mut (*file).private_data).cast()),
             }
         }
     }
@@ -81,10 +84,13 @@ impl Reader<'_> {
     /// again.
     #[inline]
     pub(super) fn went_on<F: FileSystem>(self, inode: &INode<F>, begin: u64, end: u64) {
-        let goes_on = self.last_end.load(Relaxed) == begin.cast_signed();
+        let last_end = self.last_end.load(Relaxed);
         self.last_end.store(end.cast_signed(), Relaxed);
+        if (begin ^ end) < PIECE || last_end != begin.cast_signed() {
+            return;
+        }
         let pieces = self.pieces.load(Relaxed);
-        if pieces != 0 && goes_on && (begin ^ end) >= PIECE {
+        if pieces != 0 {
             let pieces = grown(pieces);
             self.pieces.store(pieces, Relaxed);
             ask(inode, end, pieces);

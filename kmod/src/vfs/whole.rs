@@ -6,18 +6,26 @@
 //! Most files are one extent. Finding it takes about as many instructions as
 //! copying 4 KiB, and a read-only image gives the same answer each time.
 
-use core::ptr;
-use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
+use core::{
+    ptr,
+    sync::atomic::{
+        AtomicPtr,
+        AtomicU64,
+        Ordering::{Acquire, Relaxed, Release}, //
+    },
+};
 
 /// The extent of a file that has one, once it was looked for.
+///
+/// Of core's atomics: each read looks here, and the kernel's are calls.
 ///
 /// # Invariants
 ///
 /// `blob` is null, or [`Self::SCATTERED`], or points to a blob of the inode's
 /// super block; then the `address` that belongs to it was stored before.
 pub(super) struct Whole<B> {
-    blob: Atomic<*mut B>,
-    address: Atomic<u64>,
+    blob: AtomicPtr<B>,
+    address: AtomicU64,
 }
 
 impl<B> Whole<B> {
@@ -28,8 +36,8 @@ impl<B> Whole<B> {
     pub(super) fn new() -> Self {
         // INVARIANT: There is no blob.
         Self {
-            blob: Atomic::new(ptr::null_mut()),
-            address: Atomic::new(0),
+            blob: AtomicPtr::new(ptr::null_mut()),
+            address: AtomicU64::new(0),
         }
     }
 
