@@ -147,6 +147,11 @@ impl Actor {
         }
     }
 
+    /// The kernel function that the process sleeps in; empty when that is not known.
+    pub(super) fn wchan(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/wchan", self.child.id())).unwrap_or_default()
+    }
+
     /// Its process id.
     ///
     /// # Errors

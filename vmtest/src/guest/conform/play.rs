@@ -186,7 +186,11 @@ impl Stage<'_> {
         for (name, mut actor) in std::mem::take(&mut self.actors) {
             // It may have ended by itself.
             let _ = actor.signal(Signal::KILL);
-            ensure!(actor.ends()?, "{name} cannot be killed");
+            ensure!(
+                actor.ends()?,
+                "{name} cannot be killed, asleep in {}",
+                actor.wchan()
+            );
         }
         for point in mounts()?.into_iter().rev() {
             let op = Op::Umount {
