@@ -41,16 +41,13 @@ impl Mount {
     ///
     /// # Errors
     ///
-    /// [`Refusal`]; while the size is not known, `run` is asked for later.
+    /// [`Refusal`].
     pub(super) fn ask(
         &self,
         object: &ObjectRef,
         run: Run,
     ) -> core::result::Result<Option<Wanted>, Refusal> {
-        let Some(contents) = object.contents() else {
-            object.postpone(run);
-            return Err(Refusal::Dropped);
-        };
+        let contents = object.contents().ok_or(Refusal::Dropped)?;
         let presence = contents.presence();
         let postponed = object.take_postponed().before(contents.pages());
         let mut queued = Queued::default();

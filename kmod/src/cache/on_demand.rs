@@ -80,10 +80,15 @@ impl OnDemand {
         self.file().bytes(address, len as usize)
     }
 
-    /// Asks for what is missing of `[address, address + len)`, and does not
-    /// wait for it.
+    /// Asks for what is missing of `[address, address + len)`, now or when the
+    /// size is known, and does not wait for it.
     pub(super) fn ask_for(&self, address: u64, len: u64) {
-        self.ask(pages_touched(address, len));
+        let run = pages_touched(address, len);
+        if self.object.contents().is_some() {
+            self.ask(run);
+        } else {
+            self.object.postpone(run);
+        }
     }
 
     /// Waits until `[address, address + len)` is there.
