@@ -16,6 +16,7 @@ use ondine_origin::{Options, Origin};
 use ondined::session::Statistics;
 use rustix::fs::sendfile;
 use rustix::mount::{mount as attach, MountFlags};
+use rustix::process::nice;
 use serde::{Deserialize, Serialize};
 
 use super::cache;
@@ -97,6 +98,8 @@ const LONG_MS: u64 = 2000;
 /// Time in which a daemon does something, if it has something to do.
 const SETTLE: Duration = Duration::from_millis(100);
 const READERS: usize = 16;
+/// What a reader's nice value is changed by.
+const AHEAD: i32 = -10;
 const SINGLES: u64 = 32;
 
 /// Reading in order, by each way there is.
@@ -148,8 +151,9 @@ const WORKS: &[Work] = &[
     together(0, Some(READERS as u64 - 1), |path| {
         readers(path, read_range)
     }),
-    // Of a page, all but one wait in the page cache, where nobody counts them.
-    together(1, Some(0), |path| {
+    // Of a page, all but one wait in the page cache, where nobody counts them; but some may have got
+    // other pages of its readahead to fill.
+    together(1, None, |path| {
         readers(path, |file| map::touch_page(file, RANGE.0))
     }),
     Work {
@@ -252,6 +256,8 @@ fn elsewhere(work: &Work, path: PathBuf) -> Result<()> {
 /// # Errors
 /// Those of reading.
 pub(crate) fn work(order: &Order) -> Result<()> {
+    // The server stands for another machine, which would not keep a reader from the processors.
+    nice(AHEAD)?;
     let work = WORKS.iter().find(|work| work.name == order.work);
     (work.context("no such work")?.run)(&order.path)
 }
