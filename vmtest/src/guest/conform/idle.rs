@@ -47,23 +47,30 @@ fn is_host_asked() -> Result<bool> {
 #[derive(Debug, Default)]
 pub(super) struct Idle {
     since: Option<Instant>,
+    /// Whether every processor has been made to run since then.
+    visited: bool,
 }
 
 impl Idle {
-    /// Looks again; whether it has been long enough to mean that nothing will happen by itself.
+    /// Looks again; whether it has been long enough to mean that nothing will happen by itself. Not
+    /// before the caller has looked for himself what came of making every processor run.
     ///
     /// # Errors
     /// When it cannot be found out.
     pub(super) fn is_lasting(&mut self) -> Result<bool> {
         if !now()? {
-            self.since = None;
+            *self = Self::default();
             return Ok(false);
         }
         if self.since.get_or_insert_with(Instant::now).elapsed() <= LASTING {
             return Ok(false);
         }
-        visit_processors()?;
-        Ok(now()? && !is_host_asked()?)
+        if !self.visited {
+            visit_processors()?;
+            self.visited = true;
+            return Ok(false);
+        }
+        Ok(!is_host_asked()?)
     }
 }
 
