@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Everything that is wrong with an image, not only what an operation happens to meet first.
+//! Findings about an image as a whole: every defect, not only the first that an operation meets.
 
 mod names;
 
@@ -13,21 +13,21 @@ use crate::observation::{Errno, Kind, Text};
 use crate::read::{Fault, Image, Inode, Layout, Source};
 use crate::strictness::Defect;
 
-/// Something that is wrong, or worth knowing.
+/// A defect, or a remark worth reporting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The first path that leads there; `None` for what concerns the whole image.
+    /// The first path that reaches it; `None` for a finding about the whole image.
     pub path: Option<Text>,
     /// The row of [`crate::strictness`]; `None` when a file could not be read.
     pub defect: Option<Defect>,
-    /// What user space sees; `None` if nothing is refused.
+    /// The errno that user space gets; `None` if nothing is refused.
     pub errno: Option<Errno>,
-    /// A sentence.
+    /// The finding as a sentence.
     pub why: String,
 }
 
 impl Finding {
-    /// False of a remark about an image that is sound for all that.
+    /// True unless the finding is only a remark about a sound image.
     pub fn is_wrong(&self) -> bool {
         !matches!(
             self.defect,
@@ -50,7 +50,7 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Checks image files; an image that does not mount has one finding.
+/// Checks image files. An image that does not mount yields a single finding.
 pub fn files(primary: &Path, devices: &[impl AsRef<Path>]) -> Vec<Finding> {
     match Image::open_files(primary, devices) {
         Ok(image) => image_tree(&image),
@@ -58,7 +58,7 @@ pub fn files(primary: &Path, devices: &[impl AsRef<Path>]) -> Vec<Finding> {
     }
 }
 
-/// Checks everything that the root leads to.
+/// Checks the superblock and every inode reachable from the root.
 pub fn image_tree(image: &Image) -> Vec<Finding> {
     let mut check = Check {
         image,
@@ -80,7 +80,7 @@ fn refused(path: Option<&Text>, fault: Fault) -> Finding {
     }
 }
 
-/// A non-directory, or a directory with its sub-directories, and how many names lead there.
+/// Number of names of an inode and, for a directory, of its subdirectories.
 struct Links {
     path: Text,
     says: u32,
@@ -110,7 +110,7 @@ impl Check<'_> {
     fn whole(&mut self) {
         let sb = self.image.superblock();
         if sb.compression != 0 || sb.feature_incompat & 1 != 0 {
-            let why = "it declares compression; compressed inodes cannot be read".to_owned();
+            let why = "the image declares compression; compressed inodes cannot be read".to_owned();
             self.remark(None, Defect::CompressionDeclared, why);
         }
         if sb.prefix_count > 0 && !sb.has_long_prefixes() {
@@ -171,7 +171,7 @@ impl Check<'_> {
                             links.counted += 1;
                         }
                         if !directories.insert(entry.nid) && self.holds(&path, entry.nid) {
-                            let why = "it is its own ancestor".to_owned();
+                            let why = "the directory is its own ancestor".to_owned();
                             self.refuse(&below, Defect::DirectoryCycle.fault(why));
                             continue;
                         }
@@ -182,7 +182,7 @@ impl Check<'_> {
         }
     }
 
-    /// Whether the directory `nid`, already seen, is at `path` or above it.
+    /// True if the directory `nid`, which was visited before, is at `path` or above it.
     fn holds(&self, path: &Text, nid: u64) -> bool {
         let Some(Links { path: above, .. }) = self.links.get(&nid) else {
             return false;
@@ -201,7 +201,7 @@ impl Check<'_> {
             self.remark(Some(path), Defect::Nanoseconds, why);
         }
         if matches!(inode.layout, Layout::Chunks { .. }) && !self.image.superblock().has_chunks() {
-            let why = "it has chunks, the image has not the feature bit".to_owned();
+            let why = "the file is chunk-based, but the image lacks the feature bit".to_owned();
             self.remark(Some(path), Defect::FeatureBit, why);
         }
         self.xattrs(path, inode);
@@ -251,7 +251,7 @@ impl Check<'_> {
         for links in std::mem::take(&mut self.links).into_values() {
             if u64::from(links.says) != links.counted {
                 let why = format!(
-                    "its link count is {}, {} were counted",
+                    "its link count is {}, but {} links were counted",
                     links.says, links.counted
                 );
                 self.remark(Some(&links.path), Defect::LinkCount, why);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The commands.
+//! Command line: arguments, dispatch and exit status.
 
 mod dump;
 mod show;
@@ -28,9 +28,9 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// List a directory, or show one file, as `ls -l` does.
+    /// List a directory or one file, as `ls -l` does.
     Ls(At),
-    /// Show the attributes of a path and where its inode is.
+    /// Show the attributes of a path and the location of its inode.
     Stat(At),
     /// Write a file's contents to standard output.
     Cat(At),
@@ -38,7 +38,7 @@ enum Command {
     Xattr(At),
     /// Show the superblock, the devices, and the layout and extents of each inode.
     Dump(At),
-    /// List everything that is wrong with an image.
+    /// List every defect of an image.
     Check(Given),
     /// Write the observation of an image, or of a directory, as JSON.
     Observe(Given),
@@ -46,9 +46,10 @@ enum Command {
 
 #[derive(Args)]
 struct Given {
-    /// The image (the bootstrap, when the data is on blobs).
+    /// The image (the bootstrap if file data is in blobs).
     image: PathBuf,
-    /// A blob, once per device slot and in their order. Without any, data is sought on the image at unified addresses.
+    /// A blob, once per device slot, in slot order. Without any, file data is read from the image
+    /// at unified addresses.
     #[arg(long = "device", value_name = "BLOB")]
     devices: Vec<PathBuf>,
 }
@@ -62,16 +63,16 @@ struct At {
     path: String,
 }
 
-/// Why a command ended early.
+/// Reason for a failed command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The image is at fault.
+    /// The image is invalid.
     #[error("{thing}: {fault}")]
     Image { thing: String, fault: Fault },
-    /// The request is.
+    /// The request is invalid.
     #[error("{0}")]
     Request(String),
-    /// Standard output is.
+    /// Writing to standard output failed.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
     /// A value has no JSON form.
@@ -88,7 +89,7 @@ impl Failure {
     }
 }
 
-/// `Ok(false)`: the image does not hold.
+/// Runs a command. `Ok(false)` means that the image has defects.
 pub(crate) fn run(cli: &Cli) -> Result<bool, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let held = match &cli.command {
@@ -163,17 +164,21 @@ fn ls(at: &At, json: bool, out: &mut impl Write) -> Result<bool, Failure> {
     if inode.kind == Kind::Directory {
         for entry in image.readdir(&inode) {
             match entry {
-                Ok(entry) => rows.push(show::Row::new(&image, entry.name, entry.nid)),
-                Err(fault) => rows.push(show::Row::broken(fault)),
+                Ok(entry) => rows.push(show::ListingRow::new(&image, entry.name, entry.nid)),
+                Err(fault) => rows.push(show::ListingRow::broken(fault)),
             }
         }
     } else {
-        rows.push(show::Row::new(&image, at.path.as_str().into(), inode.nid));
+        rows.push(show::ListingRow::new(
+            &image,
+            at.path.as_str().into(),
+            inode.nid,
+        ));
     }
     emit(json, out, &rows, |out| {
         rows.iter().try_for_each(|row| row.print(out))
     })?;
-    Ok(rows.iter().all(show::Row::is_sound))
+    Ok(rows.iter().all(show::ListingRow::is_sound))
 }
 
 fn cat(at: &At, out: &mut impl Write) -> Result<bool, Failure> {

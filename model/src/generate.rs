@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Strategies for proptest: arbitrary trees with image options that go with them, images damaged on purpose, and
+//! Strategies for proptest: trees with matching image options, deliberately damaged images, and
 //! scripts of the on-demand protocol.
 //!
-//! Sizes are small and lean to boundaries: what breaks a reader is not how much there is but where it ends.
+//! Sizes are small and cluster around boundaries, where readers fail.
 
 mod corrupt;
 mod options;
@@ -12,21 +12,21 @@ mod tree;
 
 use proptest::prelude::*;
 
-pub use corrupt::{boundaries, corrupt, damages, strike, Change, Corrupted, Damage};
+pub use corrupt::{boundaries, corrupt, mutate, mutations, Change, Corrupted, Mutation};
 pub use options::image_options;
 pub use protocol::script;
-pub use tree::{tree, Taste};
+pub use tree::{tree, TreeShape};
 
 use crate::observation::Observation;
 use crate::tree::Tree;
 use crate::write::{write, Image, ImageOptions, WriteError};
 
-/// A tree and how its image is made.
+/// A tree and the options that its image is written with.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// What is in the image.
+    /// Contents of the image.
     pub tree: Tree,
-    /// How it is laid out.
+    /// Options of the writer.
     pub options: ImageOptions,
 }
 
@@ -39,16 +39,16 @@ impl Scenario {
         write(&self.tree, &self.options)
     }
 
-    /// What every reader must see.
+    /// The observation that every reader must produce.
     pub fn expected(&self) -> Observation {
         self.tree.observation(&self.options)
     }
 }
 
-/// Any scenario that a kernel with 4 KiB pages mounts.
+/// Generates any scenario that a kernel with 4 KiB pages can mount.
 pub fn scenario() -> impl Strategy<Value = Scenario> {
     image_options().prop_flat_map(|options| {
-        let taste = Taste::for_image(&options);
-        (tree(taste), Just(options)).prop_map(|(tree, options)| Scenario { tree, options })
+        let shape = TreeShape::for_image(&options);
+        (tree(shape), Just(options)).prop_map(|(tree, options)| Scenario { tree, options })
     })
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Looks into EROFS images with the reference model.
+//! Inspects EROFS images with the reference model.
 //!
-//! Exit codes: 0 it holds, 1 the image is at fault, 2 it could not be tried.
+//! Exit status: 0 if the image is sound, 1 if it has defects, 2 if it could not be examined.
 
 mod cli;
 

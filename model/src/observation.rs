@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The canonical account of a tree, and what it means for two accounts to differ.
+//! Canonical description of a tree, and the comparison of two of them.
 //!
-//! Every check of the project is: take two observations of what should be one tree, [`diff`] them, and print the
-//! first [`Difference`]. An observer (a mounted tree, a source directory, the model, the pure crate) never stops
-//! at an error: the errno that an operation gave is part of what it saw.
+//! Every check of the project takes two observations of what should be one tree, computes their
+//! [`diff()`] and prints the first [`Difference`]. An observer (of a mounted tree, a source
+//! directory, the model, the pure crate) does not stop at an error: the errno of an operation is
+//! part of the observation.
 
 mod diff;
 mod digest;
@@ -20,41 +21,42 @@ pub use digest::Digester;
 pub use errno::Errno;
 pub use text::Text;
 
-/// The version of the JSON form; a reader refuses another one.
+/// Version of the JSON form. Other versions are rejected.
 pub const SCHEMA: &str = "ondine-observation-1";
 
-/// What an observer saw of one tree.
+/// View of a tree by an observer.
 ///
 /// Paths are relative to the root, without a leading or trailing slash; the root itself is the empty path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// Always [`SCHEMA`].
     pub schema: String,
-    /// Every path that a walk by names reached, in byte order.
+    /// Every path reached by walking names, in byte order.
     pub entries: BTreeMap<Text, Entry>,
-    /// Bytes of file content that were read and digested.
+    /// Number of file content bytes read and digested.
     pub bytes: u64,
-    /// Set when a limit of the observer ended the walk early: the account is then a part of the tree.
+    /// Set when a limit of the observer ended the walk early, so that part of the tree is missing.
     pub truncated: bool,
 }
 
-/// What was seen at one path.
+/// Observation of one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// lstat(2), or the errno that lookup or inode load gave. After an error there is nothing else.
+    /// Result of lstat(2), or the errno of lookup or inode load. All other fields are empty after
+    /// an error.
     pub stat: Result<Stat, Errno>,
-    /// llistxattr(2), then lgetxattr(2) of each name.
+    /// Result of llistxattr(2), then of lgetxattr(2) for each name.
     pub xattrs: Result<BTreeMap<Text, Result<Text, Errno>>, Errno>,
-    /// readlink(2); symbolic links only.
+    /// Result of readlink(2); symbolic links only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Result<Text, Errno>>,
-    /// getdents(2); directories only.
+    /// Result of getdents(2); directories only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listing: Option<Listing>,
-    /// read(2) to the end; regular files only.
+    /// Result of read(2) to the end of file; regular files only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Result<Content, Errno>>,
-    /// SEEK_DATA and SEEK_HOLE; regular files only.
+    /// Result of SEEK_DATA and SEEK_HOLE; regular files only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Result<Vec<Span>, Errno>>,
 }
@@ -62,7 +64,7 @@ pub struct Entry {
 /// The attributes of an inode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
-    /// File type, by the inode's mode (never by the directory entry).
+    /// File type from the inode's mode, never from the directory entry.
     pub kind: Kind,
     /// Permission bits, `0o7777`.
     pub mode: u32,
@@ -72,14 +74,14 @@ pub struct Stat {
     pub gid: u32,
     /// Major and minor number of a device, (0, 0) for everything else.
     pub rdev: (u32, u32),
-    /// Size in bytes, as stat(2) tells it.
+    /// Size in bytes as stat(2) reports it.
     pub size: u64,
-    /// Link count as stat(2) tells it, not as counted.
+    /// Link count as stat(2) reports it, not as counted.
     pub nlink: u64,
     /// Modification time: seconds since 1970, nanoseconds.
     pub mtime: (i64, u32),
-    /// For a non-directory that two or more paths of this tree reach: the first of those paths. The inode number
-    /// itself means nothing between two trees.
+    /// First path of the hard-link group of a non-directory; set if two or more paths of this tree
+    /// reach it. Inode numbers are not comparable between trees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Text>,
 }
@@ -104,19 +106,19 @@ pub enum Kind {
     Socket,
 }
 
-/// What a directory yields, in its own order and without `.` and `..`.
+/// Entries of a directory in stored order, without `.` and `..`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// Names before the end, or before the error.
     pub names: Vec<Text>,
-    /// The errno that ended the listing, if it did not reach its end.
+    /// Errno that ended the listing early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Errno>,
 }
 
 impl Listing {
-    /// The names that lead somewhere. One that begins with a NUL is empty to user space, and a path with it names the
-    /// directory itself.
+    /// Names that can be looked up. A name that begins with NUL is empty to user space, and a path
+    /// with it denotes the directory itself.
     pub fn reachable(&self) -> impl DoubleEndedIterator<Item = &Text> {
         self.names.iter().filter(|name| !name.is_empty())
     }
@@ -125,13 +127,13 @@ impl Listing {
 /// The bytes of a regular file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// How many bytes read(2) gave before it gave 0.
+    /// Number of bytes that read(2) returned before end of file.
     pub bytes: u64,
     /// 128-bit XXH3 of those bytes, in lower-case hex.
     pub xxh3: String,
 }
 
-/// A range of file bytes that SEEK_DATA calls data; everything else up to the size is a hole.
+/// A range that SEEK_DATA reports as data. The rest of the file is holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// First byte of the data.
@@ -141,7 +143,7 @@ pub struct Span {
 }
 
 impl Observation {
-    /// An account of nothing yet.
+    /// An empty observation.
     pub fn new() -> Self {
         Self {
             schema: SCHEMA.to_owned(),
@@ -151,13 +153,14 @@ impl Observation {
         }
     }
 
-    /// How many paths were seen, the root included.
+    /// Number of paths, including the root.
     pub fn paths(&self) -> usize {
         self.entries.len()
     }
 
-    /// Gives each entry its hard-link group from an identity that holds within this tree (device and inode number,
-    /// or nid). Directories have no group, nor has a path that is alone with its identity.
+    /// Sets the hard-link group of each entry from an identity that is valid within this tree
+    /// (device and inode number, or nid). Directories and paths with a unique identity have no
+    /// group.
     pub fn group_by<K: Ord>(&mut self, identity: impl Fn(&Text) -> Option<K>) {
         let mut members: BTreeMap<K, Vec<Text>> = BTreeMap::new();
         for (path, entry) in &self.entries {
@@ -175,15 +178,15 @@ impl Observation {
         }
     }
 
-    /// The JSON form, on one line.
+    /// Serialises to JSON on one line.
     ///
     /// # Errors
-    /// Only when memory for the text runs out or a serialiser bug shows.
+    /// When memory runs out or the serialiser has a bug.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
 
-    /// Reads the JSON form.
+    /// Parses the JSON form.
     ///
     /// # Errors
     /// When the text is not JSON of this shape, or of another [`SCHEMA`].
@@ -206,7 +209,7 @@ impl Default for Observation {
 }
 
 impl Entry {
-    /// An entry that could not even be looked up.
+    /// An entry whose lookup failed.
     pub fn failed(errno: Errno) -> Self {
         Self {
             stat: Err(errno),
@@ -220,7 +223,7 @@ impl Entry {
 }
 
 impl Kind {
-    /// The type in a mode's `S_IFMT` bits; `None` for a value that is no type.
+    /// File type from a mode's `S_IFMT` bits; `None` for a value that is no type.
     pub fn from_mode(mode: u32) -> Option<Self> {
         Some(match mode & 0o170_000 {
             0o100_000 => Self::Regular,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The observer of a mounted tree or of a source directory, through system calls.
+//! Observer of a mounted tree or a source directory, through system calls.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -14,22 +14,24 @@ use crate::observation::{
     Content, Digester, Entry, Errno, Kind, Listing, Observation, Span, Stat, Text,
 };
 
-/// The kernel's own limits on an attribute list and on an attribute value, in bytes.
+/// Limits of the kernel for an attribute list and an attribute value, in bytes.
 const XATTR_MAX: usize = 65536;
-/// Bytes of directory entries that one getdents(2) takes.
+/// Buffer size for getdents(2), in bytes.
 const DIRENTS: usize = 32768;
 
-/// How much to look at. The model's own observer takes the same options, so that both stop at the same place.
+/// Limits of an observation. The model's own observer takes the same options, so that both stop at
+/// the same point.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Content of files is read until this many bytes were read; then the account is marked as truncated.
+    /// File contents are read until this many bytes were read; then the observation is marked as
+    /// truncated.
     pub bytes: u64,
-    /// Content and holes of a file whose size is above this many bytes are left out (a hostile image may claim
-    /// 2^63 - 1 bytes of hole).
+    /// Contents and holes of files larger than this many bytes are skipped (a hostile image may
+    /// claim 2^63 - 1 bytes of hole).
     pub file_bytes: u64,
-    /// No more paths than this; then the account is marked as truncated.
+    /// Maximum number of paths; beyond it the observation is marked as truncated.
     pub paths: usize,
-    /// Attributes whose name begins so are not recorded. Observers always drop `lustre.`.
+    /// Name prefixes of attributes that are not recorded. Observers always drop `lustre.`.
     pub ignored_xattrs: Vec<Text>,
 }
 
@@ -45,17 +47,17 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether an attribute of this name is recorded.
+    /// True if an attribute of this name is recorded.
     pub fn records(&self, xattr: &[u8]) -> bool {
         let ignored = |prefix: &Text| xattr.starts_with(prefix.as_bytes());
         !xattr.starts_with(b"lustre.") && !self.ignored_xattrs.iter().any(ignored)
     }
 }
 
-/// Observes the tree below `root`. Symbolic links are not followed and mount points are not crossed; an error of
-/// one operation is recorded in its place and ends nothing but that operation.
+/// Observes the tree below `root`. Symbolic links are not followed and mount points are not
+/// crossed. The error of an operation is recorded and ends only that operation.
 ///
-/// Run it as root: without CAP_SYS_ADMIN the kernel hides `trusted.` attributes.
+/// Needs root: without CAP_SYS_ADMIN the kernel hides `trusted.` attributes.
 pub fn directory(root: &Path, options: &Options) -> Observation {
     let mut walk = Walk {
         root,
@@ -89,7 +91,7 @@ impl Walk<'_> {
             }
             let mut entry = self.entry(&path, device);
             if let Some(listing) = &mut entry.listing {
-                // A hostile directory may repeat a name; it is looked at once.
+                // A hostile directory may repeat a name, which is visited once.
                 todo.extend(listing.reachable().rev().map(|name| path.join(&name.0)));
             }
             self.seen.entries.insert(path, entry);
@@ -143,7 +145,7 @@ impl Walk<'_> {
                 return listing;
             }
         };
-        // libc's readdir(3) drops an entry of inode number 0, which a hostile image may well have.
+        // libc's readdir(3) drops entries with inode number 0, which occur in hostile images.
         let mut buffer = Vec::with_capacity(DIRENTS);
         let mut entries = RawDir::new(found, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
@@ -178,7 +180,7 @@ impl Walk<'_> {
             self.seen.truncated = true;
             return;
         }
-        // The spans moved the position.
+        // Seeking for spans moved the file position.
         entry.content = Some(match fs::seek(&file, SeekFrom::Start(0)) {
             Ok(_) => self.digest(file),
             Err(errno) => Err(errno.into()),
@@ -249,14 +251,14 @@ fn xattrs(full: &Path, options: &Options) -> Result<BTreeMap<Text, Result<Text, 
     Ok(found)
 }
 
-/// The data ranges of a file, adjacent ones merged.
+/// Data ranges of a file. Adjacent ranges are merged.
 fn spans(file: &File) -> Result<Vec<Span>, Errno> {
     let mut found: Vec<Span> = Vec::new();
     let mut at = 0;
     loop {
         let start = match fs::seek(file, SeekFrom::Data(at)) {
             Ok(start) => start,
-            // Past the last data, or the file is empty.
+            // No data beyond this position, or the file is empty.
             Err(rustix::io::Errno::NXIO) => return Ok(found),
             Err(errno) => return Err(errno.into()),
         };

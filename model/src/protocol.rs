@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The kernel's side of the cachefiles on-demand protocol as a pure state machine, written for clarity from
-//! spec/cachefiles-ondemand.md (the sections cited here).
+//! The kernel's side of the cachefiles on-demand protocol as a pure state machine, written for
+//! clarity from docs/spec/cachefiles-ondemand.md.
 //!
-//! [`Kernel::apply`] takes one [`Event`], whatever can happen next, and gives the [`Outcome`]s: what the caller got,
-//! which requests were queued and completed, which waiters end and how, whether pollers are woken. There is no clock,
-//! no thread and no file: time limits, signals and deaths are events, a cache file is the set of its present pages.
+//! [`Kernel::apply`] takes one [`Event`] and returns its [`EventOutcome`]s: results of calls, requests
+//! queued and completed, waiters ended or woken, pollers woken. There is no clock, no thread and no
+//! file: time limits, signals and deaths are events, and a cache file is the set of its present
+//! pages.
 //!
-//! The machine speaks two dialects. [`Dialect::Linux612`] is what C did, [`Dialect::Ondine`] departs from it in the
-//! rows of [`dialect::TABLE`] and nowhere else.
+//! The machine implements two dialects. [`Dialect::Linux612`] behaves like C; [`Dialect::Ondine`]
+//! departs from it only in the rows of [`dialect::TABLE`].
 
 mod descriptor;
 mod device;
@@ -24,7 +25,7 @@ mod state;
 pub use dialect::{Departure, Dialect};
 pub use event::{Blob, Event, MessageId, Mount, ObjectId, Options, Pages, Reply, Trouble, Waiter};
 pub use kernel::Kernel;
-pub use outcome::{Message, Outcome, Readiness, Value};
+pub use outcome::{EventOutcome, Message, Readiness, Value};
 pub use state::{
     Body, CacheFile, End, Hold, Identity, Mounted, Object, ObjectState, Phase, Request, Session,
     State, Verdict, Wait, Waiting, Want,

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The one table of defects: what the C driver of Linux 7.3 does with each, what Ondine does, and why.
+//! Table of defects: the behaviour of the C driver of Linux 7.3, that of Ondine, and the reason.
 //!
-//! The model takes every errno that it returns from here, `check` prints from here, and the differential tests read
-//! here which disagreements between the drivers are intended (design rule 7). Section numbers are those of
-//! spec/erofs-format.md.
+//! The model takes every errno that it returns from here, `check` prints from here, and the
+//! differential tests take the intended disagreements between the drivers from here. Reasons refer
+//! to sections of docs/spec/erofs-format.md.
 
 use serde::Serialize;
 
 use crate::observation::Errno;
 
-/// What a reader does when it meets a defect.
+/// Reaction of a reader to a defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    /// The operation that meets it fails.
+pub enum Reaction {
+    /// The operation fails.
     Refuse(Errno),
-    /// The operation succeeds; the text says with what.
+    /// The operation succeeds, with this effect.
     Tolerate(&'static str),
 }
 
-/// The operation that meets the defect.
+/// Operation that encounters the defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum When {
@@ -28,39 +28,40 @@ pub enum When {
     Mount,
     /// The first lookup of the inode: every operation on the path fails.
     Inode,
-    /// Finding a name in a directory.
+    /// Lookup of a name in a directory.
     Lookup,
     /// getdents(2).
     Readdir,
     /// read(2), readlink(2), SEEK_DATA, or reading a directory's blocks.
     Read,
-    /// listxattr(2) or getxattr(2); and open(2) or a lookup, if the inode is another user's and its ACL is asked for.
+    /// listxattr(2) or getxattr(2); also open(2) or a lookup if the inode has another owner,
+    /// because its ACL is read.
     Xattr,
-    /// Nothing fails; `check` alone can tell.
+    /// No operation fails; only `check` reports it.
     Never,
 }
 
-/// One row of the table.
+/// A row of the table of defects.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Row {
-    /// The defect.
+pub struct DefectRow {
+    /// Operation that encounters it.
     pub defect: Defect,
-    /// What meets it.
+    /// Operation that encounters it.
     pub when: When,
-    /// The C driver of Linux 7.3, file-backed mount.
-    pub c: Answer,
-    /// Ondine and the model.
-    pub ondine: Answer,
-    /// Why Ondine does so; for rows on which both agree, what the rule is.
+    /// Behaviour of the C driver of Linux 7.3 on a file-backed mount.
+    pub c: Reaction,
+    /// Behaviour of Ondine and the model.
+    pub ondine: Reaction,
+    /// Reason for Ondine's behaviour, or the rule if both agree.
     pub reason: &'static str,
 }
 
-impl Row {
-    /// Ondine departs from C here.
+impl DefectRow {
+    /// True if Ondine departs from C.
     pub fn departs(&self) -> bool {
         match (self.c, self.ondine) {
-            (Answer::Refuse(c), Answer::Refuse(ours)) => c != ours,
-            (Answer::Tolerate(_), Answer::Tolerate(_)) => false,
+            (Reaction::Refuse(c), Reaction::Refuse(ours)) => c != ours,
+            (Reaction::Tolerate(_), Reaction::Tolerate(_)) => false,
             _ => true,
         }
     }
@@ -68,28 +69,28 @@ impl Row {
     /// The errno that Ondine gives, if it refuses.
     pub fn errno(&self) -> Option<Errno> {
         match self.ondine {
-            Answer::Refuse(errno) => Some(errno),
-            Answer::Tolerate(_) => None,
+            Reaction::Refuse(errno) => Some(errno),
+            Reaction::Tolerate(_) => None,
         }
     }
 }
 
 impl Defect {
     /// The defect's row.
-    pub fn row(self) -> &'static Row {
+    pub fn row(self) -> &'static DefectRow {
         let row = TABLE.iter().find(|row| row.defect == self);
         row.expect("a test holds the table complete")
     }
 }
 
-/// The rows on which Ondine and C differ.
-pub fn departures() -> impl Iterator<Item = &'static Row> {
+/// Rows in which Ondine and C differ.
+pub fn departures() -> impl Iterator<Item = &'static DefectRow> {
     TABLE.iter().filter(|row| row.departs())
 }
 
 macro_rules! table {
     ($($(#[$doc:meta])* $defect:ident, $when:ident, $c:expr, $ondine:expr, $reason:literal;)*) => {
-        /// Something wrong with an image.
+        /// A defect of an image.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Defect { $($(#[$doc])* $defect,)* }
@@ -100,47 +101,47 @@ macro_rules! table {
         }
 
         /// All rows, one per [`Defect`].
-        pub const TABLE: &[Row] = &[$(Row {
+        pub const TABLE: &[DefectRow] = &[$(DefectRow {
             defect: Defect::$defect, when: When::$when, c: $c, ondine: $ondine, reason: $reason,
         }),*];
     };
 }
 
-const fn no(errno: Errno) -> Answer {
-    Answer::Refuse(errno)
+const fn no(errno: Errno) -> Reaction {
+    Reaction::Refuse(errno)
 }
 
-const fn yes(effect: &'static str) -> Answer {
-    Answer::Tolerate(effect)
+const fn yes(effect: &'static str) -> Reaction {
+    Reaction::Tolerate(effect)
 }
 
-const EUCLEAN: Answer = no(Errno::EUCLEAN);
-const EINVAL: Answer = no(Errno::EINVAL);
-const EIO: Answer = no(Errno::EIO);
-const EOPNOTSUPP: Answer = no(Errno::EOPNOTSUPP);
+const EUCLEAN: Reaction = no(Errno::EUCLEAN);
+const EINVAL: Reaction = no(Errno::EINVAL);
+const EIO: Reaction = no(Errno::EIO);
+const EOPNOTSUPP: Reaction = no(Errno::EOPNOTSUPP);
 
 table! {
-    // Superblock and mount (2.5, 3).
+    // Superblock and mount (sections 2.5 and 3).
     /// The image ends before the superblock does.
-    ImageTooShort, Mount, EIO, EIO, "there is nothing to read";
-    /// Not 0xE0F5E1E2.
-    Magic, Mount, EINVAL, EINVAL, "2.5 check 2";
-    /// Outside 512 bytes..page size.
-    BlockSize, Mount, EINVAL, EINVAL, "2.5 check 3";
-    /// Directory blocks of another size.
-    DirectoryBlockSize, Mount, EINVAL, EINVAL, "2.5 check 4";
-    /// crc32c does not match and the image says it has one.
-    Checksum, Mount, no(Errno::EBADMSG), no(Errno::EBADMSG), "2.3";
-    /// A feature_incompat bit outside 0x1ff.
-    IncompatibleFeature, Mount, EINVAL, EINVAL, "2.5 check 6: a bit that nobody knows may change anything";
+    ImageTooShort, Mount, EIO, EIO, "the bytes do not exist";
+    /// The magic is not 0xE0F5E1E2.
+    Magic, Mount, EINVAL, EINVAL, "section 2.5 check 2";
+    /// The block size is not within 512 bytes..page size.
+    BlockSize, Mount, EINVAL, EINVAL, "section 2.5 check 3";
+    /// Directory blocks have another size than data blocks.
+    DirectoryBlockSize, Mount, EINVAL, EINVAL, "section 2.5 check 4";
+    /// The crc32c does not match although the image declares one.
+    Checksum, Mount, no(Errno::EBADMSG), no(Errno::EBADMSG), "section 2.3";
+    /// A feature_incompat bit outside 0x1ff is set.
+    IncompatibleFeature, Mount, EINVAL, EINVAL, "section 2.5 check 6: an unknown bit may change any meaning";
     /// The superblock would not fit its page.
-    SuperblockSize, Mount, EINVAL, EINVAL, "2.5 check 7";
+    SuperblockSize, Mount, EINVAL, EINVAL, "section 2.5 check 7";
     /// ishare_xattr_prefix_id names no prefix.
-    SharePrefix, Mount, EUCLEAN, EUCLEAN, "2.5 check 8";
+    SharePrefix, Mount, EUCLEAN, EUCLEAN, "section 2.5 check 8";
     /// METABOX without the superblock bytes that hold metabox_nid.
-    MetaboxAbsent, Mount, EUCLEAN, EUCLEAN, "2.5 check 9";
+    MetaboxAbsent, Mount, EUCLEAN, EUCLEAN, "section 2.5 check 9";
     /// metabox_nid itself has bit 63.
-    MetaboxInMetabox, Mount, EUCLEAN, EUCLEAN, "2.5 check 9: the metabox cannot hold itself";
+    MetaboxInMetabox, Mount, EUCLEAN, EUCLEAN, "section 2.5 check 9: the metabox cannot hold itself";
     /// The image declares compression algorithms, or feature bit 0x1.
     CompressionDeclared, Mount, EOPNOTSUPP, yes("mounts; compressed inodes alone fail"),
         "mkfs.erofs 1.9.0 sets the bit on uncompressed images, and the rest of a mixed image is readable";
@@ -148,101 +149,101 @@ table! {
     DeviceCount, Mount, EINVAL, EINVAL, "section 3";
     /// The device table does not fit the image.
     DeviceTableBeyondImage, Mount, EIO, EIO, "a short read of a file";
-    /// The root inode is something else.
-    RootNotDirectory, Mount, EINVAL, EINVAL, "2.5 check 15";
+    /// The root inode is not a directory.
+    RootNotDirectory, Mount, EINVAL, EINVAL, "section 2.5 check 15";
     /// A long prefix record that is empty or longer than 256 bytes.
-    PrefixLength, Mount, EUCLEAN, EUCLEAN, "9.4";
+    PrefixLength, Mount, EUCLEAN, EUCLEAN, "section 9.4";
 
-    // Inodes (1, 4.4).
+    // Inodes (sections 1 and 4.4).
     /// The nid's byte address does not fit 64 bits.
     NidOverflow, Inode, yes("wraps: another inode appears under this nid"), EUCLEAN,
-        "one inode under several numbers confuses hard links and caches; no valid image does it";
-    /// Bit 63 of the nid, but no metabox is loaded.
+        "an inode with several numbers breaks hard links and caches; no valid image does this";
+    /// Bit 63 of the nid is set, but no metabox is loaded.
     NidNeedsMetabox, Inode, EUCLEAN, EUCLEAN, "section 1";
-    /// An inode, or what trails it, ends after the image does.
+    /// An inode, or the data after it, ends beyond the image.
     MetadataBeyondImage, Inode, EIO, EIO, "a short read of a file (a block device would give zeros)";
-    /// An inode, or what trails it, ends after the metabox's contents do.
-    MetadataBeyondMetabox, Inode, yes("reads as zeros"), EUCLEAN, "metadata outside its space is no metadata";
+    /// An inode, or the data after it, ends beyond the metabox's contents.
+    MetadataBeyondMetabox, Inode, yes("reads as zeros"), EUCLEAN, "bytes outside of the space are not metadata";
     /// Metadata in the last, partial page of a file whose size is no multiple of the page size.
     MetadataInPartialPage, Inode, EIO, yes("is read"), "the bytes are there; C fails because it fetches whole pages";
-    /// Bits 5..15 of i_format.
-    InodeFormat, Inode, EOPNOTSUPP, EOPNOTSUPP, "4.1";
-    /// Data layout 5, 6 or 7.
-    DataLayout, Inode, EOPNOTSUPP, EOPNOTSUPP, "4.1";
+    /// Bits 5..15 of i_format are set.
+    InodeFormat, Inode, EOPNOTSUPP, EOPNOTSUPP, "section 4.1";
+    /// The data layout is 5, 6 or 7.
+    DataLayout, Inode, EOPNOTSUPP, EOPNOTSUPP, "section 4.1";
     /// i_size is negative as a signed number.
-    NegativeSize, Inode, EUCLEAN, EUCLEAN, "4.4";
-    /// The mode's type bits are no type.
-    FileType, Inode, EUCLEAN, EUCLEAN, "4.4";
+    NegativeSize, Inode, EUCLEAN, EUCLEAN, "section 4.4";
+    /// The type bits of the mode are invalid.
+    FileType, Inode, EUCLEAN, EUCLEAN, "section 4.4";
     /// A short inline link target that is empty or holds a NUL.
     FastSymlink, Inode, EUCLEAN, EUCLEAN, "section 7";
-    /// Layout 1 or 3. A packed inode that is compressed, and holds no prefixes, does not keep the image from mounting.
+    /// The layout is 1 or 3. A compressed packed inode without prefixes does not prevent mounting.
     Compressed, Inode, EUCLEAN, EOPNOTSUPP,
-        "the image is sound, this reader lacks the feature; EUCLEAN would send people to look for corruption";
-    /// Bits 7..15 of a chunk format.
-    ChunkFormat, Inode, EOPNOTSUPP, EOPNOTSUPP, "5.4";
+        "the image is sound and this reader lacks the feature; EUCLEAN would suggest corruption";
+    /// Bits 7..15 of a chunk format are set.
+    ChunkFormat, Inode, EOPNOTSUPP, EOPNOTSUPP, "section 5.4";
 
-    // Data (5).
-    /// An inline tail that would cross the end of its block.
-    InlineTail, Read, EUCLEAN, EUCLEAN, "5.2; met when data is read, not when the inode is loaded";
-    /// A device id above the number of slots.
+    // Data (section 5).
+    /// An inline tail crosses the end of its block.
+    InlineTail, Read, EUCLEAN, EUCLEAN, "section 5.2; met when data is read, not when the inode is loaded";
+    /// A device id exceeds the number of slots.
     UnknownDevice, Read, no(Errno::ENODEV), no(Errno::ENODEV), "section 3";
-    /// An extent that ends beyond block 2^48, or a byte address beyond 2^64.
+    /// An extent ends beyond block 2^48, or a byte address beyond 2^64.
     AddressOverflow, Read, EIO, EUCLEAN,
-        "C computes a wrapped or huge address and fails somewhere below; the image is wrong, not the device";
-    /// Bytes of a file that lie after the device's end.
+        "C fails later at a wrapped or huge address; the image is wrong, not the device";
+    /// Bytes of a file lie beyond the device's end.
     DataBeyondDevice, Read, EIO, EIO, "a short read";
-    /// The device ends inside the last block of a file, behind the file's last byte.
+    /// The device ends inside the last block of a file, after the file's last byte.
     DataInPartialBlock, Read, EIO, yes("is read"),
-        "the bytes are there; C fails because it fetches whole blocks (5.3)";
-    /// A run that begins outside and ends inside the unified range of a slot, or the other way round.
-    UnifiedEdge, Never, yes("the first byte decides for all"), yes("each byte resolves by itself"),
+        "the bytes are there; C fails because it fetches whole blocks (section 5.3)";
+    /// A run crosses an edge of the unified range of a slot.
+    UnifiedEdge, Never, yes("the first byte decides for the whole run"), yes("each byte resolves by itself"),
         "no valid image has one, and an address means the same wherever a read begins";
 
-    // Directories (6).
+    // Directories (section 6).
     /// The first name offset of a block is 0, no multiple of 12, or beyond the block (readdir).
-    DirentFirst, Readdir, EUCLEAN, EUCLEAN, "6.2";
-    /// A name of 0 or more than 255 bytes, or one that leaves the block (readdir).
-    DirentName, Readdir, EUCLEAN, EUCLEAN, "6.2";
+    DirentFirst, Readdir, EUCLEAN, EUCLEAN, "section 6.2";
+    /// A name has 0 or more than 255 bytes, or leaves the block (readdir).
+    DirentName, Readdir, EUCLEAN, EUCLEAN, "section 6.2";
     /// The first name offset of a block is 0.
-    LookupEmptyBlock, Lookup, EUCLEAN, EUCLEAN, "6.1: the only failure that C's lookup knows";
-    /// A name offset that a lookup meets breaks a rule of 6.2.
+    LookupEmptyBlock, Lookup, EUCLEAN, EUCLEAN, "section 6.1: the only failure of C's lookup";
+    /// A name offset met by a lookup violates a rule of section 6.2.
     LookupDirent, Lookup, yes("the offset is masked; some name is compared, and may match"), EUCLEAN,
         "lookup must not find what readdir refuses to list";
-    /// A `/` in a name.
+    /// A name contains `/`.
     SlashInName, Readdir, EIO, EIO, "the VFS refuses it in getdents";
-    /// A directory that is its own ancestor.
+    /// A directory is its own ancestor.
     DirectoryCycle, Lookup, no(Errno::ELOOP), no(Errno::ELOOP), "the VFS refuses the second alias";
-    /// Names out of order.
+    /// Names are out of order.
     UnsortedDirectory, Never, yes("lookups miss names"), yes("lookups miss names, maybe others"),
         "finding it costs a scan, and a search that knows a block's last name reads fewer blocks";
-    /// One name twice in a directory.
+    /// A name occurs twice in a directory.
     DuplicateName, Never, yes("one of them is found"), yes("one of them is found, maybe another"), "finding it costs a scan";
-    /// An entry's type is not the inode's.
+    /// An entry's type differs from the inode's.
     DirentType, Never, yes("d_type is wrong"), yes("d_type is wrong"), "d_type is a hint";
-    /// `.` (unless omitted) or `..` is missing or leads elsewhere.
+    /// `.` (unless omitted) or `..` is missing or has the wrong nid.
     DotEntries, Never, yes("getdents shows it"), yes("getdents shows it"), "path walk does not use them";
 
-    // Extended attributes (9).
+    // Extended attributes (section 9).
     /// i_xattr_icount is 1.
-    XattrCountOne, Xattr, EOPNOTSUPP, EOPNOTSUPP, "9.1";
+    XattrCountOne, Xattr, EOPNOTSUPP, EOPNOTSUPP, "section 9.1";
     /// The shared ids do not fit the area.
-    XattrSharedCount, Xattr, EUCLEAN, EUCLEAN, "9.1";
+    XattrSharedCount, Xattr, EUCLEAN, EUCLEAN, "section 9.1";
     /// An inline entry does not fit the rest of the area.
-    XattrEntry, Xattr, EUCLEAN, EUCLEAN, "9.1";
-    /// The shared area is said to be in a metabox that is not there.
-    XattrNeedsMetabox, Xattr, EUCLEAN, EUCLEAN, "9.2";
-    /// A shared entry ends after the image does.
+    XattrEntry, Xattr, EUCLEAN, EUCLEAN, "section 9.1";
+    /// The shared area is in a metabox that does not exist.
+    XattrNeedsMetabox, Xattr, EUCLEAN, EUCLEAN, "section 9.2";
+    /// A shared entry ends beyond the image.
     XattrBeyondImage, Xattr, EIO, EIO, "a short read of a file";
-    /// The name filter denies an attribute that is there.
-    XattrFilter, Never, yes("the attribute is listed and cannot be read"), yes("the same"), "the filter's purpose";
+    /// The name filter excludes an existing attribute.
+    XattrFilter, Never, yes("the attribute is listed and cannot be read"), yes("the attribute is listed and cannot be read"), "the filter exists to skip such reads";
 
-    // Tolerated by both: found by `check` only (12.2).
-    /// A nanosecond count of 10^9 or more.
+    // Tolerated by both, found only by `check` (section 12.2).
+    /// A nanosecond count is 10^9 or more.
     Nanoseconds, Never, yes("passed through"), yes("passed through"), "stat(2) shows what the image says";
-    /// A link count that is not the number of names.
+    /// A link count differs from the number of names.
     LinkCount, Never, yes("passed through"), yes("passed through"), "needs a walk of the whole tree";
-    /// A feature is used whose superblock bit is not set.
-    FeatureBit, Never, yes("works"), yes("works"), "real images rely on it (2.2)";
+    /// A feature is used without its superblock bit.
+    FeatureBit, Never, yes("works"), yes("works"), "real images rely on it (section 2.2)";
 }
 
 #[cfg(test)]

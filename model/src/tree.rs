@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! A described tree: what an image is to hold, before anything is laid out.
+//! A described tree: the contents of an image before layout.
 //!
-//! A [`Tree`] is the common ancestor of every comparison that starts from a known truth. The image writer lays it
-//! out ([`crate::write`]), [`Tree::write_to_directory`] makes it real so that `mkfs.erofs` can pack the same thing,
-//! and [`Tree::observation`] says what any reader must then see.
+//! A [`Tree`] is the known truth of a comparison. The image writer lays it out ([`crate::write`]),
+//! [`Tree::write_to_directory`] creates it on disk for `mkfs.erofs`, and [`Tree::observation`]
+//! returns the view that every reader must have of it.
 
 mod acl;
 mod content;
@@ -20,7 +20,8 @@ pub use content::{Content, Segment};
 pub use disk::MaterialiseError;
 pub use layout::{ChunkMap, Chunks, DataForm, InodeForm, Layout};
 
-/// Longest name of a directory entry and of an extended attribute, in bytes (section 11).
+/// Maximum length of the name of a directory entry or an extended attribute, in bytes
+/// (docs/spec/erofs-format.md section 11).
 pub const NAME_MAX: usize = 255;
 
 /// A point in time: seconds since 1970 (may be negative) and nanoseconds of that second.
@@ -41,7 +42,7 @@ pub struct DeviceNumber {
     pub minor: u32,
 }
 
-/// Which node of its [`Tree`].
+/// Identifier of a node in its [`Tree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(usize);
 
@@ -52,7 +53,7 @@ impl NodeId {
     }
 }
 
-/// What a node is.
+/// Type and contents of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A directory and its entries by name; `.` and `..` are implied.
@@ -96,7 +97,7 @@ impl Kind {
     }
 }
 
-/// A node: its attributes, what it is, and how the image writer is asked to store it.
+/// A node: attributes, contents, and storage options for the image writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Permission bits with set-id and sticky: the low 12 bits of the mode.
@@ -111,12 +112,12 @@ pub struct Node {
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Type and contents.
     pub kind: Kind,
-    /// How the writer is asked to store it; no reader's business.
+    /// Storage options for the writer. Readers must not depend on them.
     pub layout: Layout,
 }
 
 impl Node {
-    /// A node of the given kind: mode 0755 for directories and 0644 for the rest, root's, at time 0.
+    /// Creates a node: mode 0755 for directories and 0644 otherwise, owned by root, at time 0.
     pub fn new(kind: Kind) -> Self {
         let permissions = match kind {
             Kind::Directory(_) => 0o755,
@@ -134,14 +135,14 @@ impl Node {
         }
     }
 
-    /// The same node with this layout.
+    /// Sets the layout.
     #[must_use]
     pub fn with_layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
         self
     }
 
-    /// The same node with one more extended attribute.
+    /// Adds an extended attribute.
     #[must_use]
     pub fn with_xattr(mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
         self.xattrs.insert(name.into(), value.into());
@@ -153,13 +154,13 @@ impl Node {
         self.kind.type_bits() | (self.permissions & 0o7777)
     }
 
-    /// Whether the node is a directory.
+    /// True if the node is a directory.
     pub fn is_directory(&self) -> bool {
         matches!(self.kind, Kind::Directory(_))
     }
 }
 
-/// A tree of nodes below one root directory. A node under several names is a hard link.
+/// A tree of nodes below a root directory. A node with several names is a hard link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     nodes: Vec<Node>,
@@ -175,10 +176,11 @@ impl Tree {
     /// The root directory of every tree.
     pub const ROOT: NodeId = NodeId(0);
 
-    /// A tree with this root and nothing in it.
+    /// A tree that contains only this root.
     ///
     /// # Panics
-    /// When `root` is not an empty directory: a description is written by a test, and that is its mistake.
+    /// When `root` is not an empty directory, which is a mistake of the test that describes the
+    /// tree.
     pub fn new(root: Node) -> Self {
         assert!(
             matches!(&root.kind, Kind::Directory(entries) if entries.is_empty()),
@@ -190,7 +192,8 @@ impl Tree {
     /// Adds `node` under `name` in the directory `parent`.
     ///
     /// # Panics
-    /// When `parent` is no directory, the name is taken or impossible, or `node` is a directory with entries.
+    /// When `parent` is not a directory, the name is taken or invalid, or `node` is a directory
+    /// with entries.
     pub fn add(&mut self, parent: NodeId, name: impl AsRef<[u8]>, node: Node) -> NodeId {
         if let Kind::Directory(entries) = &node.kind {
             assert!(
@@ -204,7 +207,7 @@ impl Tree {
         id
     }
 
-    /// Gives `target`, which is not a directory, one more name.
+    /// Adds a name for `target`, which is not a directory.
     ///
     /// # Panics
     /// As [`Tree::add`], and when `target` is a directory.
@@ -236,12 +239,13 @@ impl Tree {
         );
     }
 
-    /// The node itself.
+    /// Returns a node.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
 
-    /// The node itself, to be changed. Replacing a directory's kind would orphan what is below: do not.
+    /// Returns a node for modification. Do not replace the kind of a directory: its descendants
+    /// would be orphaned.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0]
     }
@@ -254,17 +258,17 @@ impl Tree {
             .map(|(index, node)| (NodeId(index), node))
     }
 
-    /// How many nodes there are; hard links count once.
+    /// Number of nodes; hard links count once.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there is nothing but the root.
+    /// True if the root is the only node.
     pub fn is_empty(&self) -> bool {
         self.nodes.len() == 1
     }
 
-    /// Entries of a directory; nothing for other nodes.
+    /// Entries of a directory; empty for other nodes.
     pub fn entries(&self, id: NodeId) -> impl Iterator<Item = (&[u8], NodeId)> {
         let entries = match &self.node(id).kind {
             Kind::Directory(entries) => Some(entries),
@@ -294,7 +298,7 @@ impl Tree {
         counts
     }
 
-    /// Parent directory of every directory (the root's is the root); `None` for other nodes.
+    /// Parent of every directory (the root is its own parent); `None` for other nodes.
     pub fn parents(&self) -> Vec<Option<NodeId>> {
         let mut parents = vec![None; self.nodes.len()];
         parents[0] = Some(Self::ROOT);
@@ -309,7 +313,7 @@ impl Tree {
     }
 }
 
-/// Whether a directory entry may have this name: 1..=255 bytes, no `/`, no NUL, not `.` or `..`.
+/// True if a directory entry may have this name: 1..=255 bytes, no `/`, no NUL, not `.` or `..`.
 pub fn is_sound_name(name: &[u8]) -> bool {
     (1..=NAME_MAX).contains(&name.len())
         && !name.contains(&b'/')

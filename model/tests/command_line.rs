@@ -1,37 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The commands: what they print, and what their exit codes say.
+//! Commands of ondine-model: output and exit status.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use ondine_model::tree::{Kind, Node, Tree};
+use ondine_model::write::{write, ImageOptions};
 use tempfile::TempDir;
-
-mod support;
 
 struct Setting {
     directory: TempDir,
 }
 
 impl Setting {
-    /// An image of a tree with one file, one link and one attribute.
+    /// An image with one file, one link and one attribute.
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let tree = directory.path().join("tree");
-        fs::create_dir_all(tree.join("etc")).expect("directories");
-        fs::write(tree.join("etc/motd"), "hello\n").expect("a file");
-        std::os::unix::fs::symlink("etc/motd", tree.join("greeting")).expect("a link");
-        let flags = rustix::fs::XattrFlags::empty();
-        rustix::fs::lsetxattr(tree.join("etc/motd"), c"user.mood", b"good", flags)
-            .expect("an attribute");
-        let setting = Self { directory };
-        support::make(&setting.image(), &tree, &[]);
-        setting
+        let mut tree = Tree::default();
+        let etc = tree.add(Tree::ROOT, "etc", Node::new(Kind::directory()));
+        let motd = Node::new(Kind::file("hello\n")).with_xattr("user.mood", "good");
+        tree.add(etc, "motd", motd);
+        let link = Kind::Symlink(b"etc/motd".to_vec());
+        tree.add(Tree::ROOT, "greeting", Node::new(link));
+        let image = write(&tree, &ImageOptions::default()).expect("a sound tree");
+        image
+            .write_to_directory(directory.path(), "image")
+            .expect("space for the image");
+        Self { directory }
     }
 
     fn image(&self) -> PathBuf {
-        self.directory.path().join("image")
+        self.directory.path().join("image.erofs")
     }
 
     fn run(&self, command: &str, rest: &[&str]) -> (i32, String, String) {
@@ -94,7 +95,7 @@ fn every_command_has_a_json_form() {
 }
 
 #[test]
-fn an_image_at_fault_is_1_and_what_cannot_be_tried_is_2() {
+fn exit_status_is_1_for_a_bad_image_and_2_for_a_bad_request() {
     let setting = Setting::new();
     let (code, _, err) = setting.run("cat", &["/etc/none"]);
     assert!(

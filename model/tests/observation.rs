@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Two observations of two directories: what differs, and how a person is told.
+//! Comparison of two directories: detected differences and their sentences.
 
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};
@@ -24,7 +24,7 @@ fn tree(at: &Path) {
     symlink("bin/tar", at.join("link")).expect("a link");
 }
 
-/// Times are those of the test's run: they are left out.
+/// Ignores times, which are those of the test run.
 fn scope() -> Scope {
     Scope {
         root_mtime: false,
@@ -33,7 +33,7 @@ fn scope() -> Scope {
     }
 }
 
-/// The first sentence after a change on the left side.
+/// Sentences after a change on the left side.
 fn sentences(change: impl FnOnce(&Path)) -> Vec<String> {
     let (_left, left) = observed(|at| {
         tree(at);
@@ -52,7 +52,7 @@ fn equal_trees_do_not_differ() {
 }
 
 #[test]
-fn a_difference_is_said_as_a_person_would() {
+fn differences_are_complete_sentences() {
     let chmod = |at: &Path| {
         fs::set_permissions(at.join("bin"), fs::Permissions::from_mode(0o700)).expect("chmod")
     };
@@ -109,7 +109,7 @@ fn a_broken_hard_link_is_a_difference() {
 }
 
 #[test]
-fn the_scope_leaves_out_what_it_says() {
+fn facets_outside_the_scope_are_ignored() {
     let (_left, left) = observed(tree);
     let mut right = left.clone();
     let root = right.entries.get_mut(&Text::default()).expect("the root");
@@ -142,7 +142,22 @@ fn errors_differ_unless_they_count_as_the_same() {
         found[0].to_string(),
         "bin/tar: read gives EUCLEAN in ondine, EIO in the model"
     );
+    let mut data = scope.clone();
+    data.same_data_errno.push((Errno::EUCLEAN, Errno::EIO));
+    assert!(diff(&left, &right, &data).is_empty());
+    // Of what is no data the errors stay two.
+    let stat = |of: &mut Observation, errno| {
+        of.entries
+            .get_mut(&Text::from("bin/tar"))
+            .expect("a file")
+            .stat = Err(errno);
+    };
+    let (mut other_left, mut other_right) = (left.clone(), right.clone());
+    stat(&mut other_left, Errno::EUCLEAN);
+    stat(&mut other_right, Errno::EIO);
+    assert_eq!(diff(&other_left, &other_right, &data).len(), 1);
     scope.same_errno.push((Errno::EUCLEAN, Errno::EIO));
+    assert!(diff(&other_left, &other_right, &scope).is_empty());
     assert!(diff(&left, &right, &scope).is_empty());
     let refused = Err(Errno::EINVAL);
     let found = diff_outcomes(&refused, &Ok(right), &scope);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The rows of spec/cachefiles-ondemand.md, one by one, on the model of the protocol.
+//! The rows of docs/spec/cachefiles-ondemand.md on the model of the protocol.
 
 mod protocol {
     mod daemon_death;

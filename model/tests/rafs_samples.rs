@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The reader against RAFS v6 bootstraps, whose tree is plain EROFS and whose data is on a decoded blob.
+//! RAFS v6 bootstraps: plain EROFS trees whose data is on a decoded blob.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,20 +11,14 @@ use ondine_model::observation::{Errno, Kind, Observation, Text};
 use ondine_model::read::{Image, Layout, Setup, Source};
 use sha2::{Digest, Sha256};
 
-/// A bootstrap as nydus writes it with one uncompressed blob: its block size.
+/// Block size of a nydus bootstrap with one uncompressed blob.
 const BLOCK: u64 = 4096;
 
 fn samples() -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/rafs-v6");
-    assert!(
-        path.is_dir(),
-        "the RAFS samples are not at {}; they come with the project's shared files",
-        path.display()
-    );
-    path
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/rafs-v6")
 }
 
-/// sha256 of every regular file, by path.
+/// sha256 of every regular file by path.
 fn truth() -> BTreeMap<String, String> {
     let packed = fs::File::open(samples().join("tree_small.sha256.gz")).expect("the list");
     let mut text = String::new();
@@ -46,8 +40,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }
 
-/// Puts each chunk of the stored blob where the decoded blob has it (spec/rafs-v6.md, 1.8): a stored blob packs
-/// them, so it is no device.
+/// Decodes a stored blob by moving each chunk to its decoded offset (docs/spec/rafs-v6.md section
+/// 1.8). A stored blob packs its chunks and cannot be used as a device.
 fn decode(bootstrap: &[u8], stored: &[u8]) -> Vec<u8> {
     let extended = &bootstrap[0x480..];
     let at = usize::try_from(u64_at(extended, 24)).expect("small");
@@ -119,7 +113,7 @@ fn the_tree_of_every_sample_is_the_same() {
                 .collect::<Vec<_>>(),
             names.keys().cloned().collect::<Vec<_>>()
         );
-        // 623 inodes, and each hard link is one path more.
+        // 623 inodes, with an additional path per hard link.
         let links = seen
             .entries
             .values()
@@ -151,7 +145,7 @@ fn the_tree_of_every_sample_is_the_same() {
             matches!(first.source, Source::Device { id: 0, at } if at >= mapped),
             "{sample}: {first:?}"
         );
-        // Flat mode without the flattened blob: the data is beyond the bootstrap.
+        // Flat mode without the blob: the data is beyond the end of the bootstrap.
         let content = seen.entries[&Text::from("big/rand80k.bin")].content.clone();
         assert_eq!(content, Some(Err(Errno::EIO)));
     }

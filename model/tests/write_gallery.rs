@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The reader sees in every exhibit what was put there.
+//! The reader's observation of every sample image.
 
 use std::collections::BTreeSet;
 
 use ondine_model::observation::{diff, Scope};
-use ondine_model::write::{gallery, Exhibit, PlacedData};
+use ondine_model::write::{gallery, PlacedData, SampleImage};
 
-/// What is wrong with an exhibit, in words.
-fn faults(exhibit: &Exhibit) -> Vec<String> {
-    let image = match exhibit.image() {
+/// Differences between a sample and the reader's observation, as sentences.
+fn faults(sample: &SampleImage) -> Vec<String> {
+    let image = match sample.image() {
         Ok(image) => image,
         Err(error) => return vec![format!("cannot be written: {error}")],
     };
@@ -18,7 +18,7 @@ fn faults(exhibit: &Exhibit) -> Vec<String> {
         Err(fault) => return vec![format!("does not mount: {fault}")],
     };
     let differences = diff(
-        &exhibit.expected(),
+        &sample.expected(),
         &seen,
         &Scope::all("the tree", "the model"),
     );
@@ -26,30 +26,30 @@ fn faults(exhibit: &Exhibit) -> Vec<String> {
 }
 
 #[test]
-fn the_reader_sees_every_exhibit_as_it_was_made() {
+fn the_reader_sees_every_sample_as_described() {
     let mut failures = Vec::new();
-    for exhibit in gallery() {
-        for fault in faults(&exhibit).into_iter().take(3) {
-            failures.push(format!("{}: {fault}", exhibit.name));
+    for sample in gallery() {
+        for fault in faults(&sample).into_iter().take(3) {
+            failures.push(format!("{}: {fault}", sample.name));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
-fn exhibits_have_names_of_their_own_and_modest_size() {
+fn samples_have_unique_names_and_moderate_size() {
     let all = gallery();
-    let names: BTreeSet<&str> = all.iter().map(|exhibit| exhibit.name).collect();
+    let names: BTreeSet<&str> = all.iter().map(|sample| sample.name).collect();
     assert_eq!(names.len(), all.len());
-    for exhibit in &all {
-        let image = exhibit.image().expect(exhibit.name);
+    for sample in &all {
+        let image = sample.image().expect(sample.name);
         let longest = image.longest_device();
         let huge = longest > 1 << 30;
         assert_eq!(
             huge,
-            exhibit.is_huge(),
+            sample.is_huge(),
             "{} has {longest:?} bytes",
-            exhibit.name
+            sample.name
         );
     }
 }
@@ -58,8 +58,8 @@ fn exhibits_have_names_of_their_own_and_modest_size() {
 fn the_gallery_shows_every_layout_and_form() {
     let mut data = BTreeSet::new();
     let (mut straddling, mut metabox) = (0, 0);
-    for exhibit in gallery() {
-        for placed in exhibit.image().expect(exhibit.name).placed {
+    for sample in gallery() {
+        for placed in sample.image().expect(sample.name).placed {
             data.insert(format!("{:?} {:?}", placed.inode, placed.data));
             straddling += usize::from(placed.straddles);
             metabox += usize::from(placed.nid >> 63 == 1);
@@ -76,7 +76,7 @@ fn the_gallery_shows_every_layout_and_form() {
             let wanted = format!("{inode} {layout:?}");
             assert!(
                 data.contains(&wanted),
-                "no exhibit has an inode that is {wanted}"
+                "no sample has an inode that is {wanted}"
             );
         }
     }

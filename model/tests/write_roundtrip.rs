@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Any tree, laid out in any way, reads back as it was; any damaged image ends in an answer.
+//! Generated trees and layouts, which must read back unchanged, and damaged images, which must not
+//! hang or panic.
 
 use ondine_model::generate::{corrupt, scenario};
 use ondine_model::observation::{diff, Scope};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        // Beside this file: the default looks for a lib.rs or main.rs.
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_tree_reads_back_from_its_image(scenario in scenario()) {
@@ -20,8 +27,8 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_image_ends_in_an_answer(corrupted in corrupt()) {
-        let (image, _wounds) = corrupted.image().expect("a scenario can be written");
+    fn a_damaged_image_never_hangs_or_panics(corrupted in corrupt()) {
+        let (image, _descriptions) = corrupted.image().expect("a scenario can be written");
         if let Ok(reader) = image.open() {
             let options = ondine_model::observe::Options { paths: 400, bytes: 4 << 20, file_bytes: 1 << 20, ..Default::default() };
             let _ = reader.observe_with(&options);

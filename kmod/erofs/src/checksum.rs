@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CRC-32C over the superblock (section 2.3).
+//! CRC-32C of the superblock (docs/spec/erofs-format.md section 2.3).
 //!
-//! It runs once per mount over at most a page, so it is computed bit by bit
-//! and needs no table.
+//! Runs once per mount over at most a page, so it is computed bit by bit without a table.
 
 /// The Castagnoli polynomial, least significant bit first.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// The state after the four magic bytes and the zeroed checksum field.
+/// State after the four magic bytes and the zeroed checksum field.
 pub(crate) const SEED: u32 = 0x5045_b54a;
 
-/// Runs `state` over `bytes`; there is no inversion before or after.
+/// Feeds `bytes` into `state`, without inversion before or after.
 pub(crate) fn crc32c(state: u32, bytes: &[u8]) -> u32 {
     let mut state = state;
     for byte in bytes {

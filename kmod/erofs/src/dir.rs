@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directory blocks: which names one holds (section 6).
+//! Directory blocks and their entries (docs/spec/erofs-format.md section 6).
 
 use core::mem::size_of_val;
 use core::slice;
@@ -9,17 +9,17 @@ use zerocopy::FromBytes;
 
 use crate::{raw, Defect};
 
-/// Bytes of an entry, without its name.
+/// Size of an entry without its name, in bytes.
 pub const DIRENT_SIZE: u32 = 12;
-/// Longest name, in bytes.
+/// Maximum name length, in bytes.
 pub const NAME_MAX: usize = 255;
 
-/// The type that a directory entry claims for its inode; never compared with
-/// the inode's own. Its number is that of `getdents(2)`, a `DT_*`.
+/// Type of an inode according to a directory entry, not checked against the inode. The discriminant
+/// is the `DT_*` number of `getdents(2)`.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileType {
-    /// Not told, or a number that means nothing.
+    /// Unspecified, or an unknown number.
     Unknown = 0,
     /// Regular file.
     Regular = 8,
@@ -38,7 +38,7 @@ pub enum FileType {
 }
 
 impl FileType {
-    /// Every type, at the place of its byte on disk.
+    /// Types indexed by their byte on disk.
     const BY_BYTE: [Self; 8] = [
         Self::Unknown,
         Self::Regular,
@@ -50,44 +50,44 @@ impl FileType {
         Self::Symlink,
     ];
 
-    /// From the byte on disk.
+    /// Converts the byte on disk.
     #[inline]
     pub fn from_disk(byte: u8) -> Self {
         let known = Self::BY_BYTE.get(usize::from(byte)).copied();
         known.unwrap_or(Self::Unknown)
     }
 
-    /// The `d_type` of `getdents(2)`: a `DT_*` number.
+    /// `d_type` for `getdents(2)`: a `DT_*` number.
     #[inline]
     pub const fn dtype(self) -> u8 {
         self as u8
     }
 }
 
-/// One entry of a directory.
+/// An entry of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dirent<'a> {
-    /// The inode.
+    /// Inode number.
     pub nid: u64,
-    /// What the inode is said to be.
+    /// Type of the inode according to the entry.
     pub file_type: FileType,
-    /// The name, 1 to 255 bytes; a NUL or a '/' in it is not refused here.
+    /// Name of 1 to 255 bytes. NUL and '/' are not rejected here.
     pub name: &'a [u8],
-    /// Byte offset of the entry in its block: its position in the directory.
+    /// Byte offset of the entry in its block, which determines its position in the directory.
     pub offset: u32,
 }
 
-/// A directory block with a possible number of entries.
+/// A directory block with a valid number of entries.
 #[derive(Clone, Copy, Debug)]
 pub struct DirBlock<'a> {
     bytes: &'a [u8],
-    /// One entry or more.
+    /// Entry headers; at least one.
     heads: &'a [raw::Dirent],
 }
 
 impl<'a> DirBlock<'a> {
-    /// Takes the valid bytes of a block: a whole block, or what the directory's
-    /// size leaves of its last one.
+    /// Parses the valid bytes of a block: all of it or, for the last block, the part within the
+    /// directory's size.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl<'a> DirBlock<'a> {
     #[inline]
     pub fn new(block: &'a [u8]) -> Result<Self, Defect> {
         let (first, _) = raw::Dirent::ref_from_prefix(block).map_err(|_| Defect::DirBlockShort)?;
-        // The first name begins where the entries end.
+        // The first name begins at the end of the entries.
         let names = usize::from(first.nameoff.get());
         let heads = block.get(..names).filter(|_| names < block.len());
         let heads = heads.and_then(|heads| <[raw::Dirent]>::ref_from_bytes(heads).ok());
@@ -108,19 +108,19 @@ impl<'a> DirBlock<'a> {
         }
     }
 
-    /// Number of entries, 1 or more.
+    /// Number of entries, at least 1.
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u32 {
         self.heads.len() as u32
     }
 
-    /// Entry `index`, counted from 0.
+    /// Returns entry `index`, counted from 0.
     ///
     /// # Errors
     ///
-    /// [`Defect::NameOffset`], [`Defect::NameLength`]; the former also when
-    /// `index` is past the last entry.
+    /// [`Defect::NameOffset`], [`Defect::NameLength`]; the former also when `index` is beyond the
+    /// last entry.
     #[inline]
     pub fn entry(&self, index: u32) -> Result<Dirent<'a>, Defect> {
         let mut heads = self.heads.get(index as usize..).unwrap_or_default().iter();
@@ -128,8 +128,7 @@ impl<'a> DirBlock<'a> {
         self.finish(head, heads.as_slice().first(), index)
     }
 
-    /// The entries from `offset` bytes into the block on, `offset` rounded up
-    /// to an entry.
+    /// Iterates over the entries from byte `offset` of the block, rounded up to an entry.
     #[inline]
     pub fn entries_from(&self, offset: u32) -> Entries<'a> {
         let index = offset.div_ceil(DIRENT_SIZE);
@@ -140,8 +139,8 @@ impl<'a> DirBlock<'a> {
         }
     }
 
-    /// Finds and checks the name of `head`, the entry `index`, which ends where
-    /// that of `next` begins (section 6.2).
+    /// Locates and checks the name of entry `index` with header `head`. The name ends at that of
+    /// `next` (docs/spec/erofs-format.md section 6.2).
     #[inline]
     fn finish(
         &self,
@@ -161,7 +160,7 @@ impl<'a> DirBlock<'a> {
                     .ok_or(Defect::NameLength)?;
                 rest.get(..len).ok_or(Defect::NameOffset)?
             }
-            // More than the longest name need not be looked through.
+            // Bytes beyond the maximum name length are irrelevant.
             None => {
                 let rest = rest.get(..=NAME_MAX).unwrap_or(rest);
                 let len = rest.iter().position(|b| *b == 0).unwrap_or(rest.len());
@@ -180,11 +179,11 @@ impl<'a> DirBlock<'a> {
     }
 }
 
-/// The entries of a block, in order; it ends behind the first bad one.
+/// Iterator over the entries of a block. Ends after the first invalid one.
 #[derive(Clone)]
 pub struct Entries<'a> {
     block: DirBlock<'a>,
-    /// Of the entry that comes next.
+    /// Index of the next entry.
     index: u32,
     heads: slice::Iter<'a, raw::Dirent>,
 }

@@ -1,44 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be wrong with an image, and which errno says so.
+//! Defects of images and their errnos.
 
-/// The error numbers that this crate gives out, by their Linux names.
+/// Error numbers returned by this crate, under their Linux names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Errno {
-    /// Input or output failed.
+    /// I/O error.
     EIO = 5,
     /// No such device.
     ENODEV = 19,
-    /// The image or an argument is not acceptable.
+    /// Invalid image or argument.
     EINVAL = 22,
-    /// The name or the caller's buffer does not fit.
+    /// Name or buffer of the wrong size.
     ERANGE = 34,
-    /// A name is longer than any the format can hold.
+    /// Name longer than the format allows.
     ENAMETOOLONG = 36,
     /// No such attribute.
     ENODATA = 61,
-    /// A checksum does not match.
+    /// Checksum mismatch.
     EBADMSG = 74,
-    /// The image uses something that is not supported.
+    /// Unsupported feature.
     EOPNOTSUPP = 95,
-    /// The image contradicts itself.
+    /// Inconsistent image.
     EUCLEAN = 117,
 }
 
 impl Errno {
-    /// The positive number, as user space sees it in `errno`.
+    /// Positive errno value.
     #[inline]
     pub const fn number(self) -> i32 {
         self as i32
     }
 }
 
-/// Defines [`Defect`] as one table of name, errno and sentence.
+/// Defines [`Defect`] from a table of name, errno and message.
 macro_rules! defects {
     ($($name:ident => $errno:ident, $message:literal;)*) => {
-        /// One precise thing that is wrong with an image, or with a question
-        /// asked of it.
+        /// A specific defect of an image, or of a request to it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Defect {
             $(#[doc = $message] $name,)*
@@ -48,7 +47,7 @@ macro_rules! defects {
             /// Every defect, in the order of the table.
             pub const ALL: &'static [Defect] = &[$(Defect::$name,)*];
 
-            /// The errno a caller sees for this defect.
+            /// Errno returned to the caller.
             #[inline]
             pub const fn errno(self) -> Errno {
                 match self {
@@ -56,7 +55,7 @@ macro_rules! defects {
                 }
             }
 
-            /// What is wrong, as the end of one log line.
+            /// Description for a log line.
             pub const fn message(self) -> &'static str {
                 match self {
                     $(Defect::$name => $message,)*
@@ -67,7 +66,7 @@ macro_rules! defects {
 }
 
 defects! {
-    // Superblock, section 2.5.
+    // Superblock, docs/spec/erofs-format.md section 2.5.
     ImageTooShort => EIO, "image ends before its superblock does";
     BadMagic => EINVAL, "not an EROFS superblock (wrong magic)";
     BlockSize => EINVAL, "block size is not between 512 bytes and the page size";
@@ -80,12 +79,12 @@ defects! {
     MetaboxNested => EUCLEAN, "metabox inode claims to live in the metabox";
     PackedInMetabox => EUCLEAN, "packed inode claims to live in the metabox";
     RootNotDir => EINVAL, "root inode is not a directory";
-    // Devices, section 3.
+    // Devices, docs/spec/erofs-format.md section 3.
     DeviceCount => EINVAL, "number of devices given differs from the device table";
     NoSuchDevice => ENODEV, "extent names a device that is not in the device table";
     BeyondDevice => EIO, "extent lies outside its device";
     AddressOverflow => EUCLEAN, "block address is beyond 2^48 blocks";
-    // Inodes, section 4.
+    // Inodes, docs/spec/erofs-format.md section 4.
     NoMetabox => EUCLEAN, "inode is in a metabox that the image does not have";
     NidOverflow => EUCLEAN, "inode number is beyond any address";
     OutsideImage => EIO, "metadata lies outside the image";
@@ -98,16 +97,16 @@ defects! {
     InodeType => EUCLEAN, "inode is of no known file type";
     EmptySymlink => EUCLEAN, "symbolic link is empty";
     SymlinkNul => EUCLEAN, "symbolic link has a NUL inside";
-    // Data, section 5.
+    // Data, docs/spec/erofs-format.md section 5.
     InlineCrossesBlock => EUCLEAN, "inline data crosses a block boundary";
-    // Directories, section 6.
+    // Directories, docs/spec/erofs-format.md section 6.
     DirTooBig => EUCLEAN, "directory has 2^31 blocks or more";
     DirBlockShort => EUCLEAN, "directory block is too short for an entry";
     DirentCount => EUCLEAN, "directory block has an impossible first name offset";
     NameOffset => EUCLEAN, "directory entry's name lies outside the names of its block";
     NameLength => EUCLEAN, "directory entry's name is empty, too long or out of order";
     NameTooLong => ENAMETOOLONG, "name is longer than 255 bytes";
-    // Extended attributes, section 9.
+    // Extended attributes, docs/spec/erofs-format.md section 9.
     NoAttribute => ENODATA, "no such attribute";
     AttributeRange => ERANGE, "attribute name or buffer has the wrong size";
     XattrHeaderOnly => EOPNOTSUPP, "attribute area is a bare header";
@@ -116,12 +115,12 @@ defects! {
     PrefixLength => EUCLEAN, "attribute prefix has an impossible length";
 }
 
-/// Why a question has no answer: the source failed, or the image is wrong.
+/// Failure of a request: an error of the source, or a defect of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
-    /// The [`Source`](crate::Source) could not give the bytes.
+    /// The [`Source`](crate::Source) failed.
     Source(E),
-    /// The bytes are there and are wrong.
+    /// The bytes are invalid.
     Defect(Defect),
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extents: where the bytes of a file are (section 5).
+//! Mapping of file positions to extents (docs/spec/erofs-format.md section 5).
 
 use crate::device::{bytes, check_range};
 use crate::raw::chunk;
@@ -8,55 +8,55 @@ use crate::{Defect, Error, Inode, Layout, Source, Space, SuperBlock};
 
 /// Bytes of chunk records fetched by one read of the source.
 const BATCH: usize = 256;
-/// Most batches that one call looks through, so that a call is short whatever
-/// the image says. With 4 KiB chunks these are 2 MiB of data.
+/// Maximum number of batches that one call reads, which bounds its duration for any image. With 4
+/// KiB chunks these cover 2 MiB of data.
 const MAX_BATCHES: u32 = 16;
 
-/// What lies behind a run of file bytes.
+/// Location of a run of file bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Nothing: zeros.
+    /// No location: the bytes are zero.
     Hole,
-    /// Blocks of a device; [`resolve`](crate::resolve) finds which.
+    /// Blocks of a device, to be translated by [`resolve`](crate::resolve).
     Mapped {
-        /// Device id, already masked; may still be past the device table.
+        /// Device id, already masked. May exceed the device table.
         device_id: u16,
-        /// Byte address of the extent's start, a multiple of the block size.
+        /// Byte address of the extent's start, block-aligned.
         addr: u64,
     },
-    /// Bytes behind the inode, not crossing a block.
+    /// Bytes after the inode that do not cross a block boundary.
     Inline {
-        /// The inode's own space.
+        /// Space of the inode.
         space: Space,
         /// Byte offset in that space.
         offset: u64,
     },
 }
 
-/// A run of file bytes with one target.
+/// A run of file bytes with one location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// First byte of the file in the run: a multiple of the block size, but
-    /// past the end of the file it is the position asked for.
+    /// First file byte of the run, block-aligned. Beyond the end of the file it is the requested
+    /// position.
     pub start: u64,
-    /// Bytes in the run, never 0. `start + len` is a multiple of the block size
+    /// Length in bytes, never 0. `start + len` is a multiple of the block size
     /// for [`Target::Hole`] and [`Target::Mapped`], and so may pass the end of
     /// the file by less than a block; it is that end for [`Target::Inline`].
     pub len: u64,
-    /// Where the bytes are.
+    /// Location of the bytes.
     pub target: Target,
 }
 
-/// Finds the extent of `inode` that holds byte `pos`.
+/// Finds the extent of `inode` that contains byte `pos`.
 ///
-/// The extent reaches at least one block past `pos`, and where chunks are
-/// contiguous it goes on until it covers `want` bytes from `pos` or is long
-/// enough. It can be longer than asked, and can start before `pos`.
+/// The extent reaches at least one block beyond `pos`. Contiguous chunks are merged until the
+/// extent covers `want` bytes from `pos` or the limit of batches is reached. It may be longer than
+/// requested and may start before `pos`.
 ///
 /// # Errors
 ///
-/// [`Defect::InlineCrossesBlock`], [`Defect::AddressOverflow`], or the source's
-/// when the chunk map cannot be read.
+/// [`Defect::InlineCrossesBlock`], [`Defect::AddressOverflow`], or errors of the source while
+/// reading the chunk map.
 #[inline]
 pub fn map<S: Source>(
     src: &S,
@@ -75,7 +75,7 @@ pub fn map<S: Source>(
     }
 }
 
-/// The hole behind the end of a file.
+/// The hole after the end of a file.
 fn past_end(sb: &SuperBlock, pos: u64, want: u64) -> Extent {
     let end = sb
         .round_up(pos.saturating_add(want.max(1)))
@@ -87,7 +87,7 @@ fn past_end(sb: &SuperBlock, pos: u64, want: u64) -> Extent {
     }
 }
 
-/// The only extent of a plain file (section 5.1).
+/// The only extent of a plain file (docs/spec/erofs-format.md section 5.1).
 fn map_plain(sb: &SuperBlock, inode: &Inode) -> Result<Extent, Defect> {
     let len = sb.round_up(inode.size).ok_or(Defect::AddressOverflow)?;
     let target = match inode.start_block() {
@@ -105,9 +105,9 @@ fn map_plain(sb: &SuperBlock, inode: &Inode) -> Result<Extent, Defect> {
     })
 }
 
-/// The whole blocks, or the tail, of an inline file (section 5.2).
+/// The full blocks or the tail of an inline file (docs/spec/erofs-format.md section 5.2).
 fn map_inline(sb: &SuperBlock, inode: &Inode, pos: u64) -> Result<Extent, Defect> {
-    // `pos` is below the size, so there is a last byte.
+    // `pos` is below the size, so the file has a last byte.
     let full = inode.size.saturating_sub(1) & !sb.block_mask();
     if pos < full {
         let addr = bytes(sb, inode.start_block().unwrap_or(0));
@@ -133,25 +133,25 @@ fn map_inline(sb: &SuperBlock, inode: &Inode, pos: u64) -> Result<Extent, Defect
     })
 }
 
-/// One record of a chunk map.
+/// A record of a chunk map.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Record {
     Hole,
     Block { device_id: u16, block: u64 },
 }
 
-/// The shape of a chunk map, and what all its records have in common.
+/// Format of a chunk map, and the properties that all its records share.
 struct ChunkMap<'a> {
     sb: &'a SuperBlock,
     inode: &'a Inode,
-    /// Log2 of the bytes in a chunk, at most 16 + 31.
+    /// Log2 of the chunk size in bytes, at most 16 + 31.
     bits: u32,
     /// Offset of record 0.
     table: u64,
-    /// Bytes in a record: 4 or 8.
+    /// Size of a record: 4 or 8 bytes.
     unit: u64,
     format: u16,
-    /// End of the last chunk: the size rounded up to a block.
+    /// End of the last chunk: the file size rounded up to a block.
     end: u64,
 }
 
@@ -178,13 +178,13 @@ impl<'a> ChunkMap<'a> {
         })
     }
 
-    /// The chunk of a file byte.
+    /// Chunk that contains a file byte.
     #[inline]
     fn index(&self, pos: u64) -> u64 {
         pos.wrapping_shr(self.bits)
     }
 
-    /// First file byte of a chunk that exists, or `end` for the one behind.
+    /// First file byte of a chunk; `end` for the index after the last chunk.
     #[inline]
     fn start(&self, index: u64) -> u64 {
         match index.checked_mul(1u64.wrapping_shl(self.bits)) {
@@ -193,7 +193,7 @@ impl<'a> ChunkMap<'a> {
         }
     }
 
-    /// Reads the bytes of the records from `index` on.
+    /// Reads the records from `index` on.
     fn read<S: Source>(&self, src: &S, index: u64, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
         let offset = index
             .checked_mul(self.unit)
@@ -232,7 +232,7 @@ impl<'a> ChunkMap<'a> {
         }
     }
 
-    /// The target of chunk `index`, checked.
+    /// Checks and returns the target of chunk `index`.
     fn target(&self, index: u64, record: Record) -> Result<Target, Defect> {
         match record {
             Record::Hole => Ok(Target::Hole),
@@ -245,12 +245,12 @@ impl<'a> ChunkMap<'a> {
         }
     }
 
-    /// Whether chunk `index` with `record` continues, without a gap, an extent
-    /// that starts at chunk `first` with `target`.
+    /// True if chunk `index` with `record` directly continues an extent that starts at chunk
+    /// `first` with `target`.
     #[inline]
     fn continues(&self, first: u64, target: Target, index: u64, record: Record) -> bool {
         let Ok(next) = self.target(index, record) else {
-            // Its own defect is told when its own bytes are asked for.
+            // A defect of this record is reported when its own bytes are requested.
             return false;
         };
         match (target, next) {
@@ -270,7 +270,8 @@ impl<'a> ChunkMap<'a> {
     }
 }
 
-/// The chunk of `pos`, and those behind it that continue it (section 5.4).
+/// The chunk of `pos`, merged with the chunks that continue it (docs/spec/erofs-format.md section
+/// 5.4).
 fn map_chunks<S: Source>(
     src: &S,
     sb: &SuperBlock,
@@ -280,7 +281,7 @@ fn map_chunks<S: Source>(
 ) -> Result<Extent, Error<S::Error>> {
     let map = ChunkMap::new(sb, inode)?;
     let first = map.index(pos);
-    // The last record that is wanted; `pos` is below the size.
+    // Last record needed. `pos` is below the size.
     let last_byte = pos
         .saturating_add(want.saturating_sub(1))
         .min(inode.size.saturating_sub(1));

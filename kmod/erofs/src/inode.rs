@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Inodes: what a nid says about itself (section 4).
+//! Inodes: parsing and checks (docs/spec/erofs-format.md section 4).
 
 use zerocopy::FromBytes as _;
 
@@ -14,18 +14,18 @@ const FULL: u64 = 64;
 /// Size of the attribute header, in bytes.
 pub(crate) const XATTR_HEADER: u64 = 12;
 
-/// How an inode's data is stored. Compressed layouts never get this far.
+/// Data layout of an inode. Compressed inodes are rejected before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// One run of blocks, or one hole.
+    /// A run of blocks, or a hole.
     FlatPlain,
-    /// One run of blocks, and a tail behind the inode.
+    /// A run of blocks, and a tail after the inode.
     FlatInline,
-    /// A map of chunks behind the inode.
+    /// A chunk map after the inode.
     ChunkBased,
 }
 
-/// What `i_format` says of the layout.
+/// Data layout as encoded in `i_format`.
 #[derive(Clone, Copy)]
 enum OnDisk {
     Readable(Layout),
@@ -33,7 +33,7 @@ enum OnDisk {
 }
 
 impl OnDisk {
-    /// Checks a whole `i_format` (section 4.1).
+    /// Checks all bits of `i_format` (docs/spec/erofs-format.md section 4.1).
     #[inline]
     fn of(format: u16) -> Result<Self, Defect> {
         if format & !format::KNOWN != 0 {
@@ -49,45 +49,45 @@ impl OnDisk {
     }
 }
 
-/// The start block of an inode whose whole data is a hole. It is no 48-bit
-/// number, so no start block is taken for it.
+/// Start block of an inode whose data is a single hole. Not a 48-bit number, so it cannot collide
+/// with a start block.
 const NULL_START: u64 = u64::MAX;
 
-/// An inode that passed every check of section 4.4 (but for the bytes of a
-/// fast symbolic link, see [`Inode::fast_symlink`]).
+/// An inode that passed every check of docs/spec/erofs-format.md section 4.4, except that of a fast
+/// symbolic link's target (see [`Inode::fast_symlink`]).
 ///
-/// It is 64 bytes, to be embedded in the kernel's inode.
+/// Takes 64 bytes and is embedded in the kernel's inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inode {
-    /// The nid it was read from.
+    /// Its nid.
     pub nid: u64,
-    /// Bytes of data, at most 2^63 - 1.
+    /// Size of the data in bytes, at most 2^63 - 1.
     pub size: u64,
-    /// Seconds since 1970; access and change times are the same.
+    /// Modification time in seconds since 1970. Access and change times are the same.
     pub mtime: i64,
-    /// Offset of what follows the attributes, in the inode's own space.
+    /// Offset of the data after the attributes, in the inode's space.
     base: u64,
     /// Start block, [`NULL_START`], device number or chunk format.
     start: u64,
-    /// Nanoseconds of `mtime`, not checked: may be 10^9 or more.
+    /// Nanoseconds of `mtime`. Not checked: may be 10^9 or more.
     pub mtime_nsec: u32,
     /// Owner.
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Links; 0 is accepted.
+    /// Link count; may be 0.
     pub nlink: u32,
-    /// Type and permissions, as in `st_mode`; the type is a known one.
+    /// Type and permissions, as in `st_mode`. The type is valid.
     pub mode: u16,
-    /// 0 = no attributes, else their area is 12 + 4 * (n - 1) bytes.
+    /// 0 for no attributes; otherwise their area has 12 + 4 * (n - 1) bytes.
     xattr_icount: u16,
-    /// How the data is stored.
+    /// Data layout.
     pub layout: Layout,
-    /// Whether a directory leaves out its "." entry.
+    /// True if the directory has no "." entry.
     pub dot_omitted: bool,
 }
 
-/// The fields that both versions have, at their full widths.
+/// Fields common to both versions, at their full widths.
 struct Fields {
     format: u16,
     xattr_icount: u16,
@@ -99,7 +99,7 @@ struct Fields {
     mtime_nsec: u32,
     uid: u32,
     gid: u32,
-    /// Only an extended inode has a full one; else `nb` tells.
+    /// Full link count of an extended inode; a compact one has it in `nb`.
     nlink: Option<u32>,
     body: u64,
 }
@@ -109,12 +109,12 @@ impl Inode {
     ///
     /// # Errors
     ///
-    /// The first check of section 4.4 that fails. A compressed inode is
-    /// [`Defect::Compressed`] (EOPNOTSUPP) when nothing else is wrong with it.
+    /// The first check of docs/spec/erofs-format.md section 4.4 that fails. A compressed inode
+    /// yields [`Defect::Compressed`] (EOPNOTSUPP) if it has no other defect.
     pub fn read<S: Source>(src: &S, sb: &SuperBlock, nid: u64) -> Result<Self, Error<S::Error>> {
         let (space, offset) = sb.nid_location(nid)?;
-        // Mostly one read does. But a compact inode may be the last thing in the
-        // image: then its half is what there is.
+        // A single read usually suffices. A compact inode at the end of the image is followed by fewer
+        // bytes; then only its half is read.
         let mut bytes = [0; 2 * HALF];
         let whole = src.read(space, offset, &mut bytes);
         let (head, tail) = bytes.split_at_mut(HALF);
@@ -138,12 +138,12 @@ impl Inode {
         } else {
             Fields::compact(head, sb)
         };
-        // The sizes are equal and nothing needs aligning: never `None`.
+        // Never `None`: the sizes are equal and the alignment is 1.
         let fields = fields.ok_or(Defect::OutsideImage)?;
         Ok(Self::from_fields(&fields, layout, nid, offset)?)
     }
 
-    /// Checks the fields, in the order of section 4.4.
+    /// Checks the fields in the order of docs/spec/erofs-format.md section 4.4.
     #[inline]
     fn from_fields(f: &Fields, layout: OnDisk, nid: u64, offset: u64) -> Result<Self, Defect> {
         if f.size > i64::MAX as u64 {
@@ -200,26 +200,26 @@ impl Inode {
         })
     }
 
-    /// Whether it is a directory.
+    /// True for a directory.
     #[inline]
     pub fn is_dir(&self) -> bool {
         self.mode & mode::MASK == mode::DIR
     }
 
-    /// Whether it is a regular file.
+    /// True for a regular file.
     #[inline]
     pub fn is_regular(&self) -> bool {
         self.mode & mode::MASK == mode::REG
     }
 
-    /// Whether it is a symbolic link.
+    /// True for a symbolic link.
     #[inline]
     pub fn is_symlink(&self) -> bool {
         self.mode & mode::MASK == mode::LNK
     }
 
-    /// Major (12 bits) and minor (20 bits) number of a character or block
-    /// device, (0, 0) for all else (section 8).
+    /// Major (12 bits) and minor (20 bits) number of a character or block device; (0, 0) for other
+    /// types (docs/spec/erofs-format.md section 8).
     #[inline]
     pub fn rdev(&self) -> (u32, u32) {
         if !matches!(self.mode & mode::MASK, mode::CHR | mode::BLK) {
@@ -236,7 +236,7 @@ impl Inode {
         sb.round_up(self.size).unwrap_or(0) >> 9
     }
 
-    /// The space the inode and all that trails it live in.
+    /// Space of the inode and of the data after it.
     #[inline]
     pub fn space(&self) -> Space {
         if self.nid >> 63 == 0 {
@@ -246,43 +246,42 @@ impl Inode {
         }
     }
 
-    /// Offset, in [`Self::space`], of what follows the attributes: the inline
-    /// tail or the chunk map.
+    /// Offset, in [`Self::space`], of the data after the attributes: the inline tail or the chunk
+    /// map.
     #[inline]
     pub(crate) fn base(&self) -> u64 {
         self.base
     }
 
-    /// Bytes of the attribute area, 0 when there are no attributes.
+    /// Size of the attribute area in bytes; 0 without attributes.
     #[inline]
     pub(crate) fn xattr_size(&self) -> u64 {
         xattr_area(self.xattr_icount)
     }
 
-    /// Whether the inode has an attribute area at all.
+    /// True if the inode has an attribute area.
     #[inline]
     pub fn has_xattrs(&self) -> bool {
         self.xattr_icount != 0
     }
 
-    /// First block of a flat file, or `None` when all of it is a hole.
+    /// First block of a flat file; `None` if it is a single hole.
     #[inline]
     pub(crate) fn start_block(&self) -> Option<u64> {
         (self.start != NULL_START).then_some(self.start)
     }
 
-    /// The chunk format; only the bits of [`chunk`] can be set.
+    /// Chunk format. Only the bits of [`chunk`] can be set.
     #[inline]
     pub(crate) fn chunk_format(&self) -> u16 {
         self.start as u16
     }
 
-    /// Where a fast symbolic link's target is: space, offset and bytes (section
-    /// 7). `None` for a slow link, whose target is in its data, and for
-    /// anything but a link.
+    /// Location of a fast symbolic link's target: space, offset, and size in bytes, which is less
+    /// than a block (docs/spec/erofs-format.md section 7). `None` for a slow link, whose target is
+    /// its data, and for other types.
     ///
-    /// The bytes must pass [`check_fast_symlink`] before the inode is shown to
-    /// anyone. They are fewer than a block.
+    /// The bytes must pass [`check_fast_symlink`] before the inode becomes visible.
     pub fn fast_symlink(&self, sb: &SuperBlock) -> Option<(Space, u64, u32)> {
         if !self.is_symlink() || self.layout != Layout::FlatInline {
             return None;
@@ -300,7 +299,7 @@ impl Inode {
     }
 }
 
-/// Whether there is a NUL; core's own search is a function that may panic.
+/// True if `bytes` contains NUL. The search of `core` may panic.
 #[allow(clippy::manual_contains)]
 fn has_nul(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| *byte == 0)
@@ -332,7 +331,7 @@ impl Fields {
             nb: raw.nb.get(),
             u: raw.u.get(),
             size: u64::from(raw.size.get()),
-            // An epoch near the end of time wraps, as it does in C.
+            // An epoch near the maximum wraps, as in C.
             mtime: sb.epoch().wrapping_add(i64::from(raw.mtime.get())),
             mtime_nsec: sb.fixed_nsec(),
             uid: u32::from(raw.uid.get()),
@@ -363,7 +362,7 @@ impl Fields {
     }
 }
 
-/// Bytes of the attribute area (section 4).
+/// Size of the attribute area in bytes (docs/spec/erofs-format.md section 4).
 #[inline]
 fn xattr_area(icount: u16) -> u64 {
     match u64::from(icount).checked_sub(1) {

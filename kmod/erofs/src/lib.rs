@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The EROFS on-disk format, as typed answers over hostile bytes.
+//! Parser of the EROFS on-disk format for untrusted bytes.
 //!
-//! This crate is what the kernel module trusts with an image: it takes bytes
-//! from a [`Source`] and answers questions about them. It never allocates,
-//! never panics, keeps no state and has no `unsafe`. The same files are
-//! compiled by cargo (tests, fuzzing) and by Kbuild (`ondine.ko`).
+//! The kernel module uses this crate for everything it reads from an image: the crate takes bytes
+//! from a [`Source`] and returns checked values. It never allocates, never panics, keeps no state
+//! and has no `unsafe`. Cargo compiles the same files for tests on the host as Kbuild compiles into
+//! `ondine.ko`. The format is specified in `docs/spec/erofs-format.md`.
 //!
-//! | module | question it answers |
+//! Every [`Defect`] of an image has a distinct name, an errno and a message.
+//!
+//! | module | contents |
 //! | --- | --- |
-//! | [`superblock`] | is this an image, and where do its parts begin? |
-//! | [`device`] | which device and byte does an address mean? |
-//! | [`inode`] | what does this nid say about itself? |
-//! | [`extent`] | where are the bytes of a file at this position? |
-//! | [`dir`] | which names does a directory block hold? |
-//! | [`mod@lookup`] | which inode has this name in a directory? |
-//! | [`xattr`] | which extended attributes has an inode? |
-//! | [`prefix`] | which long prefixes do attribute names share? |
-//! | [`source`] | how are image bytes fetched? |
-//! | [`error`] | what was wrong, and which errno is that? |
-//!
-//! Section numbers in the documentation are those of `spec/erofs-format.md`.
+//! | [`superblock`] | checks of the superblock; locations of the image's parts |
+//! | [`device`] | translation of addresses to devices |
+//! | [`device_slot`] | slots of the device table |
+//! | [`inode`] | checks and fields of inodes |
+//! | [`extent`] | mapping of file positions to data |
+//! | [`dir`] | entries of a directory block |
+//! | [`mod@lookup`] | search for a name in a directory |
+//! | [`xattr`] | extended attributes of an inode |
+//! | [`prefix`] | long prefixes of attribute names |
+//! | [`source`] | interface to the bytes of an image |
+//! | [`error`] | defects and their errnos |
 #![cfg_attr(not(MODULE), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -36,6 +37,7 @@
 
 mod checksum;
 pub mod device;
+pub mod device_slot;
 pub mod dir;
 pub mod error;
 pub mod extent;
@@ -48,7 +50,8 @@ pub mod superblock;
 pub mod xattr;
 mod xxh32;
 
-pub use device::{resolve, DeviceSlot, Devices, Place};
+pub use device::{resolve, DeviceRange, Devices};
+pub use device_slot::DeviceSlot;
 pub use dir::{DirBlock, Dirent, FileType};
 pub use error::{Defect, Errno, Error};
 pub use extent::{map, Extent, Target};

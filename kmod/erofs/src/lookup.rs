@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lookup: which inode has a name in a directory (section 6.1).
+//! Lookup of names in directories (docs/spec/erofs-format.md section 6.1).
 
 use core::cmp::Ordering;
 use core::ops::Deref;
@@ -8,28 +8,28 @@ use core::ops::Deref;
 use crate::dir::NAME_MAX;
 use crate::{Defect, DirBlock, Dirent, Error, FileType, Inode, SuperBlock};
 
-/// Gives the blocks of one directory.
+/// Source of a directory's blocks.
 pub trait DirSource {
-    /// A block's bytes, for as long as it is held.
+    /// Bytes of a block, valid while it is held.
     type Block: Deref<Target = [u8]>;
-    /// Why a block could not be read.
+    /// Error of reading a block.
     type Error;
 
-    /// Block `index` of the directory's data. It may hold bytes past the
-    /// directory's size, which are not looked at, but none less.
+    /// Returns block `index` of the directory's data. It must contain at least the bytes within the
+    /// directory's size; others are ignored.
     ///
     /// # Errors
     ///
-    /// Fails when the block cannot be had.
+    /// When the block cannot be read.
     fn block(&self, index: u32) -> Result<Self::Block, Error<Self::Error>>;
 }
 
-/// What a name stands for.
+/// Result of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The inode.
+    /// Inode number.
     pub nid: u64,
-    /// What the inode is said to be.
+    /// Type of the inode according to the entry.
     pub file_type: FileType,
 }
 
@@ -43,17 +43,16 @@ impl From<Dirent<'_>> for Found {
     }
 }
 
-/// Looks `name` up in directory `dir`; `None` when it is not there.
+/// Looks up `name` in directory `dir`; `None` if it does not exist.
 ///
-/// Blocks are halved by their first and last names, so the search ends with the
-/// first block that can hold the name. At most two blocks are held at a time.
-/// The answer is right for a sorted directory; in another one, names can be
-/// missed.
+/// Binary search by the first and last names of blocks, which ends at the first block that can
+/// contain the name. At most two blocks are held at a time. The result is correct for a sorted
+/// directory; in an unsorted one, names can be missed.
 ///
 /// # Errors
 ///
-/// [`Defect::NameTooLong`], [`Defect::DirTooBig`], and those of [`DirBlock`]
-/// for what the search meets.
+/// [`Defect::NameTooLong`], [`Defect::DirTooBig`], and those of [`DirBlock`] for entries that the
+/// search reads.
 pub fn lookup<D: DirSource>(
     src: &D,
     sb: &SuperBlock,
@@ -70,8 +69,8 @@ pub fn lookup<D: DirSource>(
     let last = i32::try_from(last).map_err(|_| Defect::DirTooBig)?;
     let last = last.unsigned_abs();
 
-    // Blocks `low..high` are left; all of them are behind what was seen to be
-    // too low, and before what was seen to be too high.
+    // Invariant: blocks below `low` contain only smaller names, blocks from `high` on only greater
+    // ones.
     let mut low = 0;
     let mut high = last.saturating_add(1);
     while low < high {
@@ -88,7 +87,7 @@ pub fn lookup<D: DirSource>(
             Ordering::Equal => return Ok(Some(first.into())),
             Ordering::Greater => {}
         }
-        // Only when another block is left can the last name save a fetch.
+        // The last name can only save a fetch if another block remains.
         if middle.saturating_add(1) < high {
             let tail = block.entry(block.len().saturating_sub(1))?;
             match compare(name, tail.name) {
@@ -105,7 +104,7 @@ pub fn lookup<D: DirSource>(
     Ok(None)
 }
 
-/// Searches the entries behind the first.
+/// Searches the entries after the first.
 #[inline]
 fn search(block: &DirBlock<'_>, name: &[u8]) -> Result<Option<Found>, Defect> {
     let mut low = 1;
@@ -122,21 +121,20 @@ fn search(block: &DirBlock<'_>, name: &[u8]) -> Result<Option<Found>, Defect> {
     Ok(None)
 }
 
-/// The middle of `low..high`, the lower one of two as in the C driver: in a
-/// directory out of order it decides which names are found.
+/// Middle of `low..high`, the lower of two as in the C driver. In an unsorted directory it
+/// determines which names are found.
 #[inline]
 fn halfway(low: u32, high: u32) -> u32 {
     let last = high.saturating_sub(1);
     low.saturating_add(last.saturating_sub(low) >> 1)
 }
 
-/// Compares a wanted name, which has no NUL, with one on disk, which ends at
-/// its first NUL.
+/// Compares a wanted name, which contains no NUL, with a stored one, which ends at its first NUL.
 #[inline]
 fn compare(wanted: &[u8], found: &[u8]) -> Ordering {
     match wanted.cmp(found) {
-        // A NUL sorts before all that a wanted name can hold, so it matters
-        // only right behind the last byte that is equal.
+        // NUL sorts before every byte of a wanted name, so only a NUL directly after the last equal
+        // byte changes the result.
         Ordering::Less if found.get(wanted.len()) == Some(&0) && found.starts_with(wanted) => {
             Ordering::Equal
         }
@@ -144,7 +142,7 @@ fn compare(wanted: &[u8], found: &[u8]) -> Ordering {
     }
 }
 
-/// The bytes of block `index` that the directory's size covers.
+/// Part of block `index` that is within the directory's size.
 #[inline]
 fn valid_part<'a>(
     sb: &SuperBlock,

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Long attribute prefixes, shared by the whole image (section 9.4).
+//! Long attribute prefixes, shared by the whole image (docs/spec/erofs-format.md section 9.4).
 
 use crate::superblock::PrefixLocation;
 use crate::{Defect, Error, Source, SuperBlock};
 
-/// Bytes that hold any record: a base index and an infix of up to 255 bytes.
+/// Maximum size of a record: a base index and an infix of up to 255 bytes.
 pub const RECORD_MAX: usize = 256;
 
-/// One long prefix: a short prefix, and what follows it.
+/// A long prefix: a short prefix and an infix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix<'a> {
-    /// Name index of the short prefix; not checked, a bad one never matches.
+    /// Name index of the short prefix. Not checked: an invalid one never matches.
     pub base_index: u8,
-    /// What follows the short prefix, 0 to 255 bytes.
+    /// Bytes after the short prefix, 0 to 255.
     pub infix: &'a [u8],
 }
 
-/// The image's long prefixes, as the mount keeps them.
+/// Long prefixes of an image, as the mount stores them.
 pub trait PrefixTable {
-    /// Prefix `id` (0 to 127), or `None` when there is no such one.
+    /// Returns prefix `id` (0 to 127); `None` if it does not exist.
     fn prefix(&self, id: u8) -> Option<Prefix<'_>>;
 }
 
@@ -30,7 +30,7 @@ impl PrefixTable for [Prefix<'_>] {
     }
 }
 
-/// The table of an image without long prefixes.
+/// Table of an image without long prefixes.
 impl PrefixTable for () {
     #[inline]
     fn prefix(&self, _id: u8) -> Option<Prefix<'_>> {
@@ -38,31 +38,31 @@ impl PrefixTable for () {
     }
 }
 
-/// Reads the records of the table one after another, at mount.
+/// Reader of the table's records at mount.
 #[derive(Clone, Copy, Debug)]
 pub struct PrefixReader {
     location: Option<PrefixLocation>,
 }
 
 impl PrefixReader {
-    /// Starts at the first record.
+    /// Creates a reader at the first record.
     pub fn new(sb: &SuperBlock) -> Self {
         Self {
             location: sb.prefix_location(),
         }
     }
 
-    /// Records not read yet, 0 to 255. Only the first 128 can be named by an
-    /// attribute; the others are there to be checked.
+    /// Number of records not yet read, 0 to 255. Attributes can only refer to the first 128; the
+    /// others are read to be checked.
     pub fn remaining(&self) -> u8 {
         self.location.map_or(0, |location| location.count)
     }
 
-    /// Reads the next record into `buf`; `None` behind the last one.
+    /// Reads the next record into `buf`; `None` after the last one.
     ///
     /// # Errors
     ///
-    /// [`Defect::PrefixLength`], or the source's.
+    /// [`Defect::PrefixLength`], or errors of the source.
     pub fn next<'b, S: Source>(
         &mut self,
         src: &S,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bytes of the structures on disk, and the bits of their flags.
+//! On-disk structures and the bits of their flags.
 
 use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy_derive::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-/// Bits of `feature_compat` (section 2.2).
+/// Bits of `feature_compat` (docs/spec/erofs-format.md section 2.2).
 pub(crate) mod compat {
     pub(crate) const SB_CHKSUM: u32 = 0x01;
     pub(crate) const XATTR_FILTER: u32 = 0x04;
@@ -14,7 +14,7 @@ pub(crate) mod compat {
     pub(crate) const ISHARE_XATTRS: u32 = 0x20;
 }
 
-/// Bits of `feature_incompat` (section 2.2).
+/// Bits of `feature_incompat` (docs/spec/erofs-format.md section 2.2).
 pub(crate) mod incompat {
     pub(crate) const DEVICE_TABLE: u32 = 0x008;
     pub(crate) const FRAGMENTS: u32 = 0x020;
@@ -23,7 +23,7 @@ pub(crate) mod incompat {
     pub(crate) const KNOWN: u32 = 0x1ff;
 }
 
-/// The superblock with its first extension slot.
+/// Superblock including its first extension slot.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct SuperBlock {
@@ -32,7 +32,7 @@ pub(crate) struct SuperBlock {
     pub(crate) feature_compat: U32,
     pub(crate) blkszbits: u8,
     pub(crate) sb_extslots: u8,
-    /// The 16-bit root nid, or bits 32-47 of the block count.
+    /// Root nid of 16 bits, or bits 32-47 of the block count.
     pub(crate) root_or_blocks_hi: U16,
     pub(crate) inos: U64,
     pub(crate) epoch: I64,
@@ -56,12 +56,12 @@ pub(crate) struct SuperBlock {
     pub(crate) build_time: U32,
     pub(crate) rootnid_8b: U64,
     pub(crate) reserved2: [u8; 8],
-    /// First extension slot; meaningless when `sb_extslots` is 0.
+    /// First extension slot; invalid if `sb_extslots` is 0.
     pub(crate) metabox_nid: U64,
     pub(crate) reserved3: [u8; 8],
 }
 
-/// The 128 bytes of a slot of the device table.
+/// Slot of the device table, 128 bytes.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct DeviceSlot {
@@ -73,21 +73,21 @@ pub(crate) struct DeviceSlot {
     pub(crate) reserved: [u8; 52],
 }
 
-/// Bits of `i_format` (section 4.1).
+/// Bits of `i_format` (docs/spec/erofs-format.md section 4.1).
 pub(crate) mod format {
     pub(crate) const EXTENDED: u16 = 1;
     pub(crate) const LAYOUT_SHIFT: u32 = 1;
     pub(crate) const LAYOUT_MASK: u16 = 7;
-    /// `DOT_OMITTED` of a directory, `NLINK_1` of another compact inode.
+    /// `DOT_OMITTED` of a directory, `NLINK_1` of any other compact inode.
     pub(crate) const BIT4: u16 = 0x10;
     pub(crate) const KNOWN: u16 = 0x1f;
 }
 
-/// Bits of the chunk format (section 5.4).
+/// Bits of the chunk format (docs/spec/erofs-format.md section 5.4).
 pub(crate) mod chunk {
-    /// Log2 of the blocks in a chunk.
+    /// Log2 of the number of blocks in a chunk.
     pub(crate) const BITS_MASK: u16 = 0x1f;
-    /// Records are 8 bytes and name a device.
+    /// Records are 8 bytes with a device id.
     pub(crate) const INDEXES: u16 = 0x20;
     /// Records carry 48-bit block addresses.
     pub(crate) const BIT48: u16 = 0x40;
@@ -106,15 +106,15 @@ pub(crate) mod mode {
     pub(crate) const SOCK: u16 = 0o140_000;
 }
 
-/// The 32 bytes of a compact inode. The fields up to `u` are also those of an
-/// extended one, but for its longer size.
+/// Compact inode, 32 bytes. An extended inode has the same fields up to `u`, except for its wider
+/// size.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct Compact {
     pub(crate) format: U16,
     pub(crate) xattr_icount: U16,
     pub(crate) mode: U16,
-    /// Links, or bits 32-47 of the start block.
+    /// Link count, or bits 32-47 of the start block.
     pub(crate) nb: U16,
     pub(crate) size: U32,
     pub(crate) mtime: U32,
@@ -126,7 +126,7 @@ pub(crate) struct Compact {
     pub(crate) reserved: U32,
 }
 
-/// The first 32 bytes of an extended inode.
+/// First 32 bytes of an extended inode.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct ExtendedHead {
@@ -141,7 +141,7 @@ pub(crate) struct ExtendedHead {
     pub(crate) gid: U32,
 }
 
-/// The last 32 bytes of an extended inode.
+/// Last 32 bytes of an extended inode.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct ExtendedTail {
@@ -151,7 +151,7 @@ pub(crate) struct ExtendedTail {
     pub(crate) reserved: [u8; 16],
 }
 
-/// A directory entry, without its name (section 6).
+/// Directory entry without its name (docs/spec/erofs-format.md section 6).
 #[derive(Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct Dirent {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where image bytes come from.
+//! Source of image bytes.
 
 use crate::{Defect, Error};
 
-/// An address space that metadata can live in (section 1).
+/// Address space of metadata (docs/spec/erofs-format.md section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
-    /// The image itself; offsets count from its first byte.
+    /// The image itself. Offsets count from its first byte.
     Primary,
     /// The contents of the metabox inode.
     Metabox,
@@ -15,21 +15,20 @@ pub enum Space {
     Packed,
 }
 
-/// Gives metadata bytes.
+/// Source of metadata bytes.
 ///
-/// The kernel reads through a page cache, tests read a slice. A read past the
-/// end of a space fails, with [`Defect::OutsideImage`] or, in the metabox,
-/// [`Defect::OutsideMetabox`].
+/// The kernel reads through a page cache, tests from a slice. A read beyond the end of a space
+/// fails with [`Defect::OutsideImage`] or, in the metabox, [`Defect::OutsideMetabox`].
 pub trait Source {
-    /// Why bytes could not be read.
+    /// Error of reading bytes.
     type Error;
 
-    /// Fills the whole of `buf` with the bytes of `space` from `offset`, which
-    /// may be any number: above `i64::MAX` it is no file offset.
+    /// Fills `buf` with the bytes of `space` from `offset`, which may be any number: values above
+    /// `i64::MAX` are not file offsets.
     ///
     /// # Errors
     ///
-    /// Fails without a promise about `buf` when any byte of it cannot be had.
+    /// When any byte cannot be read. The contents of `buf` are then unspecified.
     fn read(&self, space: Space, offset: u64, buf: &mut [u8]) -> Result<(), Error<Self::Error>>;
 }
 
@@ -42,9 +41,9 @@ impl<S: Source + ?Sized> Source for &S {
     }
 }
 
-/// A whole image in memory: the primary space only.
+/// A complete image in memory, with the primary space only.
 ///
-/// Every byte outside it is a [`Defect::OutsideImage`].
+/// Bytes outside of it yield [`Defect::OutsideImage`].
 #[derive(Clone, Copy, Debug)]
 pub struct SliceSource<'a>(pub &'a [u8]);
 

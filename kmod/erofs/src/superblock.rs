@@ -1,51 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The superblock: where the parts of an image begin (section 2).
+//! Superblock: locations and features of an image (docs/spec/erofs-format.md section 2).
 
 use zerocopy::FromBytes as _;
 
 use crate::raw::{self, compat, incompat};
 use crate::{checksum, Defect, DeviceSlot, Space};
 
-/// Byte offset of the superblock in the primary device.
+/// Byte offset of the superblock on the primary device.
 const OFFSET: usize = 1024;
 const MAGIC: u32 = 0xe0f5_e1e2;
 /// Size without extension slots, in bytes.
 const BASE_SIZE: u32 = 128;
 /// Size of one extension slot, in bytes.
 const EXT_SLOT_SIZE: u32 = 16;
-/// Space between two nids, in bytes.
+/// Distance between two nids, in bytes.
 const NID_SIZE: u64 = 32;
-/// The bit of a nid that sends it to the metabox.
+/// Bit of a nid that selects the metabox.
 const NID_METABOX: u64 = 1 << 63;
 /// Size of a device table slot, in bytes.
 const DEVICE_SLOT_SIZE: u64 = 128;
 
-/// Where the table of long attribute prefixes lies (section 9.4).
+/// Location of the long prefix table (docs/spec/erofs-format.md section 9.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrefixLocation {
-    /// The space the table is in.
+    /// Space of the table.
     pub space: Space,
-    /// Byte offset of the first record in that space.
+    /// Byte offset of the first record in the space.
     pub offset: u64,
     /// Number of records, 1 to 255.
     pub count: u8,
 }
 
-/// What `statfs(2)` says of an image.
+/// Values for `statfs(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatFs {
-    /// Bytes in a block.
+    /// Block size in bytes.
     pub block_size: u32,
-    /// Blocks of the primary and of all extra devices; none is free.
+    /// Number of blocks of the primary and all extra devices. None is free.
     pub blocks: u64,
-    /// Inodes in the image.
+    /// Number of inodes.
     pub inos: u64,
-    /// Longest name, in bytes.
+    /// Maximum name length, in bytes.
     pub name_max: u32,
 }
 
-/// A superblock that passed every check that its own bytes allow.
+/// A superblock that passed every check that needs no other part of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuperBlock {
     root_nid: u64,
@@ -72,16 +72,16 @@ pub struct SuperBlock {
 }
 
 impl SuperBlock {
-    /// Reads the superblock from the first `page_size` bytes of an image.
+    /// Parses the superblock from the first `page_size` bytes of an image.
     ///
-    /// `page_size` is a power of two of 4096 or more; `first_page` may be shorter
-    /// when the image is. Checks 2 to 9 of section 2.5 are done, in that order;
-    /// features that only matter to compression never fail.
+    /// `page_size` is a power of two of at least 4096; `first_page` may be shorter if the image is.
+    /// Performs checks 2 to 9 of docs/spec/erofs-format.md section 2.5 in that order. Features that
+    /// only affect compression never fail.
     ///
     /// # Errors
     ///
-    /// [`Defect::ImageTooShort`] when a byte that is needed is not there, else
-    /// the first check that fails.
+    /// [`Defect::ImageTooShort`] if a required byte is missing, otherwise the first check that
+    /// fails.
     pub fn parse(first_page: &[u8], page_size: u32) -> Result<Self, Defect> {
         let body = first_page.get(OFFSET..).ok_or(Defect::ImageTooShort)?;
         let (raw, _) = raw::SuperBlock::ref_from_prefix(body).map_err(|_| Defect::ImageTooShort)?;
@@ -132,7 +132,7 @@ impl SuperBlock {
         Ok(Self::from_raw(raw, size))
     }
 
-    /// Takes the fields out of checked bytes.
+    /// Extracts the fields from checked bytes.
     fn from_raw(raw: &raw::SuperBlock, size: u32) -> Self {
         let incompat = raw.feature_incompat.get();
         let blocks_lo = u64::from(raw.blocks_lo.get());
@@ -152,7 +152,7 @@ impl SuperBlock {
             blocks,
             inos: raw.inos.get(),
             epoch: raw.epoch.get(),
-            // 32-bit blocks of at most 2^16 bytes stay far below 2^64.
+            // 32-bit block numbers and blocks of at most 2^16 bytes: no overflow.
             meta_offset: u64::from(raw.meta_blkaddr.get()).wrapping_shl(bits),
             xattr_offset: u64::from(raw.xattr_blkaddr.get()).wrapping_shl(bits),
             uuid: raw.uuid,
@@ -175,25 +175,25 @@ impl SuperBlock {
         }
     }
 
-    /// Log2 of the block size: 9 to log2 of the page size.
+    /// Log2 of the block size: from 9 to log2 of the page size.
     #[inline]
     pub fn block_bits(&self) -> u32 {
         u32::from(self.block_bits)
     }
 
-    /// Bytes in a block.
+    /// Block size in bytes.
     #[inline]
     pub fn block_size(&self) -> u32 {
         1u32.wrapping_shl(self.block_bits())
     }
 
-    /// The mask of a byte's offset within its block.
+    /// Mask of a byte's offset within its block.
     #[inline]
     pub(crate) fn block_mask(&self) -> u64 {
         u64::from(self.block_size()).wrapping_sub(1)
     }
 
-    /// `offset` rounded up to a block, or `None` when that passes 2^64.
+    /// Rounds `offset` up to a block; `None` if the result exceeds 64 bits.
     #[inline]
     pub(crate) fn round_up(&self, offset: u64) -> Option<u64> {
         let mask = self.block_mask();
@@ -206,78 +206,78 @@ impl SuperBlock {
         self.root_nid
     }
 
-    /// Nid of the packed inode, when the image names one.
+    /// Nid of the packed inode, if the image has one.
     ///
-    /// The C driver fails the mount when it does not load; a reader without
-    /// compression needs it only when [`Self::prefix_location`] points into it.
+    /// The C driver fails the mount if that inode does not load; a reader without
+    /// compression needs it only if [`Self::prefix_location`] points into it.
     #[inline]
     pub fn packed_nid(&self) -> Option<u64> {
         let named = self.has_incompat(incompat::FRAGMENTS) && self.packed_nid != 0;
         named.then_some(self.packed_nid)
     }
 
-    /// Nid of the metabox inode, when the image has one; its bit 63 is clear.
+    /// Nid of the metabox inode, if the image has one. Bit 63 is clear.
     #[inline]
     pub fn metabox_nid(&self) -> Option<u64> {
         self.has_metabox().then_some(self.metabox_nid)
     }
 
-    /// Whether inodes can live in a metabox.
+    /// True if the image has a metabox.
     #[inline]
     pub fn has_metabox(&self) -> bool {
         self.has_incompat(incompat::METABOX)
     }
 
-    /// Blocks of the primary device; for `statfs` only, never a bound.
+    /// Number of blocks of the primary device. For `statfs` only, not a bound.
     #[inline]
     pub fn blocks(&self) -> u64 {
         self.blocks
     }
 
-    /// Inodes in the image; for `statfs` only.
+    /// Number of inodes. For `statfs` only.
     #[inline]
     pub fn inos(&self) -> u64 {
         self.inos
     }
 
-    /// Seconds since 1970 that compact inodes count from.
+    /// Base of compact inodes' mtime, in seconds since 1970.
     #[inline]
     pub fn epoch(&self) -> i64 {
         self.epoch
     }
 
-    /// Nanoseconds of every compact inode's time; may be 10^9 or more.
+    /// Nanoseconds of every compact inode's mtime; may be 10^9 or more.
     #[inline]
     pub fn fixed_nsec(&self) -> u32 {
         self.fixed_nsec
     }
 
-    /// The image's UUID, or `None` when it is all zero.
+    /// UUID; `None` if it is all zero.
     #[inline]
     pub fn uuid(&self) -> Option<&[u8; 16]> {
         self.uuid.iter().any(|b| *b != 0).then_some(&self.uuid)
     }
 
-    /// The volume label up to its first NUL, 0 to 16 bytes.
+    /// Volume label up to its first NUL, 0 to 16 bytes.
     #[inline]
     pub fn label(&self) -> &[u8] {
         let mut parts = self.volume_name.split(|b| *b == 0);
         parts.next().unwrap_or_default()
     }
 
-    /// Size of the superblock with its extension slots, in bytes.
+    /// Size of the superblock including extension slots, in bytes.
     #[inline]
     pub fn size(&self) -> u32 {
         self.size
     }
 
-    /// `feature_compat`, for showing.
+    /// `feature_compat`, for display.
     #[inline]
     pub fn feature_compat(&self) -> u32 {
         self.feature_compat
     }
 
-    /// `feature_incompat`, for showing; no unknown bit is set.
+    /// `feature_incompat`, for display. No unknown bit is set.
     #[inline]
     pub fn feature_incompat(&self) -> u32 {
         self.feature_incompat
@@ -289,8 +289,8 @@ impl SuperBlock {
         self.extra_devices
     }
 
-    /// Checks how many devices were given at mount: none, when the primary
-    /// device holds everything, or one for each slot.
+    /// Checks the number of devices given at mount: none if the primary device holds all data,
+    /// otherwise one per slot.
     ///
     /// # Errors
     ///
@@ -303,8 +303,8 @@ impl SuperBlock {
         }
     }
 
-    /// Byte offset in the primary device of the slot of device id
-    /// `index + 1`, or `None` past the last slot. A slot is 128 bytes.
+    /// Byte offset on the primary device of the slot of device id `index + 1`; `None` beyond the
+    /// last slot. A slot has 128 bytes.
     pub fn device_slot_offset(&self, index: u16) -> Option<u64> {
         if index >= self.extra_devices {
             return None;
@@ -313,7 +313,7 @@ impl SuperBlock {
         slot.checked_mul(DEVICE_SLOT_SIZE)
     }
 
-    /// The bits of a chunk index's device id that count (section 3).
+    /// Mask of the valid bits of a chunk index's device id (docs/spec/erofs-format.md section 3).
     #[inline]
     pub fn device_id_mask(&self) -> u16 {
         // One less than the next power of two above the highest id.
@@ -322,19 +322,17 @@ impl SuperBlock {
             .unwrap_or(0)
     }
 
-    /// Whether device slots carry the high words of their addresses.
-    #[inline]
-    pub(crate) fn has_wide_slots(&self) -> bool {
-        self.has_incompat(incompat::BIT48)
+    /// Parses the bytes at [`Self::device_slot_offset`].
+    pub fn device_slot(&self, bytes: &[u8; 128]) -> DeviceSlot {
+        DeviceSlot::parse(bytes, self.has_incompat(incompat::BIT48))
     }
 
-    /// Where the inode `nid` starts (section 1).
+    /// Location of inode `nid` (docs/spec/erofs-format.md section 1).
     ///
     /// # Errors
     ///
-    /// [`Defect::NoMetabox`] when bit 63 is set and the image has no metabox,
-    /// [`Defect::NidOverflow`] when the offset does not fit 64 bits (the C
-    /// driver wraps).
+    /// [`Defect::NoMetabox`] if bit 63 is set and the image has no metabox, [`Defect::NidOverflow`]
+    /// if the offset exceeds 64 bits (the C driver wraps).
     #[inline]
     pub fn nid_location(&self, nid: u64) -> Result<(Space, u64), Defect> {
         let (space, base) = if nid & NID_METABOX == 0 {
@@ -350,7 +348,7 @@ impl SuperBlock {
         Ok((space, offset))
     }
 
-    /// The inode number that user space sees for `nid` (section 1).
+    /// Inode number shown to user space for `nid` (docs/spec/erofs-format.md section 1).
     #[inline]
     pub fn ino(&self, nid: u64) -> u64 {
         if !self.has_metabox() {
@@ -359,11 +357,11 @@ impl SuperBlock {
         ((nid << 1) & (u64::MAX << 32)) | (nid & 0x7fff_ffff) | ((nid >> 63) << 31)
     }
 
-    /// The space that holds shared attributes, and the byte offset of id 0.
+    /// Space of the shared attributes, and the byte offset of id 0.
     ///
     /// # Errors
     ///
-    /// [`Defect::NoMetabox`] when they are in a metabox that is not there.
+    /// [`Defect::NoMetabox`] if they are in a metabox that does not exist.
     pub fn shared_xattrs(&self) -> Result<(Space, u64), Defect> {
         if self.feature_compat & compat::SHARED_EA_IN_METABOX == 0 {
             Ok((Space::Primary, self.xattr_offset))
@@ -374,7 +372,7 @@ impl SuperBlock {
         }
     }
 
-    /// Where the long attribute prefixes are; `None` when there are none.
+    /// Location of the long attribute prefixes; `None` without any.
     pub fn prefix_location(&self) -> Option<PrefixLocation> {
         if self.xattr_prefix_count == 0 {
             return None;
@@ -395,18 +393,18 @@ impl SuperBlock {
         })
     }
 
-    /// Whether the name filters of inodes may be believed (section 9.3).
+    /// True if the name filters of inodes are valid (docs/spec/erofs-format.md section 9.3).
     #[inline]
     pub fn has_xattr_filter(&self) -> bool {
         self.feature_compat & compat::XATTR_FILTER != 0 && self.filter_reserved == 0
     }
 
-    /// The prefix whose attribute holds content fingerprints, if any.
+    /// Prefix of the attribute that holds content fingerprints, if any.
     pub fn share_prefix(&self) -> Option<u8> {
         (self.feature_compat & compat::ISHARE_XATTRS != 0).then_some(self.ishare_prefix)
     }
 
-    /// The numbers for `statfs(2)`; `slots` is the device table.
+    /// Values for `statfs(2)`. `slots` is the device table.
     pub fn statfs(&self, slots: &[DeviceSlot]) -> StatFs {
         StatFs {
             block_size: self.block_size(),
@@ -424,7 +422,7 @@ impl SuperBlock {
     }
 }
 
-/// Compares the checksum with the bytes it covers (section 2.3).
+/// Compares the checksum with the bytes it covers (docs/spec/erofs-format.md section 2.3).
 fn check_sum(raw: &raw::SuperBlock, body: &[u8]) -> Result<(), Defect> {
     let block = 1usize.wrapping_shl(u32::from(raw.blkszbits));
     let length = match block.checked_sub(OFFSET) {

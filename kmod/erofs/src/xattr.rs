@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extended attributes of an inode (section 9).
+//! Extended attributes of an inode (docs/spec/erofs-format.md section 9).
 
 use crate::inode::XATTR_HEADER;
 use crate::xxh32::xxh32;
 use crate::{Defect, Error, Inode, PrefixTable, Source, Space, SuperBlock};
 
-/// Longest name behind the short prefix, in bytes.
+/// Maximum length of a name after the short prefix, in bytes.
 pub const SUFFIX_MAX: usize = 255;
-/// Bytes that hold the suffix of any entry; the scratch of [`list`].
+/// Maximum size of an entry's suffix; size of the scratch buffer of [`list`].
 pub const SCRATCH: usize = 256;
 
-/// Name indexes of the short prefixes (section 9.3).
+/// Name indexes of the short prefixes (docs/spec/erofs-format.md section 9.3).
 pub mod index {
     /// `user.`
     pub const USER: u8 = 1;
-    /// `system.posix_acl_access`, whole.
+    /// `system.posix_acl_access`, the complete name.
     pub const POSIX_ACL_ACCESS: u8 = 2;
-    /// `system.posix_acl_default`, whole.
+    /// `system.posix_acl_default`, the complete name.
     pub const POSIX_ACL_DEFAULT: u8 = 3;
     /// `trusted.`
     pub const TRUSTED: u8 = 4;
@@ -25,14 +25,14 @@ pub mod index {
     pub const SECURITY: u8 = 6;
 }
 
-/// Added to the name index, this is the seed of the filter's hash.
+/// Seed of the filter's hash, to which the name index is added.
 const FILTER_SEED: u32 = 0x25bb_e08f;
-/// Bytes of an entry's header.
+/// Size of an entry's header in bytes.
 const ENTRY_HEADER: u64 = 4;
-/// In an entry's name index: the rest is the id of a long prefix.
+/// Bit of an entry's name index; the other bits are the id of a long prefix.
 const LONG_PREFIX: u8 = 0x80;
 
-/// The short prefix of a name index, or `None` for one that is never shown.
+/// Short prefix of a name index; `None` for one that is never shown.
 pub const fn short_prefix(name_index: u8) -> Option<&'static str> {
     match name_index {
         index::USER => Some("user."),
@@ -44,28 +44,27 @@ pub const fn short_prefix(name_index: u8) -> Option<&'static str> {
     }
 }
 
-/// The name of an attribute, in the pieces it is stored in: the short prefix of
-/// `index`, then `infix`, then `suffix`.
+/// Name of an attribute in its stored pieces: the short prefix of `index`, `infix`, and `suffix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'a> {
-    /// Name index of the short prefix; [`short_prefix`] knows it.
+    /// Name index of the short prefix; see [`short_prefix`].
     pub index: u8,
-    /// What a long prefix adds, 0 to 255 bytes.
+    /// Infix of a long prefix, 0 to 255 bytes.
     pub infix: &'a [u8],
-    /// The entry's own name, 0 to 255 bytes.
+    /// Name stored in the entry, 0 to 255 bytes.
     pub suffix: &'a [u8],
 }
 
-/// Reads attribute `name` (behind the short prefix of `name_index`) of `inode`.
+/// Reads attribute `name`, given without the short prefix of `name_index`, of `inode`.
 ///
-/// With a buffer the value is put at its start; without one only its size is
-/// told. Gives the size of the value, at most 65535 bytes.
+/// Returns the size of the value, at most 65535 bytes, and stores the value at the start of the
+/// buffer, if there is one.
 ///
 /// # Errors
 ///
-/// [`Defect::NoAttribute`], [`Defect::AttributeRange`] when the name is longer
-/// than 255 bytes or the buffer shorter than the value, the defects of section
-/// 9.1, or the source's.
+/// [`Defect::NoAttribute`]; [`Defect::AttributeRange`] if the name is longer than 255 bytes or the
+/// buffer shorter than the value; the defects of docs/spec/erofs-format.md section 9.1; or errors
+/// of the source.
 pub fn get<S, P>(
     src: &S,
     sb: &SuperBlock,
@@ -101,15 +100,15 @@ where
     Err(Defect::NoAttribute.into())
 }
 
-/// Gives every attribute name of `inode` to `sink`, inline ones first.
+/// Passes every attribute name of `inode` to `sink`, inline ones first.
 ///
-/// Names with an index that has no prefix are left out; whether the caller may
-/// see `trusted.` is for the sink to say. An error of the sink ends the walk.
-/// `scratch` holds the suffix of one name at a time.
+/// Names with an index without prefix are skipped. The sink decides if the caller may see
+/// `trusted.` names. An error of the sink ends the walk. `scratch` holds the suffix of one name at
+/// a time.
 ///
 /// # Errors
 ///
-/// The defects of section 9.1, the source's, or the sink's.
+/// The defects of docs/spec/erofs-format.md section 9.1, or errors of the source or the sink.
 pub fn list<S, P, F>(
     src: &S,
     sb: &SuperBlock,
@@ -147,19 +146,19 @@ where
     Ok(())
 }
 
-/// The attribute area behind an inode.
+/// The attribute area after an inode.
 struct Area {
     space: Space,
     filter: u32,
     shared_count: u8,
     /// Offset of the shared ids.
     ids: u64,
-    /// Offset of the area's end, which is that of the inline entries.
+    /// End of the area and of the inline entries.
     end: u64,
 }
 
 impl Area {
-    /// Reads the header; `None` when the inode has no attributes.
+    /// Reads the header; `None` if the inode has no attributes.
     fn read<S: Source>(src: &S, inode: &Inode) -> Result<Option<Self>, Error<S::Error>> {
         let size = inode.xattr_size();
         if size == 0 {
@@ -194,7 +193,7 @@ impl Area {
     }
 }
 
-/// One attribute, inline or shared.
+/// An attribute, inline or shared.
 struct Entry {
     space: Space,
     offset: u64,
@@ -217,7 +216,7 @@ impl Entry {
         })
     }
 
-    /// Bytes of the entry, padded to a multiple of 4.
+    /// Size of the entry, padded to a multiple of 4 bytes.
     #[inline]
     fn size(&self) -> u64 {
         let size = ENTRY_HEADER
@@ -231,8 +230,7 @@ impl Entry {
         self.offset.saturating_add(ENTRY_HEADER)
     }
 
-    /// The short prefix's index and the infix; `None` for a long prefix that is
-    /// not there.
+    /// Index of the short prefix, and the infix; `None` for a long prefix that does not exist.
     #[inline]
     fn prefix<'p, P: PrefixTable + ?Sized>(&self, prefixes: &'p P) -> Option<(u8, &'p [u8])> {
         if self.name_index & LONG_PREFIX == 0 {
@@ -242,7 +240,7 @@ impl Entry {
         Some((prefix.base_index, prefix.infix))
     }
 
-    /// Whether this is the attribute `name_index` + `name`.
+    /// True if this is the attribute `name_index` + `name`.
     fn matches<S, P>(
         &self,
         src: &S,
@@ -279,7 +277,7 @@ impl Entry {
         Ok(true)
     }
 
-    /// Gives the size of the value, and the value when there is a buffer.
+    /// Returns the size of the value, and stores the value if there is a buffer.
     fn value<S: Source>(&self, src: &S, buf: Option<&mut [u8]>) -> Result<usize, Error<S::Error>> {
         let size = usize::from(self.value_size);
         if let Some(buf) = buf {
@@ -291,12 +289,12 @@ impl Entry {
     }
 }
 
-/// Goes over the inline entries, then over the shared ones.
+/// Iterator over the inline entries, then over the shared ones.
 struct Walk<'a> {
     area: &'a Area,
     /// Offset of the next inline entry.
     inline: u64,
-    /// Number of the next shared id.
+    /// Index of the next shared id.
     shared: u8,
 }
 

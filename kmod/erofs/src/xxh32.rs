@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! xxHash, 32 bits, for the attribute name filter (section 9.3).
+//! xxHash with 32 bits, for the attribute name filter (docs/spec/erofs-format.md section 9.3).
 
 const P1: u32 = 0x9e37_79b1;
 const P2: u32 = 0x85eb_ca77;
@@ -8,7 +8,7 @@ const P3: u32 = 0xc2b2_ae3d;
 const P4: u32 = 0x27d4_eb2f;
 const P5: u32 = 0x1656_67b1;
 
-/// One step of a lane that eats four bytes.
+/// Processes four bytes in one lane.
 #[inline]
 fn round(lane: u32, word: u32) -> u32 {
     lane.wrapping_add(word.wrapping_mul(P2))
@@ -41,7 +41,7 @@ pub(crate) fn xxh32(bytes: &[u8], seed: u32) -> u32 {
             .wrapping_add(d.rotate_left(18));
     }
 
-    // The hash takes the length modulo 2^32.
+    // The hash uses the length modulo 2^32.
     hash = hash.wrapping_add(bytes.len() as u32);
     while let Some((word, tail)) = rest.split_first_chunk::<4>() {
         hash = hash

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The names of a directory: sound, in order, once each, and of the right type.
+//! Checks of a directory's names: valid, sorted, unique, and of the right type.
 
 use super::Check;
 use crate::observation::{Kind, Text};
@@ -8,7 +8,7 @@ use crate::read::{Dirent, Inode};
 use crate::strictness::Defect;
 
 impl Check<'_> {
-    /// Reports what is wrong with a directory, and returns its entries but for `.` and `..`.
+    /// Reports the defects of a directory and returns its entries except `.` and `..`.
     pub(super) fn directory(&mut self, path: &Text, inode: &Inode, parent: u64) -> Vec<Dirent> {
         let mut entries = Vec::new();
         for entry in self.image.readdir(inode) {
@@ -25,7 +25,7 @@ impl Check<'_> {
                     self.remark(
                         Some(path),
                         Defect::DuplicateName,
-                        format!("{after} is there twice"),
+                        format!("{after} occurs twice"),
                     );
                 }
                 std::cmp::Ordering::Greater => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! `dump`: how an image is made.
+//! `dump`: superblock, devices, and the layout of each inode.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use ondine_model::observation::{Kind, Text};
 use ondine_model::read::{Extent, Fault, Image, Inode, Prefix, Slot, Source, Superblock};
 use serde::Serialize;
 
-/// The make of an image.
+/// On-disk structure of an image.
 #[derive(Serialize)]
 pub(super) struct Account<'a> {
     superblock: &'a Superblock,
@@ -19,7 +19,7 @@ pub(super) struct Account<'a> {
     inodes: Vec<Part>,
 }
 
-/// One inode.
+/// On-disk structure of an inode.
 #[derive(Serialize)]
 struct Part {
     path: Text,
@@ -30,7 +30,7 @@ struct Part {
     error: Option<String>,
 }
 
-/// Everything at and below a path, each inode once, in the order of a walk.
+/// Collects every inode at and below a path once, in walk order.
 pub(super) fn account<'a>(image: &'a Image, path: &[u8]) -> Result<Account<'a>, Fault> {
     let start = Text::from(path.trim_ascii_start().strip_prefix(b"/").unwrap_or(path));
     let mut todo = vec![(start, image.resolve(path)?.nid)];
@@ -77,7 +77,7 @@ pub(super) fn account<'a>(image: &'a Image, path: &[u8]) -> Result<Account<'a>, 
     })
 }
 
-/// The extents of an inode; neighbours that continue each other are shown as one.
+/// Collects the extents of an inode. Adjacent extents are merged.
 fn extents(image: &Image, inode: &Inode, part: &mut Part) {
     for extent in image.extents(inode) {
         let extent = match extent {
@@ -152,7 +152,7 @@ impl Account<'_> {
         }
         if !self.devices.is_empty() {
             let how = if self.flat {
-                "sought on the image"
+                "read from the image at unified addresses"
             } else {
                 "given"
             };

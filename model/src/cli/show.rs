@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Text for people: listings, attributes, findings.
+//! Text output: listings, attributes, findings.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// A line of a listing.
 #[derive(Serialize)]
-pub(super) struct Row {
+pub(super) struct ListingRow {
     name: Text,
     nid: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,7 +22,7 @@ pub(super) struct Row {
     error: Option<String>,
 }
 
-impl Row {
+impl ListingRow {
     pub(super) fn new(image: &Image, name: Text, nid: u64) -> Self {
         let mut row = Self {
             name,
@@ -88,7 +88,7 @@ impl Row {
     }
 }
 
-/// `drwxr-xr-x` and its kin.
+/// Mode in the form `drwxr-xr-x`.
 pub(super) fn mode(inode: &Inode) -> String {
     let mut text = String::from(inode.kind.letter());
     for (shift, special, with, without) in [
@@ -109,11 +109,11 @@ pub(super) fn mode(inode: &Inode) -> String {
     text
 }
 
-/// UTC, to the second.
+/// UTC time, to the second.
 pub(super) fn time((seconds, _): (i64, u32)) -> String {
     let days = seconds.div_euclid(86_400);
     let second = seconds.rem_euclid(86_400);
-    // Days to a date in the proleptic Gregorian calendar, counting years from March (H. Hinnant's method).
+    // Days to a proleptic Gregorian date, with years counted from March (H. Hinnant's method).
     let shifted = i128::from(days) + 719_468;
     let era = shifted.div_euclid(146_097);
     let day = shifted.rem_euclid(146_097);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn no_time_is_too_far_away_to_print() {
+    fn extreme_times_are_printed() {
         time((i64::MAX, 0));
         time((i64::MIN, 0));
     }

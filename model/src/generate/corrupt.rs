@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Images damaged on purpose: one field at a time, to values that are boundaries of that field (section 13.1).
+//! Deliberately damaged images: one field at a time, set to boundary values of that field
+//! (docs/spec/erofs-format.md section 13.1).
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -8,54 +9,55 @@ use proptest::prelude::*;
 use super::{scenario, Scenario};
 use crate::write::{Image, Site, WriteError};
 
-/// What happens to a field.
+/// A modification of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The n-th of [`boundaries`], counted modulo their number.
+    /// The n-th of [`boundaries`], modulo their number.
     Boundary(u16),
-    /// This value, cut to the field's width.
+    /// This value, truncated to the field's width.
     Set(u64),
-    /// So much more or less, modulo the field's width.
+    /// Add this amount, modulo the field's width.
     Add(i64),
-    /// This bit turned, counted modulo the field's width.
+    /// Flip this bit, modulo the field's width.
     Flip(u8),
-    /// The value of another site of the image, counted modulo their number.
+    /// Copy the value of another site of the image, modulo their number.
     CopyFrom(u32),
 }
 
-/// One wound. Selectors are numbers of any size and are taken modulo what there is, so that every wound fits every
-/// image; that also lets a fuzzer make them from raw bytes.
+/// A mutation of an image. Selectors are numbers of any size, taken modulo the number of
+/// candidates, so that every mutation applies to every image and a fuzzer can derive mutations from
+/// raw bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Damage {
-    /// A field: first which sort, so that the many fields of directories do not drown the superblock's, then which
-    /// of its sort.
+pub enum Mutation {
+    /// A field. Its name is selected first and then one of its occurrences, so that the many
+    /// directory fields do not crowd out those of the superblock.
     Field {
-        /// Selects among the names of fields that the image has.
+        /// Selects a field name that occurs in the image.
         sort: u16,
-        /// Selects among the sites of that name.
+        /// Selects an occurrence of that name.
         occurrence: u32,
-        /// What happens there.
+        /// The modification.
         change: Change,
     },
-    /// A device ends so many bytes (modulo its length) before its end.
+    /// Truncates a device by this many bytes, modulo its length.
     Cut {
         /// Selects among the devices.
         device: u16,
         /// Bytes to cut.
         bytes: u64,
     },
-    /// Raw bytes somewhere in the first 64 KiB of a device.
+    /// Overwrites bytes within the first 64 KiB of a device.
     Scribble {
         /// Selects among the devices.
         device: u16,
-        /// Where.
+        /// Byte offset.
         offset: u16,
-        /// What.
+        /// The new bytes.
         bytes: Vec<u8>,
     },
 }
 
-/// Values of a field at which readers go wrong, for blocks of `block` bytes.
+/// Boundary values of a field for blocks of `block` bytes.
 pub fn boundaries(field: &str, block: u64) -> Vec<u64> {
     let special: &[u64] = match field {
         "dirent.nameoff" => &[
@@ -133,7 +135,7 @@ pub fn boundaries(field: &str, block: u64) -> Vec<u64> {
         "superblock.extra_devices" => &[0, 1, 2, 3, 4, 7, 8, 65_535],
         _ => &[],
     };
-    // What suits every field: ends, the sign, and neighbours of them.
+    // Values for every field: minimum, maximum, sign bit, and their neighbours.
     let usual = [
         0,
         1,
@@ -160,10 +162,10 @@ pub fn boundaries(field: &str, block: u64) -> Vec<u64> {
         .collect()
 }
 
-/// Wounds an image and says in words what was done. The checksum is not touched: see [`Image::reseal`].
-pub fn strike(image: &mut Image, damage: &Damage) -> String {
-    match damage {
-        Damage::Field {
+/// Applies a mutation and describes it. The checksum is left alone: see [`Image::reseal`].
+pub fn mutate(image: &mut Image, mutation: &Mutation) -> String {
+    match mutation {
+        Mutation::Field {
             sort,
             occurrence,
             change,
@@ -182,7 +184,7 @@ pub fn strike(image: &mut Image, damage: &Damage) -> String {
             let site = all[*occurrence as usize % all.len()].clone();
             alter(image, &site, change)
         }
-        Damage::Cut { device, bytes } => {
+        Mutation::Cut { device, bytes } => {
             let device = device % (image.blobs.len() as u16 + 1);
             let Some(store) = image.device_mut(device) else {
                 return "no such device".to_owned();
@@ -195,7 +197,7 @@ pub fn strike(image: &mut Image, damage: &Damage) -> String {
                 len - cut
             )
         }
-        Damage::Scribble {
+        Mutation::Scribble {
             device,
             offset,
             bytes,
@@ -238,7 +240,7 @@ fn alter(image: &mut Image, site: &Site, change: &Change) -> String {
     };
     let after = after & u64::MAX >> (64 - bits);
     if let Some(store) = image.device_mut(site.device) {
-        // A field behind a cut stays cut.
+        // A field beyond a truncated end stays lost.
         if site.offset + u64::from(site.width) <= store.len() {
             store.write_at(site.offset, &after.to_le_bytes()[..usize::from(site.width)]);
         }
@@ -249,33 +251,33 @@ fn alter(image: &mut Image, site: &Site, change: &Change) -> String {
     )
 }
 
-/// A scenario whose image is damaged after it was made.
+/// A scenario and the mutations to apply to its image.
 #[derive(Clone, Debug)]
 pub struct Corrupted {
-    /// What the image was before.
+    /// The undamaged scenario.
     pub scenario: Scenario,
-    /// The wounds in their order.
-    pub damages: Vec<Damage>,
-    /// Whether the checksum is computed anew, so that damage to the superblock gets past it.
+    /// Mutations, applied in order.
+    pub mutations: Vec<Mutation>,
+    /// Recompute the checksum, so that damage to the superblock gets past it.
     pub reseal: bool,
 }
 
 impl Corrupted {
-    /// The damaged image, and what was done to it.
+    /// Writes the image and applies the mutations. Returns a description of each.
     ///
     /// # Errors
     /// As [`Scenario::image`].
     pub fn image(&self) -> Result<(Image, Vec<String>), WriteError> {
         let mut image = self.scenario.image()?;
-        let wounds = self
-            .damages
+        let descriptions = self
+            .mutations
             .iter()
-            .map(|damage| strike(&mut image, damage))
+            .map(|mutation| mutate(&mut image, mutation))
             .collect();
         if self.reseal && image.primary.len() >= 8192 {
             image.reseal();
         }
-        Ok((image, wounds))
+        Ok((image, descriptions))
     }
 }
 
@@ -289,19 +291,19 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// One to four wounds, mostly of single fields.
-pub fn damages() -> impl Strategy<Value = Vec<Damage>> {
+/// Generates one to four mutations, mostly of single fields.
+pub fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
     let field = (any::<u16>(), any::<u32>(), change()).prop_map(|(sort, occurrence, change)| {
-        Damage::Field {
+        Mutation::Field {
             sort,
             occurrence,
             change,
         }
     });
     let cut = (any::<u16>(), prop_oneof![1_u64..8192, any::<u64>()])
-        .prop_map(|(device, bytes)| Damage::Cut { device, bytes });
+        .prop_map(|(device, bytes)| Mutation::Cut { device, bytes });
     let scribble = (any::<u16>(), any::<u16>(), vec(any::<u8>(), 1..16)).prop_map(
-        |(device, offset, bytes)| Damage::Scribble {
+        |(device, offset, bytes)| Mutation::Scribble {
             device,
             offset,
             bytes,
@@ -310,13 +312,13 @@ pub fn damages() -> impl Strategy<Value = Vec<Damage>> {
     vec(prop_oneof![12 => field, 1 => cut, 1 => scribble], 1..5)
 }
 
-/// Any valid scenario with any damage.
+/// Generates any valid scenario with any damage.
 pub fn corrupt() -> impl Strategy<Value = Corrupted> {
-    (scenario(), damages(), prop::bool::weighted(0.9)).prop_map(|(scenario, damages, reseal)| {
-        Corrupted {
+    (scenario(), mutations(), prop::bool::weighted(0.9)).prop_map(
+        |(scenario, mutations, reseal)| Corrupted {
             scenario,
-            damages,
+            mutations,
             reseal,
-        }
-    })
+        },
+    )
 }

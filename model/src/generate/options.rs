@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Arbitrary image options.
+//! Generated image options.
 
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::tree::layout;
 use crate::write::{DeviceOptions, ImageOptions, LongPrefix, PrefixPlace, SharedXattrs, Unified};
 
-/// An infix that the attributes of [`super::tree()`] often begin with, and some that they never do.
+/// Generates an infix: usually one that attributes of [`super::tree()`] begin with, sometimes one
+/// that none begins with.
 fn prefix() -> impl Strategy<Value = LongPrefix> {
     let infix = prop_oneof![
         4 => prop::sample::select(vec!["", "a", "a.", "a.b.", "a.b.c"]).prop_map(|text| text.as_bytes().to_vec()),
@@ -38,7 +39,7 @@ fn device() -> impl Strategy<Value = DeviceOptions> {
 
 type Places = (u32, u32, u64, u8, bool, u64);
 
-/// Where areas begin: meta_block, xattr_lead, data_block, ext_slots, wide, padding.
+/// Start of each area: meta_block, xattr_lead, data_block, ext_slots, wide, padding.
 fn places() -> impl Strategy<Value = Places> {
     (
         prop_oneof![2 => Just(0_u32), 1 => 1_u32..80],
@@ -73,7 +74,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
 
 type Habits = (bool, Option<u64>, bool, bool, bool, bool);
 
-/// checksum, shuffle, dedupe, dirty tails, dirty reserved fields, terse features.
+/// Writer behaviour: checksum, shuffle, dedupe, dirty tails, dirty reserved fields, terse features.
 fn habits() -> impl Strategy<Value = Habits> {
     let rarely = || prop::bool::weighted(0.25);
     (
@@ -86,7 +87,8 @@ fn habits() -> impl Strategy<Value = Habits> {
     )
 }
 
-/// Options of any image that a kernel with 4 KiB pages mounts; most have few features, all together is possible.
+/// Generates options of any image that a kernel with 4 KiB pages can mount. Most have few features;
+/// all at once is possible.
 pub fn image_options() -> impl Strategy<Value = ImageOptions> {
     (
         9_u8..=12,

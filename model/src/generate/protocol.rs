@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Scripts of the on-demand protocol: what a few tasks and a daemon of any quality may do, one event after the other.
+//! Generated scripts of the on-demand protocol: events of a few tasks and of a daemon that may
+//! misbehave.
 
 use proptest::prelude::*;
 
 use crate::observation::Errno;
 use crate::protocol::{
-    Blob, Event, Kernel, MessageId, Mount, ObjectId, Options, Outcome, Pages, Reply, Trouble,
+    Blob, Event, EventOutcome, Kernel, MessageId, Mount, ObjectId, Options, Pages, Reply, Trouble,
     Waiter,
 };
 
-/// Up to `length` events for a kernel like `kernel`, each one possible when its turn comes. Woken readers are resumed
-/// by events of the script, too.
+/// Generates up to `length` events for a kernel like `kernel`, each possible when its turn comes.
+/// Woken readers are resumed by events of the script as well.
 pub fn script(kernel: Kernel, length: usize) -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(any::<(u32, u32)>(), 0..=length)
         .prop_map(move |choices| play(kernel.clone(), choices))
 }
 
-/// Every kind of event with its weight, over two blobs of four pages, two mounts, four tasks, the descriptors that are
-/// open, and ids of which one is wrong.
+/// Every kind of event with its weight, over two blobs of four pages, two mounts, four tasks, the
+/// open descriptors, and message ids of which one is invalid.
 fn events(kernel: &Kernel) -> Vec<(u32, Vec<Event>)> {
     let session = kernel.state().session.as_ref();
     let ids: Vec<MessageId> = session.map_or(vec![MessageId(0)], |session| {
@@ -119,14 +120,15 @@ fn reads() -> Vec<Event> {
     each.collect()
 }
 
-/// Turns choices into events that are possible; a choice without any is left out. One in four may be a call that fails.
+/// Turns choices into possible events; a choice without one is dropped. One in four choices may be
+/// a call that fails.
 fn play(mut kernel: Kernel, choices: Vec<(u32, u32)>) -> Vec<Event> {
     let mut script = Vec::new();
     for (kind, which) in choices {
         let may_fail = kind % 4 == 0;
         let possible = |event: &Event| match kernel.clone().apply(*event).first() {
-            Some(Outcome::Ignored) => false,
-            Some(Outcome::Returned(Err(_))) => may_fail,
+            Some(EventOutcome::Ignored) => false,
+            Some(EventOutcome::Returned(Err(_))) => may_fail,
             _ => true,
         };
         if let Some(event) = choose(events(&kernel), kind / 4, which, possible) {
@@ -137,7 +139,7 @@ fn play(mut kernel: Kernel, choices: Vec<(u32, u32)>) -> Vec<Event> {
     script
 }
 
-/// One of the events of the kind that the choice falls on; kinds without a possible event are passed over.
+/// Selects a possible event of the kind that `kind` falls on; kinds without one are skipped.
 fn choose(
     mut kinds: Vec<(u32, Vec<Event>)>,
     kind: u32,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Arbitrary trees.
+//! Generated trees.
 
 use std::collections::BTreeMap;
 
@@ -14,27 +14,27 @@ use crate::tree::{
 };
 use crate::write::ImageOptions;
 
-/// What an arbitrary tree leans to.
+/// Distribution of a generated tree.
 #[derive(Clone, Copy, Debug)]
-pub struct Taste {
-    /// Sizes gather around multiples of `1 << block_bits`.
+pub struct TreeShape {
+    /// Sizes cluster around multiples of `1 << block_bits`.
     pub block_bits: u8,
-    /// Times are often at this epoch and just after.
+    /// Times are often at or just after this epoch.
     pub epoch: i64,
-    /// Nanoseconds are often these.
+    /// Nanoseconds often have this value.
     pub nanoseconds: u32,
     /// Longest value of an extended attribute, at most 65535.
     pub xattr_max: usize,
-    /// At most so many nodes, crowds of a large directory aside.
+    /// Maximum number of nodes, not counting the entries of a crowded directory.
     pub nodes: usize,
-    /// Whether times before 1901 and after 2446 may occur, which some file systems cannot keep.
+    /// Allow times before 1901 and after 2446, which some file systems cannot store.
     pub far_times: bool,
 }
 
-impl Taste {
-    /// For an image with these options, without limits beyond the format's.
+impl TreeShape {
+    /// Distribution for an image with these options, limited only by the format.
     pub fn for_image(options: &ImageOptions) -> Self {
-        Taste {
+        TreeShape {
             block_bits: options.block_bits,
             epoch: options.epoch,
             nanoseconds: options.fixed_nsec,
@@ -44,9 +44,10 @@ impl Taste {
         }
     }
 
-    /// For a tree that is made on disk: small attributes, times that every file system keeps.
+    /// Distribution for a tree that is created on disk: small attributes, and times that every file
+    /// system can store.
     pub fn for_disk(block_bits: u8) -> Self {
-        Taste {
+        TreeShape {
             block_bits,
             epoch: 0,
             nanoseconds: 0,
@@ -57,7 +58,7 @@ impl Taste {
     }
 }
 
-/// Any layout; chunk bits below `bits`.
+/// Generates any layout with chunk bits below `bits`.
 pub(super) fn layout(bits: u8) -> impl Strategy<Value = Layout> {
     let map = select(vec![
         ChunkMap::Blocks,
@@ -107,7 +108,7 @@ pub(super) fn layout(bits: u8) -> impl Strategy<Value = Layout> {
         )
 }
 
-/// A name of 1 to 255 bytes; rarely a taken or impossible one, which [`grow`] leaves out.
+/// Generates a name of 1 to 255 bytes, rarely a taken or invalid one, which [`add_node`] skips.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let any_byte = 1_u8..;
     prop_oneof![
@@ -121,7 +122,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Sizes around what matters in an image with this block size.
+/// Generates a size near the boundaries of an image with this block size.
 fn size(block_bits: u8) -> impl Strategy<Value = u64> {
     let block = 1_u64 << block_bits;
     let nearby = (0_u64..5, 0_u64..8, -70_i64..=2).prop_map(move |(whole, bits, more)| {
@@ -149,17 +150,17 @@ fn content(block_bits: u8) -> impl Strategy<Value = Content> {
     ]
 }
 
-/// What grows under a name.
+/// An addition to the tree under one name.
 #[derive(Clone, Debug)]
-enum Sprout {
+enum Addition {
     Node(Kind),
-    /// Another name for an earlier node.
+    /// A hard link to an existing node.
     Link(Index),
-    /// A directory with so many names of about this length.
-    Crowd(u16, u8),
+    /// A directory with this many names of about this length.
+    FullDirectory(u16, u8),
 }
 
-fn sprout(block_bits: u8) -> impl Strategy<Value = Sprout> {
+fn addition(block_bits: u8) -> impl Strategy<Value = Addition> {
     let number =
         (0_u32..=0xfff, 0_u32..=0xf_ffff).prop_map(|(major, minor)| DeviceNumber { major, minor });
     let block = 1_usize << block_bits;
@@ -170,14 +171,14 @@ fn sprout(block_bits: u8) -> impl Strategy<Value = Sprout> {
     ];
     let target = (1_u8.., length).prop_map(|(byte, len)| Kind::Symlink(vec![byte; len.min(4095)]));
     prop_oneof![
-        4 => Just(Sprout::Node(Kind::directory())),
-        8 => content(block_bits).prop_map(|content| Sprout::Node(Kind::File(content))),
-        3 => target.prop_map(Sprout::Node),
-        1 => number.clone().prop_map(|number| Sprout::Node(Kind::Character(number))),
-        1 => number.prop_map(|number| Sprout::Node(Kind::Block(number))),
-        1 => select(vec![Kind::Fifo, Kind::Socket]).prop_map(Sprout::Node),
-        2 => any::<Index>().prop_map(Sprout::Link),
-        1 => (1_u16..200, 1_u8..60).prop_map(|(count, len)| Sprout::Crowd(count, len)),
+        4 => Just(Addition::Node(Kind::directory())),
+        8 => content(block_bits).prop_map(|content| Addition::Node(Kind::File(content))),
+        3 => target.prop_map(Addition::Node),
+        1 => number.clone().prop_map(|number| Addition::Node(Kind::Character(number))),
+        1 => number.prop_map(|number| Addition::Node(Kind::Block(number))),
+        1 => select(vec![Kind::Fifo, Kind::Socket]).prop_map(Addition::Node),
+        2 => any::<Index>().prop_map(Addition::Link),
+        1 => (1_u16..200, 1_u8..60).prop_map(|(count, len)| Addition::FullDirectory(count, len)),
     ]
 }
 
@@ -189,7 +190,7 @@ fn xattrs(max: usize) -> impl Strategy<Value = Xattrs> {
         2 => vec(1_u8.., 1..20),
         1 => Just(vec![b'n'; 246]),
     ];
-    // `security.` and a rest of its own: some names there mean something to the kernel.
+    // The suffix after `security.` avoids names that the kernel interprets.
     let full =
         (select(vec!["user.", "trusted.", "security.ond-"]), rest).prop_map(|(prefix, rest)| {
             let mut name = prefix.as_bytes().to_vec();
@@ -205,24 +206,24 @@ fn xattrs(max: usize) -> impl Strategy<Value = Xattrs> {
     prop_oneof![2 => Just(Xattrs::new()), 3 => btree_map(full, value, 0..4)]
 }
 
-/// Permissions, owner, group, time, named ACL entries, attributes, layout.
-type Looks = (u16, u32, u32, Time, Option<(u32, u16)>, Xattrs, Layout);
+/// Permissions, owner, group, time, named ACL entry, attributes, layout.
+type NodeAttributes = (u16, u32, u32, Time, Option<(u32, u16)>, Xattrs, Layout);
 
-fn looks(taste: Taste) -> impl Strategy<Value = Looks> {
+fn attributes(shape: TreeShape) -> impl Strategy<Value = NodeAttributes> {
     let id = || prop_oneof![4 => Just(0_u32), 2 => 1_u32..3000, 1 => select(vec![65_535, 65_536, u32::MAX - 1])];
-    // ext4 cuts earlier times, and the nanoseconds of the first second.
-    let far = if taste.far_times {
+    // ext4 truncates earlier times, and the nanoseconds of the first second.
+    let far = if shape.far_times {
         1_i64 << 40
     } else {
         (1 << 31) - 1
     };
     let seconds = prop_oneof![
-        4 => Just(taste.epoch),
-        2 => (0_i64..1 << 31).prop_map(move |age| taste.epoch.saturating_add(age)),
+        4 => Just(shape.epoch),
+        2 => (0_i64..1 << 31).prop_map(move |age| shape.epoch.saturating_add(age)),
         1 => -far..far,
         1 => select(vec![-1_i64, 0, i64::from(i32::MAX), -far]),
     ];
-    let nanoseconds = prop_oneof![4 => Just(taste.nanoseconds), 1 => 0_u32..1_000_000_000];
+    let nanoseconds = prop_oneof![4 => Just(shape.nanoseconds), 1 => 0_u32..1_000_000_000];
     let time = (seconds, nanoseconds).prop_map(|(seconds, nanoseconds)| Time {
         seconds,
         nanoseconds,
@@ -234,12 +235,15 @@ fn looks(taste: Taste) -> impl Strategy<Value = Looks> {
         id(),
         time,
         named,
-        xattrs(taste.xattr_max),
+        xattrs(shape.xattr_max),
         layout(4),
     )
 }
 
-fn dress(kind: Kind, (permissions, uid, gid, mtime, named, xattrs, layout): Looks) -> Node {
+fn node_with(
+    kind: Kind,
+    (permissions, uid, gid, mtime, named, xattrs, layout): NodeAttributes,
+) -> Node {
     let mut node = Node {
         permissions,
         uid,
@@ -251,7 +255,7 @@ fn dress(kind: Kind, (permissions, uid, gid, mtime, named, xattrs, layout): Look
     };
     let plain = matches!(node.kind, Kind::File(_) | Kind::Directory(_));
     if !plain {
-        // The VFS keeps `user.` for files and directories.
+        // The VFS allows `user.` attributes on files and directories only.
         node.xattrs.retain(|name, _| !name.starts_with(b"user."));
     }
     if matches!(node.kind, Kind::Symlink(_)) {
@@ -269,8 +273,14 @@ fn dress(kind: Kind, (permissions, uid, gid, mtime, named, xattrs, layout): Look
     node
 }
 
-/// Adds one sprout, unless its name is taken or impossible.
-fn grow(tree: &mut Tree, at: Index, name: &[u8], sprout: Sprout, looks: Looks) {
+/// Adds one node unless its name is taken or invalid.
+fn add_node(
+    tree: &mut Tree,
+    at: Index,
+    name: &[u8],
+    addition: Addition,
+    attributes: NodeAttributes,
+) {
     let pick = |tree: &Tree, index: Index, directory: bool| -> Option<NodeId> {
         let fit = |(id, node): (NodeId, &Node)| (node.is_directory() == directory).then_some(id);
         let all: Vec<NodeId> = tree.nodes().filter_map(fit).collect();
@@ -280,38 +290,38 @@ fn grow(tree: &mut Tree, at: Index, name: &[u8], sprout: Sprout, looks: Looks) {
     if !is_sound_name(name) || tree.entries(parent).any(|(taken, _)| taken == name) {
         return;
     }
-    match sprout {
-        Sprout::Node(kind) => {
-            tree.add(parent, name, dress(kind, looks));
+    match addition {
+        Addition::Node(kind) => {
+            tree.add(parent, name, node_with(kind, attributes));
         }
-        Sprout::Link(index) => {
+        Addition::Link(index) => {
             if let Some(target) = pick(tree, index, false) {
                 tree.link(parent, name, target);
             }
         }
-        Sprout::Crowd(count, len) => {
-            let crowd = tree.add(parent, name, dress(Kind::directory(), looks));
-            let member = tree.add(crowd, "member", Node::new(Kind::Fifo));
+        Addition::FullDirectory(count, len) => {
+            let full = tree.add(parent, name, node_with(Kind::directory(), attributes));
+            let member = tree.add(full, "member", Node::new(Kind::Fifo));
             for number in 0..count {
                 let pad = usize::from(len) + usize::from(number % 7);
-                tree.link(crowd, format!("{number:x}-{}", "p".repeat(pad)), member);
+                tree.link(full, format!("{number:x}-{}", "p".repeat(pad)), member);
             }
         }
     }
 }
 
-/// Any tree to this taste.
-pub fn tree(taste: Taste) -> impl Strategy<Value = Tree> {
+/// Generates any tree of this distribution.
+pub fn tree(shape: TreeShape) -> impl Strategy<Value = Tree> {
     let step = (
         any::<Index>(),
         name(),
-        sprout(taste.block_bits),
-        looks(taste),
+        addition(shape.block_bits),
+        attributes(shape),
     );
-    (looks(taste), vec(step, 0..taste.nodes)).prop_map(|(root, steps)| {
-        let mut tree = Tree::new(dress(Kind::directory(), root));
-        for (at, name, sprout, looks) in steps {
-            grow(&mut tree, at, &name, sprout, looks);
+    (attributes(shape), vec(step, 0..shape.nodes)).prop_map(|(root, steps)| {
+        let mut tree = Tree::new(node_with(Kind::directory(), root));
+        for (at, name, addition, attributes) in steps {
+            add_node(&mut tree, at, &name, addition, attributes);
         }
         tree
     })

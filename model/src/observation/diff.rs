@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Two observations, and where they say different things.
+//! Comparison of two observations.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,35 +9,38 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, Errno, Kind, Observation, Span, Stat, Text};
 
-/// Which facets of two observations must agree, and what the two are called in a sentence.
+/// Facets that must agree, and the names of both observers in messages.
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// Name of the first observer, as in "size is 4096 in ondine".
     pub left: String,
     /// Name of the second observer.
     pub right: String,
-    /// Hole maps.
+    /// Compare hole maps.
     pub holes: bool,
-    /// The order in which a directory yields its names (the set of names always counts).
+    /// Compare the order of directory entries (the set of names is always compared).
     pub order: bool,
-    /// Sizes of directories.
+    /// Compare sizes of directories.
     pub directory_size: bool,
-    /// Link counts of directories.
+    /// Compare link counts of directories.
     pub directory_nlink: bool,
-    /// The root's modification time.
+    /// Compare the root's modification time.
     pub root_mtime: bool,
-    /// Modification times of everything below the root.
+    /// Compare modification times below the root.
     pub mtime: bool,
-    /// Link counts of non-directories.
+    /// Compare link counts of non-directories.
     pub nlink: bool,
-    /// Extended attributes whose name begins so are left out (a source directory may carry the host's labels).
+    /// Prefixes of extended attributes to ignore (a source directory may carry the host's labels).
     pub ignored_xattrs: Vec<Text>,
-    /// Pairs (left gave, right gave) that count as one error, such as (EUCLEAN, EIO) for a read through iomap.
+    /// Pairs of errnos (left, right) that count as equal, for every operation.
     pub same_errno: Vec<(Errno, Errno)>,
+    /// Pairs of errnos (left, right) that count as equal for read(2) and readlink(2), such as (EUCLEAN, EIO)
+    /// for a read through iomap.
+    pub same_data_errno: Vec<(Errno, Errno)>,
 }
 
 impl Scope {
-    /// Everything counts: two readers of one image.
+    /// Compares everything: two readers of one image.
     pub fn all(left: &str, right: &str) -> Self {
         Self {
             left: left.to_owned(),
@@ -51,11 +54,12 @@ impl Scope {
             nlink: true,
             ignored_xattrs: Vec::new(),
             same_errno: Vec::new(),
+            same_data_errno: Vec::new(),
         }
     }
 
-    /// A reader against the source directory on disk, which has other holes, directory sizes, link counts of
-    /// directories, and another order.
+    /// Compares a reader with the source directory on disk, which differs in holes, entry order,
+    /// and sizes and link counts of directories.
     pub fn source(left: &str, right: &str) -> Self {
         Self {
             holes: false,
@@ -66,8 +70,11 @@ impl Scope {
         }
     }
 
-    fn same(&self, left: Errno, right: Errno) -> bool {
-        left == right || self.same_errno.contains(&(left, right))
+    fn same(&self, facet: &Facet, left: Errno, right: Errno) -> bool {
+        let is_data = matches!(facet, Facet::Content | Facet::Target);
+        left == right
+            || self.same_errno.contains(&(left, right))
+            || (is_data && self.same_data_errno.contains(&(left, right)))
     }
 
     fn counts(&self, xattr: &Text) -> bool {
@@ -102,14 +109,14 @@ pub enum Facet {
     Data,
 }
 
-/// One difference, for a person and for a program.
+/// A difference, in structured and in readable form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Where.
+    /// Path of the difference.
     pub path: Text,
-    /// What.
+    /// Part of the entry.
     pub facet: Facet,
-    /// The whole sentence, as [`Display`](fmt::Display) prints it.
+    /// Complete sentence, as [`Display`](fmt::Display) prints it.
     pub sentence: String,
 }
 
@@ -119,10 +126,10 @@ impl fmt::Display for Difference {
     }
 }
 
-/// All differences within the scope, in the order of the paths.
+/// Returns all differences within the scope, in path order.
 ///
-/// Below a directory whose listing failed on both sides (with errors that count as the same) a name that only one
-/// side reached is no difference: how much of a broken directory is shown before the error is nobody's promise.
+/// Below a directory whose listing failed on both sides (with equal errors) a name that only one
+/// side reached is not reported: the number of entries before the error is unspecified.
 pub fn diff(left: &Observation, right: &Observation, scope: &Scope) -> Vec<Difference> {
     let mut found = Found {
         scope,
@@ -146,7 +153,8 @@ pub fn diff(left: &Observation, right: &Observation, scope: &Scope) -> Vec<Diffe
                     let listing = above.and_then(|e| e.listing.as_ref());
                     listing.is_none_or(|listing| listing.ended.is_some())
                 };
-                // A path whose parent is missing on one side is reported there, once, for the parent.
+                // If the parent is missing on one side, the difference is reported once, for the
+                // parent.
                 if !(broken(left) || broken(right))
                     || path.is_empty()
                     || one_sided(left, right, &parent)
@@ -163,7 +171,7 @@ pub fn diff(left: &Observation, right: &Observation, scope: &Scope) -> Vec<Diffe
     found.list
 }
 
-/// The listing of the parent failed on exactly one side.
+/// True if the listing of the parent failed on exactly one side.
 fn one_sided(left: &Observation, right: &Observation, parent: &Option<Text>) -> bool {
     let ended = |of: &Observation| {
         let above = parent.as_ref().and_then(|p| of.entries.get(p))?;
@@ -175,7 +183,7 @@ fn one_sided(left: &Observation, right: &Observation, parent: &Option<Text>) -> 
     matches!((ended(left), ended(right)), (Some(l), Some(r)) if l != r)
 }
 
-/// As [`diff`], when each side may have refused the mount.
+/// Like [`diff`], for mounts that may have failed.
 pub fn diff_outcomes(
     left: &Result<Observation, Errno>,
     right: &Result<Observation, Errno>,
@@ -183,7 +191,7 @@ pub fn diff_outcomes(
 ) -> Vec<Difference> {
     let sentence = match (left, right) {
         (Ok(left), Ok(right)) => return diff(left, right, scope),
-        (Err(l), Err(r)) if scope.same(*l, *r) => return Vec::new(),
+        (Err(l), Err(r)) if scope.same(&Facet::Mount, *l, *r) => return Vec::new(),
         (Err(l), Err(r)) => format!("mount gives {l} in {}, {r} in {}", scope.left, scope.right),
         (Err(l), Ok(_)) => format!(
             "mount gives {l} in {}, succeeds in {}",
@@ -236,7 +244,7 @@ impl Found<'_> {
         }
     }
 
-    /// Both values, if both operations succeeded; otherwise compares the outcomes.
+    /// Returns both values if both operations succeeded; otherwise compares the outcomes.
     fn both<'a, T>(
         &mut self,
         facet: Facet,
@@ -247,7 +255,7 @@ impl Found<'_> {
         let (left, right) = (&self.scope.left, &self.scope.right);
         let sentence = match (l, r) {
             (Ok(l), Ok(r)) => return Some((l, r)),
-            (Err(l), Err(r)) if self.scope.same(*l, *r) => return None,
+            (Err(l), Err(r)) if self.scope.same(&facet, *l, *r) => return None,
             (Err(l), Err(r)) => format!("{what} gives {l} in {left}, {r} in {right}"),
             (Err(l), Ok(_)) => format!("{what} gives {l} in {left}, succeeds in {right}"),
             (Ok(_), Err(r)) => format!("{what} succeeds in {left}, gives {r} in {right}"),
@@ -377,7 +385,7 @@ impl Found<'_> {
             names
         };
         if sorted(&l.names) != sorted(&r.names) {
-            // Missing paths say it themselves; only a repeated name would go unsaid.
+            // Missing paths are reported by themselves; this catches repeated names.
             let unique = |names: &[Text]| names.iter().collect::<BTreeSet<_>>().len();
             if unique(&l.names) == l.names.len() && unique(&r.names) == r.names.len() {
                 return;

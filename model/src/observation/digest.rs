@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The digest of a file's contents.
+//! Digest of a file's contents.
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Content;
 
-/// Digests a file piece by piece.
+/// Incremental digest of a file.
 ///
-/// It is 128-bit XXH3: observations are compared to find mistakes, not forgeries, and guests digest gigabytes under
-/// emulation, where SHA-256 takes most of the time of a run.
+/// Uses 128-bit XXH3: comparisons must detect mistakes, not forgeries, and guests digest gigabytes
+/// under emulation, where SHA-256 would dominate the run time.
 #[derive(Default)]
 pub struct Digester {
     state: Box<Xxh3>,
@@ -17,13 +17,13 @@ pub struct Digester {
 }
 
 impl Digester {
-    /// Takes the next bytes of the file.
+    /// Adds the next bytes of the file.
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
         self.bytes += bytes.len() as u64;
     }
 
-    /// The account of all bytes taken.
+    /// Length and digest of all bytes added.
     pub fn finish(self) -> Content {
         Content {
             bytes: self.bytes,

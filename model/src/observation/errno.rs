@@ -31,7 +31,7 @@ names! {
 }
 
 impl Errno {
-    /// The symbolic name, if it is one that a file system gives.
+    /// Symbolic name, if it is one of those that file systems return.
     pub fn name(self) -> Option<&'static str> {
         let found = NAMES.iter().find(|(value, _)| *value == self.0);
         found.map(|(_, name)| *name)
@@ -62,7 +62,7 @@ impl From<rustix::io::Errno> for Errno {
 }
 
 impl From<&std::io::Error> for Errno {
-    /// An error that no system call gave counts as EIO.
+    /// Maps an error that did not come from a system call to EIO.
     fn from(error: &std::io::Error) -> Self {
         error.raw_os_error().map_or(Self::EIO, Self)
     }
@@ -84,7 +84,7 @@ impl FromStr for Errno {
             .or_else(|| text.strip_prefix("errno ")?.parse().ok())
             .map(Self)
             .ok_or_else(|| {
-                format!("{text:?} is no errno; write a name such as EUCLEAN, or \"errno 117\"")
+                format!("{text:?} is not an errno; write a name such as EUCLEAN, or \"errno 117\"")
             })
     }
 }

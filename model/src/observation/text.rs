@@ -9,10 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Bytes that are usually UTF-8 text but need not be.
+/// Bytes that are usually but not necessarily UTF-8 text.
 ///
-/// Its printed and its JSON form is the text itself, with a backslash, a control character or a byte that is not
-/// UTF-8 written as `\xNN`, so that every value has exactly one form and the form gives back the bytes.
+/// The printed form and the JSON form are the text itself, with backslashes, control characters and
+/// non-UTF-8 bytes written as `\xNN`. Every value has exactly one form, which parses back to the
+/// same bytes.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(pub Vec<u8>);
 
@@ -22,17 +23,17 @@ impl Text {
         &self.0
     }
 
-    /// The bytes as the system takes them.
+    /// The bytes as an `OsStr`.
     pub fn as_os_str(&self) -> &OsStr {
         OsStr::from_bytes(&self.0)
     }
 
-    /// True of the root's path.
+    /// True for the root's path.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// This path with one more name at its end.
+    /// Appends a name to the path.
     #[must_use]
     pub fn join(&self, name: &[u8]) -> Self {
         let mut path = self.0.clone();
@@ -43,7 +44,7 @@ impl Text {
         Self(path)
     }
 
-    /// The path of the directory that holds this path; `None` for the root.
+    /// Path of the parent directory; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         if self.is_empty() {
             return None;
@@ -52,7 +53,7 @@ impl Text {
         Some(Self(self.0[..cut].to_vec()))
     }
 
-    /// Reads the printed form.
+    /// Parses the printed form.
     ///
     /// # Errors
     /// A backslash that does not begin `\xNN`.

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The descriptor of an object (4, 5.2).
+//! Operations on the descriptor of an object (docs/spec/cachefiles-ondemand.md sections 4 and 5.2).
 
 use super::kernel::{Call, DONE};
-use super::{Blob, Body, Departure, End, Kernel, MessageId, ObjectId, ObjectState, Outcome, Pages};
+use super::{
+    Blob, Body, Departure, End, EventOutcome, Kernel, MessageId, ObjectId, ObjectState, Pages,
+};
 use crate::observation::Errno;
 
 impl Kernel {
-    /// The object behind an open descriptor; the inner option is none once the object is gone.
+    /// Object behind an open descriptor. The inner option is `None` once the object is gone.
     fn behind(&self, object: ObjectId) -> Option<Option<Blob>> {
         let session = self.state.session.as_ref()?;
         session.descriptors.get(&object).copied()
@@ -24,13 +26,13 @@ impl Kernel {
         DONE
     }
 
-    /// READ_COMPLETE, with the extension's errno if the daemon gives one.
+    /// Handles READ_COMPLETE, with an errno if the daemon used the extension.
     pub(super) fn complete(
         &mut self,
         object: ObjectId,
         message: MessageId,
         errno: Option<Errno>,
-        out: &mut Vec<Outcome>,
+        out: &mut Vec<EventOutcome>,
     ) -> Call {
         let blob = self.behind(object)?;
         let refused = Some(Err(Errno::EINVAL));
@@ -60,7 +62,11 @@ impl Kernel {
         asked_for && self.dialect.departs(Departure::ErrorReply)
     }
 
-    pub(super) fn close_descriptor(&mut self, object: ObjectId, out: &mut Vec<Outcome>) -> Call {
+    pub(super) fn close_descriptor(
+        &mut self,
+        object: ObjectId,
+        out: &mut Vec<EventOutcome>,
+    ) -> Call {
         let behind = self.behind(object)?;
         let session = self.state.session.as_mut().expect("it has the descriptor");
         session.descriptors.remove(&object);

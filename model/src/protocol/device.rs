@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The device: its life (1, 6.5), its commands (2, 5.1, 6.4) and its messages (3).
+//! The device: its life cycle, commands and messages (docs/spec/cachefiles-ondemand.md sections 1,
+//! 2, 3, 5.1, 6.4 and 6.5).
 
 use super::kernel::{Call, DONE};
 use super::{
-    Blob, Body, CacheFile, Departure, End, Identity, Kernel, Message, MessageId, ObjectId,
-    ObjectState, Outcome, Phase, Reply, Request, Session, Trouble, Value,
+    Blob, Body, CacheFile, Departure, End, EventOutcome, Identity, Kernel, Message, MessageId,
+    ObjectId, ObjectState, Phase, Reply, Request, Session, Trouble, Value,
 };
 use crate::observation::Errno;
 
@@ -16,7 +17,7 @@ const fn fails(errno: Errno) -> Call {
 }
 
 impl Kernel {
-    /// The session whose device is open.
+    /// The session if its device is open.
     pub(super) fn device(&mut self) -> Option<&mut Session> {
         let session = self.state.session.as_mut();
         session.filter(|session| session.device_open)
@@ -30,7 +31,7 @@ impl Kernel {
         DONE
     }
 
-    pub(super) fn bind(&mut self, out: &mut Vec<Outcome>) -> Call {
+    pub(super) fn bind(&mut self, out: &mut Vec<EventOutcome>) -> Call {
         let session = self.device()?;
         match session.phase {
             Phase::Unbound => session.phase = Phase::Bound,
@@ -54,7 +55,7 @@ impl Kernel {
         DONE
     }
 
-    /// A command that needs a bound session in on-demand mode.
+    /// The session, for a command that needs a bound one in on-demand mode.
     fn bound_device(&mut self) -> Option<Result<&mut Session, Errno>> {
         let session = self.device()?;
         Some(match session.phase {
@@ -64,7 +65,11 @@ impl Kernel {
         })
     }
 
-    pub(super) fn receive(&mut self, trouble: Option<Trouble>, out: &mut Vec<Outcome>) -> Call {
+    pub(super) fn receive(
+        &mut self,
+        trouble: Option<Trouble>,
+        out: &mut Vec<EventOutcome>,
+    ) -> Call {
         self.device()?;
         let Some((id, request)) = self.select(out) else {
             return NOTHING;
@@ -97,8 +102,9 @@ impl Kernel {
         Some(delivered.map(Value::Message))
     }
 
-    /// The request that read(2) returns. On its way C starts the OPENs of closed objects whose READs it meets.
-    fn select(&mut self, out: &mut Vec<Outcome>) -> Option<(MessageId, Request)> {
+    /// Selects the request that read(2) returns. C starts the OPENs of closed objects whose READs
+    /// it passes over.
+    fn select(&mut self, out: &mut Vec<EventOutcome>) -> Option<(MessageId, Request)> {
         let mut found = None;
         let mut closed = Vec::new();
         for id in self.new_requests() {
@@ -131,7 +137,7 @@ impl Kernel {
         }
     }
 
-    /// Makes the descriptor of an OPEN; whatever goes wrong finishes the OPEN.
+    /// Creates the descriptor of an OPEN. A failure completes the OPEN with an error.
     fn deliver_open(
         &mut self,
         id: MessageId,
@@ -170,7 +176,7 @@ impl Kernel {
         &mut self,
         message: Option<MessageId>,
         reply: Reply,
-        out: &mut Vec<Outcome>,
+        out: &mut Vec<EventOutcome>,
     ) -> Call {
         if let Err(errno) = self.bound_device()? {
             return fails(errno);
@@ -211,8 +217,8 @@ impl Kernel {
         returned
     }
 
-    /// The READs of an object that the daemon cannot open fail, if the dialect says so.
-    fn fail_reads(&mut self, blob: Blob, out: &mut Vec<Outcome>) {
+    /// Fails the READs of an object that the daemon cannot open, if the dialect does so.
+    fn fail_reads(&mut self, blob: Blob, out: &mut Vec<EventOutcome>) {
         if !self.dialect.departs(Departure::RefusedReopen) {
             return;
         }
@@ -222,7 +228,7 @@ impl Kernel {
         }
     }
 
-    /// Whether the dialect minds that a further OPEN is answered with another size.
+    /// True if the dialect rejects a further OPEN answered with another size.
     fn is_another_size(&self, request: Request, size: u64) -> bool {
         let first = self.state.objects[&request.blob].state == ObjectState::Opening;
         let file = self.state.files.get(&request.blob);
@@ -230,13 +236,14 @@ impl Kernel {
         !first && another && self.dialect.departs(Departure::OtherSize)
     }
 
-    /// A request that the daemon has not read cannot be answered, if the dialect looks.
+    /// True if the dialect rejects an answer to this request because the daemon has not read it.
     pub(super) fn is_unread_for_good(&self, request: Request) -> bool {
         let looks = self.dialect.errno(Departure::UnreadAnswer).is_some();
         looks && !request.known
     }
 
-    /// A file of another size holds another blob, unless its object is in use.
+    /// Replaces a cache file of another size, which belongs to another blob, unless its object is
+    /// in use.
     fn resize(&mut self, request: Request, size: u64) {
         let first = self.state.objects[&request.blob].state == ObjectState::Opening;
         let file = self.state.files.entry(request.blob).or_default();
@@ -246,7 +253,7 @@ impl Kernel {
         file.size = size;
     }
 
-    pub(super) fn restore(&mut self, out: &mut Vec<Outcome>) -> Call {
+    pub(super) fn restore(&mut self, out: &mut Vec<EventOutcome>) -> Call {
         let dialect = self.dialect;
         let session = match self.bound_device()? {
             Ok(session) => session,
@@ -262,11 +269,11 @@ impl Kernel {
             .values_mut()
             .filter(again)
             .for_each(|request| request.new = true);
-        out.push(Outcome::PollersWoken);
+        out.push(EventOutcome::PollersWoken);
         DONE
     }
 
-    pub(super) fn close_device(&mut self, out: &mut Vec<Outcome>) -> Call {
+    pub(super) fn close_device(&mut self, out: &mut Vec<EventOutcome>) -> Call {
         let session = self.device()?;
         session.device_open = false;
         self.die(Phase::Dead, out);
@@ -274,7 +281,7 @@ impl Kernel {
         DONE
     }
 
-    pub(super) fn cache_fails(&mut self, out: &mut Vec<Outcome>) -> Call {
+    pub(super) fn cache_fails(&mut self, out: &mut Vec<EventOutcome>) -> Call {
         if !self.is(Phase::Bound) {
             return None;
         }
@@ -282,18 +289,19 @@ impl Kernel {
         DONE
     }
 
-    /// Every way to death completes every request: first dead, then flushed, so that nothing slips in between.
-    fn die(&mut self, phase: Phase, out: &mut Vec<Outcome>) {
+    /// Ends the session. The phase changes before the table is flushed, so that no request can be
+    /// queued in between.
+    fn die(&mut self, phase: Phase, out: &mut Vec<EventOutcome>) {
         let session = self.state.session.as_mut().expect("callers looked");
         if session.phase == Phase::Bound {
             session.phase = phase;
-            out.push(Outcome::PollersWoken);
+            out.push(EventOutcome::PollersWoken);
             self.flush(None, End::Dead, out);
         }
     }
 
-    /// The last pin, device or descriptor, takes the session with it.
-    pub(super) fn release(&mut self, out: &mut Vec<Outcome>) {
+    /// Drops the session with its last reference, which is the device or a descriptor.
+    pub(super) fn release(&mut self, out: &mut Vec<EventOutcome>) {
         let session = self.state.session.as_ref();
         let pinned =
             session.is_some_and(|session| session.device_open || !session.descriptors.is_empty());

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Everything that can happen to the kernel's side.
+//! Events that change the kernel's side.
 
 use serde::Serialize;
 
 use crate::observation::Errno;
 
-/// A cache object's name: volume key and cookie key as one.
+/// Name of a cache object: volume key and cookie key as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Blob(pub u8);
 
@@ -14,7 +14,7 @@ pub struct Blob(pub u8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Mount(pub u8);
 
-/// A task that may have to wait: in mount(2), or in a read.
+/// A task that may have to wait, in mount(2) or in a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Waiter(pub u8);
 
@@ -22,11 +22,11 @@ pub struct Waiter(pub u8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct MessageId(pub u32);
 
-/// `object_id` of a message: the number of a descriptor, 1..=i32::MAX. It stands for the descriptor itself here.
+/// `object_id` of a message, 1..=i32::MAX. It also stands for the descriptor here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ObjectId(pub u32);
 
-/// Pages of a blob, from `first` up to and without `end`.
+/// Pages of a blob, from `first` up to but excluding `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Pages {
     /// The first page.
@@ -42,32 +42,32 @@ impl Pages {
         Self { first, end }
     }
 
-    /// Whether `page` is one of them.
+    /// True if `page` is in the range.
     pub fn contains(self, page: u64) -> bool {
         (self.first..self.end).contains(&page)
     }
 
-    /// Whether they share a page.
+    /// True if the ranges share a page.
     pub fn overlaps(self, other: Self) -> bool {
         self.first < other.end && other.first < self.end
     }
 
-    /// Each page.
+    /// Iterates over the page numbers.
     pub fn iter(self) -> std::ops::Range<u64> {
         self.first..self.end
     }
 }
 
-/// How a mount wants its waits; Linux 6.12 has none of it.
+/// Wait options of a mount. Linux 6.12 has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Options {
-    /// A missing range waits for a new session while there is none, instead of failing with EIO.
+    /// A missing range waits for a new session instead of failing with EIO while there is none.
     pub wait_for_session: bool,
-    /// Its waits have a time limit.
+    /// Waits have a time limit.
     pub time_limit: bool,
 }
 
-/// What keeps read(2) on the device from returning the next message.
+/// Obstacle that keeps read(2) on the device from returning the next message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trouble {
@@ -75,11 +75,11 @@ pub enum Trouble {
     SmallBuffer,
     /// The buffer cannot be written to.
     BadBuffer,
-    /// No descriptor can be made: EMFILE, ENFILE, ENOMEM. Met by OPEN alone.
+    /// No descriptor can be made: EMFILE, ENFILE, ENOMEM. Affects OPEN only.
     NoDescriptor(Errno),
 }
 
-/// What `copen` says after the comma.
+/// Second argument of `copen`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
@@ -87,30 +87,30 @@ pub enum Reply {
     Size(u64),
     /// A negative errno, -4095..=-1.
     Error(Errno),
-    /// A number below -4095.
+    /// A number less than -4095.
     BelowErrnos,
-    /// No number.
+    /// Not a number.
     NotANumber,
     /// A number that does not fit a C `long`.
     OutOfRange,
 }
 
-/// One thing that happens. What no caller can do (a call on a descriptor that is not open, a signal to a task that
-/// does not wait) is [`super::Outcome::Ignored`].
+/// Input of the machine. An event that no caller can cause (a call on a descriptor that is not open, a signal
+/// to a task that does not wait) yields [`super::EventOutcome::Ignored`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// open(2) of the device.
     OpenDevice,
-    /// `bind ondemand`, with all that it needs in place.
+    /// `bind ondemand`, with all prerequisites met.
     Bind,
-    /// The daemon asks for the extensions.
+    /// The daemon enables the extensions.
     EnableExtensions,
     /// read(2) on the device.
     Receive(Option<Trouble>),
     /// poll(2) on the device.
     Poll,
-    /// `copen`; without a message if the text has no comma or no valid id.
+    /// `copen`; `None` if the text has no comma or no valid id.
     Copen(Option<MessageId>, Reply),
     /// `restore`.
     Restore,
@@ -121,20 +121,21 @@ pub enum Event {
     Write(ObjectId, Pages),
     /// READ_COMPLETE on a descriptor.
     Complete(ObjectId, MessageId),
-    /// READ answered with an errno (extension).
+    /// READ answered with an errno (an extension).
     CompleteWithError(ObjectId, MessageId, Errno),
     /// The last close of a descriptor.
     CloseDescriptor(ObjectId),
 
-    /// mount(2) needs a blob; several of these make a mount with several blobs. The first one's options hold.
+    /// mount(2) acquires a blob. Several of these make a mount with several blobs; the options of
+    /// the first apply.
     Mount(Waiter, Mount, Blob, Options),
-    /// A read of a mounted blob needs pages.
+    /// A read of a mounted blob requests pages.
     Read(Waiter, Mount, Blob, Pages),
     /// A woken reader runs again.
     Resume(Waiter),
     /// A fatal signal for a task.
     Kill(Waiter),
-    /// A task has waited as long as its mount allows.
+    /// A task has waited for its mount's time limit.
     Expire(Waiter),
     /// umount(2).
     Unmount(Mount),

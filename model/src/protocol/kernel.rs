@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The machine: one event in, its outcomes out.
+//! The machine: applies one event and returns its outcomes.
 
-use super::{Blob, Departure, Dialect, Event, ObjectState, Outcome, Phase, State, Value};
+use super::{Blob, Departure, Dialect, Event, EventOutcome, ObjectState, Phase, State, Value};
 use crate::observation::Errno;
 
-/// What a system call returns; none if nobody can make the call now.
+/// Result of a system call; `None` if no caller can make the call now.
 pub(super) type Call = Option<Result<Value, Errno>>;
 
 /// A call that returns 0.
@@ -16,47 +16,60 @@ pub(super) const DONE: Call = Some(Ok(Value::Done));
 pub struct Kernel {
     pub(super) dialect: Dialect,
     pub(super) last_message: u32,
+    /// The most pages that one READ asks for, where it is bounded.
+    pub(super) longest_read: Option<u64>,
     pub(super) state: State,
 }
 
 impl Kernel {
-    /// Nothing is open, mounted or cached.
+    /// A machine without open, mounted or cached objects.
     pub fn new(dialect: Dialect) -> Self {
         Self::with_last_message(dialect, u32::MAX)
     }
 
-    /// As [`Kernel::new`], with message ids from 0 to `last` only, to see them run out and come back.
+    /// Like [`Kernel::new`], with message ids limited to 0..=`last`, to test exhaustion and
+    /// wrap-around.
     pub fn with_last_message(dialect: Dialect, last: u32) -> Self {
         let state = State::default();
         Self {
             dialect,
             last_message: last,
+            longest_read: None,
             state,
         }
     }
 
-    /// The same machine in another state, for tests that damage one on purpose.
+    /// The same machine with READs of `pages` pages at most, counted from the first missing page of each run.
+    pub fn with_longest_read(self, pages: u64) -> Self {
+        let longest_read = Some(pages);
+        Self {
+            longest_read,
+            ..self
+        }
+    }
+
+    /// Replaces the state, for tests that damage it deliberately.
     pub fn with_state(self, state: State) -> Self {
         Self { state, ..self }
     }
 
-    /// Whose rules it follows.
+    /// The rules it follows.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// What it knows.
+    /// The current state.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// Does one thing that happens. Readers that it wakes go on at their [`Event::Resume`].
-    pub fn apply(&mut self, event: Event) -> Vec<Outcome> {
+    /// Applies an event. Readers that it wakes continue at their [`Event::Resume`].
+    pub fn apply(&mut self, event: Event) -> Vec<EventOutcome> {
         let mut out = Vec::new();
         let daemons = self.daemons_call(event, &mut out);
         match daemons {
-            Some(Some(returned)) => out.insert(0, Outcome::Returned(returned)),
-            Some(None) => out.push(Outcome::Ignored),
+            Some(Some(returned)) => out.insert(0, EventOutcome::Returned(returned)),
+            Some(None) => out.push(EventOutcome::Ignored),
             None => self.readers_event(event, &mut out),
         }
         if self.dialect.departs(Departure::ReopenAtOnce) {
@@ -66,7 +79,7 @@ impl Kernel {
     }
 
     /// Resumes every woken reader, in the order of their numbers, until none is left.
-    pub fn settle(&mut self) -> Vec<Outcome> {
+    pub fn settle(&mut self) -> Vec<EventOutcome> {
         let mut out = Vec::new();
         while let Some(waiter) = self.woken() {
             out.extend(self.apply(Event::Resume(waiter)));
@@ -74,8 +87,9 @@ impl Kernel {
         out
     }
 
-    /// The outer option tells whether the event is the daemon's (or the cache's), the inner whether it can happen.
-    fn daemons_call(&mut self, event: Event, out: &mut Vec<Outcome>) -> Option<Call> {
+    /// Handles an event of the daemon or the cache. The outer option is `None` for other events,
+    /// the inner if the event cannot happen.
+    fn daemons_call(&mut self, event: Event, out: &mut Vec<EventOutcome>) -> Option<Call> {
         Some(match event {
             Event::OpenDevice => self.open_device(),
             Event::Bind => self.bind(out),
@@ -96,7 +110,7 @@ impl Kernel {
         })
     }
 
-    fn readers_event(&mut self, event: Event, out: &mut Vec<Outcome>) {
+    fn readers_event(&mut self, event: Event, out: &mut Vec<EventOutcome>) {
         let happened = match event {
             Event::Mount(waiter, mount, blob, options) => {
                 self.mount(waiter, mount, blob, options, out)
@@ -110,18 +124,18 @@ impl Kernel {
             _ => unreachable!("the daemon's"),
         };
         if !happened {
-            out.push(Outcome::Ignored);
+            out.push(EventOutcome::Ignored);
         }
     }
 
-    /// Whether there is a session in the given phase.
+    /// True if there is a session in the given phase.
     pub(super) fn is(&self, phase: Phase) -> bool {
         let session = self.state.session.as_ref();
         session.is_some_and(|session| session.phase == phase)
     }
 
-    /// READs of new requests whose objects are closed start the OPEN that they need.
-    pub(super) fn reopen_all(&mut self, out: &mut Vec<Outcome>) {
+    /// Queues the OPEN that each new READ of a closed object needs.
+    pub(super) fn reopen_all(&mut self, out: &mut Vec<EventOutcome>) {
         let objects = self.state.objects.iter();
         let closed = objects.filter(|(_, object)| object.state == ObjectState::Closed);
         let blobs: Vec<Blob> = closed.map(|(blob, _)| *blob).collect();

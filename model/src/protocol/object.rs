@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The life of an object (6.1): opened for a mount, closed with its descriptor, re-opened for a READ, dropped when
-//! nobody uses it.
+//! Life of an object (docs/spec/cachefiles-ondemand.md section 6.1): opened for a mount, closed
+//! with its descriptor, re-opened for a READ, dropped when no longer used.
 
 use super::{
-    Blob, Body, Departure, End, Hold, Identity, Kernel, MessageId, Object, ObjectState, Outcome,
-    Wait, Waiter, Want,
+    Blob, Body, Departure, End, EventOutcome, Hold, Identity, Kernel, MessageId, Object,
+    ObjectState, Wait, Waiter, Want,
 };
 use crate::observation::Errno;
 
 impl Kernel {
-    /// Gives a mount its blob, or lets it wait for it.
-    pub(super) fn acquire(&mut self, waiter: Waiter, out: &mut Vec<Outcome>) {
+    /// Gives a mount its blob, or makes it wait for it.
+    pub(super) fn acquire(&mut self, waiter: Waiter, out: &mut Vec<EventOutcome>) {
         let blob = self.state.waiters[&waiter].blob;
         let wait = match self.state.objects.get(&blob).map(|object| object.state) {
+            // A hard mount has kept it through the end of a session.
+            Some(ObjectState::Opening) if !self.has_open(blob) => {
+                if self.enqueue(blob, Body::Open, out).is_err() {
+                    return self.end(waiter, Err(Errno::ENOBUFS), out);
+                }
+                Wait::Opened
+            }
             Some(ObjectState::Opening) => Wait::Opened,
             Some(ObjectState::Dropping) => Wait::Dropped,
             Some(_) => return self.mounted(waiter, out),
@@ -33,8 +40,8 @@ impl Kernel {
         self.waiting(waiter).wait = wait;
     }
 
-    /// An OPEN is completed.
-    pub(super) fn opened(&mut self, blob: Blob, end: End, out: &mut Vec<Outcome>) {
+    /// Handles the completion of an OPEN.
+    pub(super) fn opened(&mut self, blob: Blob, end: End, out: &mut Vec<EventOutcome>) {
         let live = self.is_live(blob);
         let object = self
             .state
@@ -44,29 +51,34 @@ impl Kernel {
         let first = object.state == ObjectState::Opening;
         if end == End::Done {
             object.state = ObjectState::Open;
-            out.push(Outcome::PollersWoken);
+            out.push(EventOutcome::PollersWoken);
             self.openers(blob)
                 .into_iter()
                 .for_each(|waiter| self.mounted(waiter, out));
         } else if first {
-            let openers = self.openers(blob);
-            openers
-                .into_iter()
-                .for_each(|waiter| self.end(waiter, Err(Errno::ENOBUFS), out));
-            self.withdraw(blob, out);
+            for waiter in self.openers(blob) {
+                if end == End::Dead && self.waits_for_session(waiter) {
+                    self.waiting(waiter).wait = Wait::Session;
+                } else {
+                    self.end(waiter, Err(Errno::ENOBUFS), out);
+                }
+            }
+            if self.waiters_for(blob, Wait::Session).is_empty() {
+                self.withdraw(blob, out);
+            }
         } else if !live {
             object.state = ObjectState::Closed;
         }
     }
 
-    /// A closed object that a READ needs gets a further OPEN, unless one is pending.
-    pub(super) fn reopen(&mut self, blob: Blob, out: &mut Vec<Outcome>) {
+    /// Queues a further OPEN for a closed object that a READ needs, unless one is pending.
+    pub(super) fn reopen(&mut self, blob: Blob, out: &mut Vec<EventOutcome>) {
         if self.has_open(blob) || self.enqueue(blob, Body::Open, out).is_ok() {
             self.object(blob).state = ObjectState::Reopening;
         }
     }
 
-    /// The object's descriptor is gone.
+    /// Handles the loss of the object's descriptor.
     pub(super) fn closed(&mut self, blob: Blob) {
         if self.dialect.departs(Departure::LostDescriptor) {
             let requests = self.state.session.iter_mut();
@@ -82,8 +94,8 @@ impl Kernel {
         }
     }
 
-    /// Drops the object if no mount uses it and none is about to.
-    pub(super) fn drop_unused(&mut self, blob: Blob, out: &mut Vec<Outcome>) {
+    /// Drops the object if no mount uses it or waits for it.
+    pub(super) fn drop_unused(&mut self, blob: Blob, out: &mut Vec<EventOutcome>) {
         let Some(object) = self.state.objects.get(&blob) else {
             return;
         };
@@ -94,7 +106,9 @@ impl Kernel {
             .mounts
             .values()
             .any(|mount| held(mount.blobs.get(&blob)));
-        if mounted || !self.openers(blob).is_empty() || state == ObjectState::Dropping {
+        let wanted = [Wait::Opened, Wait::Session].map(|wait| self.waiters_for(blob, wait));
+        let wanted = wanted.iter().any(|waiters| !waiters.is_empty());
+        if mounted || wanted || state == ObjectState::Dropping {
             return;
         }
         let told = state == ObjectState::Open && self.enqueue_close(blob, out).is_ok();
@@ -110,15 +124,20 @@ impl Kernel {
         }
     }
 
-    fn enqueue_close(&mut self, blob: Blob, out: &mut Vec<Outcome>) -> Result<MessageId, Errno> {
+    fn enqueue_close(
+        &mut self,
+        blob: Blob,
+        out: &mut Vec<EventOutcome>,
+    ) -> Result<MessageId, Errno> {
         let Identity::Live(object) = self.state.objects[&blob].identity else {
             unreachable!("an open object has a descriptor");
         };
         self.enqueue(blob, Body::Close(object), out)
     }
 
-    /// The object is gone; its descriptor stays, behind which there is nothing. Mounts that waited for this start.
-    pub(super) fn withdraw(&mut self, blob: Blob, out: &mut Vec<Outcome>) {
+    /// Removes the object. Its descriptor stays open without an object. Mounts that waited for this
+    /// continue.
+    pub(super) fn withdraw(&mut self, blob: Blob, out: &mut Vec<EventOutcome>) {
         let Some(object) = self.state.objects.remove(&blob) else {
             return;
         };
@@ -130,8 +149,8 @@ impl Kernel {
         }
     }
 
-    /// The cache went away.
-    pub(super) fn detach(&mut self, out: &mut Vec<Outcome>) {
+    /// Handles the loss of the cache.
+    pub(super) fn detach(&mut self, out: &mut Vec<EventOutcome>) {
         let blobs: Vec<Blob> = self.state.objects.keys().copied().collect();
         for blob in blobs {
             if self.dialect.departs(Departure::Detach) {
@@ -152,10 +171,20 @@ impl Kernel {
         self.state.objects.get_mut(&blob).expect("callers looked")
     }
 
+    /// Returns whether a mount that loses its session waits for the next one.
+    fn waits_for_session(&self, waiter: Waiter) -> bool {
+        let hard = match self.state.waiters[&waiter].want {
+            Want::Blob(options) => options.wait_for_session,
+            Want::Pages(_) => false,
+        };
+        hard && self.dialect.errno(Departure::DeadMissing).is_none()
+    }
+
     fn openers(&self, blob: Blob) -> Vec<Waiter> {
         self.waiters_for(blob, Wait::Opened)
     }
 
+    /// The mounts that wait for the blob in this way.
     fn waiters_for(&self, blob: Blob, wait: Wait) -> Vec<Waiter> {
         let waiters = self.state.waiters.iter();
         let wanted = waiters.filter(|(_, waiting)| {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The reading side: mounts, reads, and every way in which their waits end (6.3, 6.5, 6.6).
+//! Mounts and reads, and every way in which their waits end (docs/spec/cachefiles-ondemand.md
+//! sections 6.3, 6.5 and 6.6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Blob, Body, Departure, End, Hold, Kernel, MessageId, Mount, Mounted, Options, Outcome, Pages,
-    Phase, Value, Verdict, Wait, Waiter, Waiting, Want,
+    Blob, Body, Departure, End, EventOutcome, Hold, Kernel, MessageId, Mount, Mounted, Options,
+    Pages, Phase, Value, Verdict, Wait, Waiter, Waiting, Want,
 };
 use crate::observation::Errno;
 
@@ -20,7 +21,7 @@ impl Kernel {
         mount: Mount,
         blob: Blob,
         options: Options,
-        out: &mut Vec<Outcome>,
+        out: &mut Vec<EventOutcome>,
     ) -> bool {
         let held = self.hold(mount, blob).is_some();
         let asked = |other: &Waiting| other.mount == mount && other.blob == blob;
@@ -53,8 +54,8 @@ impl Kernel {
         true
     }
 
-    /// The mount has its blob.
-    pub(super) fn mounted(&mut self, waiter: Waiter, out: &mut Vec<Outcome>) {
+    /// Completes the acquisition of a blob by a mount.
+    pub(super) fn mounted(&mut self, waiter: Waiter, out: &mut Vec<EventOutcome>) {
         let waiting = self.state.waiters[&waiter];
         if let Want::Blob(options) = waiting.want {
             let new = Mounted {
@@ -73,13 +74,13 @@ impl Kernel {
         mount: Mount,
         blob: Blob,
         pages: Pages,
-        out: &mut Vec<Outcome>,
+        out: &mut Vec<EventOutcome>,
     ) -> bool {
         let hold = self.hold(mount, blob);
         if hold.is_none() || self.state.waiters.contains_key(&waiter) {
             return false;
         }
-        // The wait is filled in at once: the reader runs.
+        // The wait is a placeholder until `advance` sets it below.
         let (want, wait) = (Want::Pages(pages), Wait::Session);
         self.state.waiters.insert(
             waiter,
@@ -94,8 +95,8 @@ impl Kernel {
         true
     }
 
-    /// A reader looks for its pages, asks for those that are missing, and waits for the first of them.
-    fn advance(&mut self, waiter: Waiter, pages: Pages, killed: bool, out: &mut Vec<Outcome>) {
+    /// Continues a read: requests the missing pages and waits for the first of them.
+    fn advance(&mut self, waiter: Waiter, pages: Pages, killed: bool, out: &mut Vec<EventOutcome>) {
         let Waiting { mount, blob, .. } = self.state.waiters[&waiter];
         let withdrawn = self.hold(mount, blob) != Some(Hold::Live) || self.is_failed_for_good();
         if let Some(errno) = self
@@ -130,17 +131,22 @@ impl Kernel {
         }
     }
 
-    /// Queues what the dialect queues for these missing pages and gives the READ that covers the first of them.
+    /// Queues the READs of the dialect for these missing pages and returns the one that covers the
+    /// first of them.
     fn ask(
         &mut self,
         blob: Blob,
         missing: BTreeSet<u64>,
-        out: &mut Vec<Outcome>,
+        out: &mut Vec<EventOutcome>,
     ) -> Result<MessageId, Errno> {
         let first = *missing.first().expect("something is missing");
         let merges = self.dialect.departs(Departure::OverlappingReads);
         let uncovered = |page: &u64| !merges || self.pending_read(blob, *page).is_none();
-        let mut runs = runs(missing.into_iter().filter(uncovered));
+        let pieces = runs(missing.into_iter()).into_iter();
+        let pieces = pieces.flat_map(|run| pieces_of(run, self.longest_read));
+        let mut runs: Vec<Pages> = pieces
+            .flat_map(|piece| runs(piece.iter().filter(uncovered)))
+            .collect();
         if !self.dialect.departs(Departure::SeveralRuns) {
             runs.truncate(1);
         }
@@ -156,7 +162,7 @@ impl Kernel {
         own.or_else(joined).ok_or(Errno::EIO)
     }
 
-    /// What a reader of missing pages does while no session is in service.
+    /// EventOutcome for a reader of missing pages while no session is bound.
     fn without_session(&self, mount: Mount) -> Result<Wait, Errno> {
         match self.dialect.errno(Departure::DeadMissing) {
             Some(errno) => Err(errno),
@@ -165,7 +171,7 @@ impl Kernel {
         }
     }
 
-    pub(super) fn resume(&mut self, waiter: Waiter, out: &mut Vec<Outcome>) -> bool {
+    pub(super) fn resume(&mut self, waiter: Waiter, out: &mut Vec<EventOutcome>) -> bool {
         let Some(waiting) = self.state.waiters.get(&waiter).copied() else {
             return false;
         };
@@ -180,7 +186,7 @@ impl Kernel {
         true
     }
 
-    /// Whether a woken reader goes on.
+    /// Decides if a woken reader continues.
     fn verdict(&self, waiting: Waiting, verdict: Verdict) -> Result<(), Errno> {
         let Verdict::Completed {
             missing,
@@ -204,7 +210,7 @@ impl Kernel {
         }
     }
 
-    pub(super) fn kill(&mut self, waiter: Waiter, out: &mut Vec<Outcome>) -> bool {
+    pub(super) fn kill(&mut self, waiter: Waiter, out: &mut Vec<EventOutcome>) -> bool {
         let Some(waiting) = self.state.waiters.get_mut(&waiter) else {
             return false;
         };
@@ -214,6 +220,9 @@ impl Kernel {
                 if let Some(errno) = self.dialect.errno(Departure::KilledMount) {
                     self.give_up(waiter, errno, out);
                 }
+            }
+            Wait::Session if matches!(waiting.want, Want::Blob(_)) => {
+                self.give_up(waiter, Errno::EINTR, out);
             }
             Wait::Session => self.end(waiter, Err(Errno::EIO), out),
             Wait::Read(message, _) => {
@@ -227,7 +236,7 @@ impl Kernel {
         true
     }
 
-    pub(super) fn expire(&mut self, waiter: Waiter, out: &mut Vec<Outcome>) -> bool {
+    pub(super) fn expire(&mut self, waiter: Waiter, out: &mut Vec<EventOutcome>) -> bool {
         let Some(waiting) = self.state.waiters.get(&waiter) else {
             return false;
         };
@@ -243,7 +252,12 @@ impl Kernel {
         true
     }
 
-    pub(super) fn unmount(&mut self, mount: Mount, force: bool, out: &mut Vec<Outcome>) -> bool {
+    pub(super) fn unmount(
+        &mut self,
+        mount: Mount,
+        force: bool,
+        out: &mut Vec<EventOutcome>,
+    ) -> bool {
         if !self.state.mounts.contains_key(&mount) {
             return false;
         }
@@ -255,10 +269,10 @@ impl Kernel {
         let refusal = self.dialect.errno(Departure::ForcedUnmount);
         let refusal = if force { refusal } else { Some(Errno::EBUSY) };
         if let Some(errno) = refusal.filter(|_| !busy.is_empty()) {
-            out.push(Outcome::Returned(Err(errno)));
+            out.push(EventOutcome::Returned(Err(errno)));
             return true;
         }
-        out.push(Outcome::Returned(Ok(Value::Done)));
+        out.push(EventOutcome::Returned(Ok(Value::Done)));
         for waiter in busy {
             let errno = self.answered(waiter).unwrap_or(Errno::EIO);
             self.give_up(waiter, errno, out);
@@ -270,7 +284,7 @@ impl Kernel {
         true
     }
 
-    /// The errno that the daemon has answered a reader with who did not run since.
+    /// The errno that the daemon answered to a reader that has not run since.
     fn answered(&self, waiter: Waiter) -> Option<Errno> {
         match self.state.waiters[&waiter].wait {
             Wait::Woken {
@@ -285,8 +299,15 @@ impl Kernel {
         }
     }
 
-    /// Readers that wait for a session look again.
-    pub(super) fn wake_parked(&mut self, out: &mut Vec<Outcome>) {
+    /// Wakes the readers that wait for a session, and has the blobs of mounts that do so opened.
+    pub(super) fn wake_parked(&mut self, out: &mut Vec<EventOutcome>) {
+        let is_mount = |waiting: &Waiting| matches!(waiting.want, Want::Blob(_));
+        let waiters = self.state.waiters.iter();
+        let mounts = waiters.filter(|(_, one)| one.wait == Wait::Session && is_mount(one));
+        let mounts: Vec<Waiter> = mounts.map(|(waiter, _)| *waiter).collect();
+        for waiter in mounts {
+            self.acquire(waiter, out);
+        }
         for (waiter, waiting) in &mut self.state.waiters {
             if waiting.wait == Wait::Session {
                 let verdict = Verdict::NewSession;
@@ -294,7 +315,7 @@ impl Kernel {
                     verdict,
                     killed: false,
                 };
-                out.push(Outcome::Woken(*waiter));
+                out.push(EventOutcome::Woken(*waiter));
             }
         }
     }
@@ -306,8 +327,8 @@ impl Kernel {
         woken.map(|(waiter, _)| *waiter)
     }
 
-    /// A task stops waiting for an object that may have had no other user.
-    fn give_up(&mut self, waiter: Waiter, errno: Errno, out: &mut Vec<Outcome>) {
+    /// Ends the wait of a task, and drops an object that had no other user.
+    fn give_up(&mut self, waiter: Waiter, errno: Errno, out: &mut Vec<EventOutcome>) {
         let blob = self.state.waiters[&waiter].blob;
         self.end(waiter, Err(errno), out);
         self.drop_unused(blob, out);
@@ -317,10 +338,10 @@ impl Kernel {
         &mut self,
         waiter: Waiter,
         result: Result<(), Errno>,
-        out: &mut Vec<Outcome>,
+        out: &mut Vec<EventOutcome>,
     ) {
         self.state.waiters.remove(&waiter);
-        out.push(Outcome::Ended(waiter, result));
+        out.push(EventOutcome::Ended(waiter, result));
     }
 
     pub(super) fn waiting(&mut self, waiter: Waiter) -> &mut Waiting {
@@ -336,14 +357,14 @@ impl Kernel {
         file.is_some_and(|file| file.present.contains(&page))
     }
 
-    /// C gives up a whole cache whose file system failed.
+    /// True if C has given up the cache because its file system failed.
     fn is_failed_for_good(&self) -> bool {
         let fails = self.dialect.errno(Departure::Detached).is_some();
         fails && self.is(Phase::Failed)
     }
 }
 
-/// Ascending pages as runs.
+/// Groups ascending page numbers into contiguous runs.
 fn runs(pages: impl Iterator<Item = u64>) -> Vec<Pages> {
     let mut runs: Vec<Pages> = Vec::new();
     for page in pages {
@@ -353,4 +374,18 @@ fn runs(pages: impl Iterator<Item = u64>) -> Vec<Pages> {
         }
     }
     runs
+}
+
+/// A run in pieces of `longest` pages, the last one with the rest.
+fn pieces_of(run: Pages, longest: Option<u64>) -> Vec<Pages> {
+    let Some(longest) = longest else {
+        return vec![run];
+    };
+    let starts = run.iter().step_by(longest as usize);
+    starts
+        .map(|first| Pages {
+            first,
+            end: run.end.min(first + longest),
+        })
+        .collect()
 }

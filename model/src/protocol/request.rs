@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The request table (6.2): whoever removes a request, and only he, completes it, once.
+//! The request table (docs/spec/cachefiles-ondemand.md section 6.2). Removing a request is what
+//! entitles to complete it, so that each is completed once.
 
 use super::{
-    Blob, Body, Departure, End, Identity, Kernel, MessageId, ObjectState, Outcome, Pages, Phase,
-    Readiness, Request, Session, Verdict, Wait,
+    Blob, Body, Departure, End, EventOutcome, Identity, Kernel, MessageId, ObjectState, Pages,
+    Phase, Readiness, Request, Session, Verdict, Wait,
 };
 use crate::observation::Errno;
 
 impl Kernel {
-    /// Puts a new request into the table and wakes pollers.
+    /// Adds a request to the table and wakes pollers.
     ///
     /// # Errors
     /// EIO without a bound session or for an object that is dropped, EBUSY if all ids are in use.
@@ -17,7 +18,7 @@ impl Kernel {
         &mut self,
         blob: Blob,
         body: Body,
-        out: &mut Vec<Outcome>,
+        out: &mut Vec<EventOutcome>,
     ) -> Result<MessageId, Errno> {
         let last = self.last_message;
         let object = self.state.objects.get(&blob);
@@ -39,17 +40,17 @@ impl Kernel {
                 known: false,
             },
         );
-        out.extend([Outcome::Queued(id), Outcome::PollersWoken]);
+        out.extend([EventOutcome::Queued(id), EventOutcome::PollersWoken]);
         Ok(id)
     }
 
-    /// Takes a request out of the table and completes it: its object moves on, its waiters are woken.
-    pub(super) fn finish(&mut self, id: MessageId, end: End, out: &mut Vec<Outcome>) {
+    /// Removes a request from the table and completes it: updates its object and wakes its waiters.
+    pub(super) fn finish(&mut self, id: MessageId, end: End, out: &mut Vec<EventOutcome>) {
         let session = self.state.session.as_mut();
         let Some(request) = session.and_then(|session| session.requests.remove(&id)) else {
             return;
         };
-        out.push(Outcome::Completed(id, end.result()));
+        out.push(EventOutcome::Completed(id, end.result()));
         match request.body {
             Body::Open => self.opened(request.blob, end, out),
             Body::Close(_) if self.dialect.departs(Departure::FormerLife) => {}
@@ -58,7 +59,7 @@ impl Kernel {
         }
     }
 
-    fn wake_readers(&mut self, id: MessageId, pages: Pages, end: End, out: &mut Vec<Outcome>) {
+    fn wake_readers(&mut self, id: MessageId, pages: Pages, end: End, out: &mut Vec<EventOutcome>) {
         for (waiter, waiting) in &mut self.state.waiters {
             let Wait::Read(request, missing) = waiting.wait else {
                 continue;
@@ -73,20 +74,20 @@ impl Kernel {
                     verdict,
                     killed: false,
                 };
-                out.push(Outcome::Woken(*waiter));
+                out.push(EventOutcome::Woken(*waiter));
             }
         }
     }
 
     /// Completes every request of the table, or of one object.
-    pub(super) fn flush(&mut self, of: Option<Blob>, end: End, out: &mut Vec<Outcome>) {
+    pub(super) fn flush(&mut self, of: Option<Blob>, end: End, out: &mut Vec<EventOutcome>) {
         let wanted = |request: &Request| of.is_none_or(|blob| request.blob == blob);
         for id in self.ids(wanted) {
             self.finish(id, end, out);
         }
     }
 
-    /// The ids of all requests for which `wanted` holds.
+    /// Ids of all requests that match `wanted`.
     pub(super) fn ids(&self, wanted: impl Fn(&Request) -> bool) -> Vec<MessageId> {
         let session = self.state.session.iter();
         let requests = session.flat_map(|session| &session.requests);
@@ -96,7 +97,7 @@ impl Kernel {
             .collect()
     }
 
-    /// The request of that id.
+    /// The request with this id.
     pub(super) fn request(&self, id: MessageId) -> Option<Request> {
         self.state.session.as_ref()?.requests.get(&id).copied()
     }
@@ -109,7 +110,7 @@ impl Kernel {
             .copied()
     }
 
-    /// Whether a READ of the object waits for delivery.
+    /// True if a READ of the object has not been delivered.
     pub(super) fn has_new_read(&self, blob: Blob) -> bool {
         let read = |request: &Request| matches!(request.body, Body::Read(_)) && request.new;
         !self
@@ -117,14 +118,14 @@ impl Kernel {
             .is_empty()
     }
 
-    /// Whether an OPEN of the object is pending.
+    /// True if an OPEN of the object is pending.
     pub(super) fn has_open(&self, blob: Blob) -> bool {
         !self
             .ids(|request| request.blob == blob && request.body == Body::Open)
             .is_empty()
     }
 
-    /// The new requests in the order in which read(2) looks at them: from the last delivered id upwards, then around.
+    /// New requests in delivery order: from the last delivered id upwards, then wrapped around.
     pub(super) fn new_requests(&self) -> Vec<MessageId> {
         let mut ids = self.ids(|request| request.new);
         let next = self
@@ -137,13 +138,13 @@ impl Kernel {
         ids
     }
 
-    /// Whether read(2) may return the request: a READ needs its object open.
+    /// True if read(2) may return the request: a READ needs its object open.
     pub(super) fn is_deliverable(&self, request: Request) -> bool {
         let open = || self.state.objects[&request.blob].state == ObjectState::Open;
         !matches!(request.body, Body::Read(_)) || open()
     }
 
-    /// What poll(2) says now.
+    /// Events that poll(2) reports now.
     pub fn readiness(&self) -> Readiness {
         let readable = |request: &Request| {
             if self.dialect.departs(Departure::ReadyMeansMessage) {
@@ -163,7 +164,7 @@ impl Kernel {
         }
     }
 
-    /// Whether the object has an open descriptor.
+    /// True if the object has an open descriptor.
     pub(super) fn is_live(&self, blob: Blob) -> bool {
         matches!(self.state.objects[&blob].identity, Identity::Live(_))
     }

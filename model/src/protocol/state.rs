@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What the kernel's side knows.
+//! State of the kernel's side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,39 +9,40 @@ use serde::Serialize;
 use super::{Blob, MessageId, Mount, ObjectId, Options, Pages, Waiter};
 use crate::observation::Errno;
 
-/// Everything between two events.
+/// Complete state between two events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct State {
-    /// The cache record, as long as the device or a descriptor is open.
+    /// The cache record; exists while the device or a descriptor is open.
     pub session: Option<Session>,
-    /// The objects in use.
+    /// Objects in use.
     pub objects: BTreeMap<Blob, Object>,
-    /// The cache files: they outlive their objects.
+    /// Cache files, which outlive their objects.
     pub files: BTreeMap<Blob, CacheFile>,
-    /// The mounts and what they hold.
+    /// Mounts and the objects they hold.
     pub mounts: BTreeMap<Mount, Mounted>,
-    /// The tasks inside mount(2) or a read.
+    /// Tasks inside mount(2) or a read.
     pub waiters: BTreeMap<Waiter, Waiting>,
 }
 
-/// One opening of the device. Ids start anew in each: nothing of an earlier one can still be open.
+/// An opening of the device. Ids restart in each, because no request or descriptor of an earlier
+/// one can remain.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Session {
-    /// The device itself is open, not just descriptors that came from it.
+    /// The device itself is open, not only descriptors created through it.
     pub device_open: bool,
-    /// Where it is in its life.
+    /// Current phase.
     pub phase: Phase,
-    /// The daemon asked for the extensions.
+    /// The daemon enabled the extensions.
     pub extensions: bool,
     /// The request table.
     pub requests: BTreeMap<MessageId, Request>,
-    /// Ids are given from here up, cyclically.
+    /// Next message id to allocate; ids wrap around.
     pub next_message: u32,
-    /// Messages are delivered from here up, cyclically.
+    /// Next message id to deliver; ids wrap around.
     pub next_delivery: u32,
-    /// Open descriptors and the objects behind them; none once the object is gone.
+    /// Open descriptors and their objects; `None` once the object is gone.
     pub descriptors: BTreeMap<ObjectId, Option<Blob>>,
-    /// The last object id given.
+    /// Last object id allocated.
     pub last_object: u32,
 }
 
@@ -60,11 +61,11 @@ impl Session {
     }
 }
 
-/// A session's life.
+/// Phase of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// `bind` is still to come.
+    /// `bind` has not happened.
     Unbound,
     /// In service.
     Bound,
@@ -77,170 +78,170 @@ pub enum Phase {
 /// An entry of the request table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Request {
-    /// The object that it is about.
+    /// Object of the request.
     pub blob: Blob,
-    /// What it asks.
+    /// Operation requested.
     pub body: Body,
-    /// The daemon has not read it since it was queued or restored.
+    /// Not read by the daemon since it was queued or restored.
     pub new: bool,
-    /// The daemon has read it at some time.
+    /// Read by the daemon at least once.
     pub known: bool,
 }
 
-/// What a request asks.
+/// Operation that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Body {
     /// Open the object.
     Open,
-    /// The object is no longer used. It was known by this descriptor.
+    /// The object, known by this descriptor, is no longer used.
     Close(ObjectId),
-    /// Write these pages.
+    /// Fill these pages.
     Read(Pages),
 }
 
 /// A cache object in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Object {
-    /// Its descriptor.
+    /// State of its descriptor.
     pub identity: Identity,
-    /// Where it is in its life.
+    /// Current state.
     pub state: ObjectState,
 }
 
-/// The descriptor of an object.
+/// State of an object's descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Identity {
-    /// There was none yet (C: id 0).
+    /// Never opened (C: id 0).
     Never,
-    /// This one is open.
+    /// Open.
     Live(ObjectId),
-    /// The last one was closed (C: id -1).
+    /// Closed (C: id -1).
     Closed,
 }
 
-/// An object's life (6.1).
+/// Life cycle of an object (docs/spec/cachefiles-ondemand.md section 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectState {
-    /// Its first OPEN is pending.
+    /// The first OPEN is pending.
     Opening,
     /// In service: READs are deliverable.
     Open,
-    /// Its descriptor is gone; the next READ re-opens it.
+    /// The descriptor is closed; the next READ re-opens the object.
     Closed,
     /// A further OPEN is pending, or was refused while its descriptor stays open.
     Reopening,
-    /// Nobody uses it; CLOSE is pending. In Ondine there is no object by then.
+    /// Unused, with CLOSE pending. Ondine has removed the object by then.
     Dropping,
 }
 
-/// What the cache directory holds for a blob.
+/// Cache file of a blob.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct CacheFile {
-    /// The blob's size in bytes as `copen` gave it.
+    /// Size of the blob in bytes as given by `copen`.
     pub size: u64,
-    /// The pages that were written. They may lie beyond the size.
+    /// Pages written. They may lie beyond the size.
     pub present: BTreeSet<u64>,
 }
 
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Mounted {
-    /// How it wants its waits.
+    /// Wait options.
     pub options: Options,
-    /// Its blobs.
+    /// Blobs in use.
     pub blobs: BTreeMap<Blob, Hold>,
 }
 
-/// A mount's hold on an object.
+/// Reference of a mount to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hold {
-    /// It uses the object.
+    /// The object is in use.
     Live,
-    /// The object was withdrawn with its cache, for good.
+    /// The object was withdrawn permanently with its cache.
     Withdrawn,
 }
 
 /// A task inside mount(2) or a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Waiting {
-    /// The mount that it is about.
+    /// Mount of the operation.
     pub mount: Mount,
-    /// The blob that it is about.
+    /// Blob of the operation.
     pub blob: Blob,
-    /// What it wants.
+    /// Goal of the operation.
     pub want: Want,
-    /// What it waits for.
+    /// Condition waited for.
     pub wait: Wait,
 }
 
-/// What a task wants.
+/// Goal of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Want {
-    /// The blob, for a mount.
+    /// Acquire the blob, for a mount.
     Blob(Options),
-    /// All of these pages.
+    /// Have all of these pages present.
     Pages(Pages),
 }
 
-/// What a task waits for.
+/// Condition that a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
-    /// The object's OPEN.
+    /// Completion of the object's OPEN.
     Opened,
-    /// The end of the object's former life.
+    /// End of the object's former life.
     Dropped,
-    /// A READ that covers the page that it misses first.
+    /// Completion of a READ that covers the first missing page.
     Read(MessageId, u64),
     /// A new session.
     Session,
-    /// Nothing: it is about to run.
+    /// None: the task is runnable.
     Woken {
-        /// What ended the wait.
+        /// Event that ended the wait.
         verdict: Verdict,
-        /// A fatal signal came since: it will not wait again.
+        /// A fatal signal arrived since, so that the task does not wait again.
         killed: bool,
     },
 }
 
-/// What a woken reader finds.
+/// Event that woke a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// There is a session again.
+    /// A session is available again.
     NewSession,
-    /// Its READ was completed.
+    /// The READ was completed.
     Completed {
-        /// The page that it missed first.
+        /// First page missing for this reader.
         missing: u64,
-        /// The first page of the READ.
+        /// First page of the READ.
         first: u64,
-        /// How.
+        /// Kind of completion.
         end: End,
     },
 }
 
-/// How a request is completed.
+/// Completion of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {
-    /// The daemon says that it is done.
+    /// The daemon reported success.
     Done,
-    /// The daemon says that it cannot be done.
+    /// The daemon reported an error.
     Answered(Errno),
-    /// It could not be delivered, or its object or waiter went away.
+    /// The request could not be delivered, or its object or waiter went away.
     Failed(Errno),
     /// The session died.
     Dead,
 }
 
 impl End {
-    /// As [`super::Outcome::Completed`] shows it.
+    /// Result as [`super::EventOutcome::Completed`] reports it.
     pub fn result(self) -> Result<(), Errno> {
         match self {
             End::Done => Ok(()),

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! POSIX ACLs as getxattr(2) gives them: the VFS decodes the stored value and encodes it anew, so what user space
-//! sees is not always what the image holds. From the VFS' own rules (fs/posix_acl.c), not a driver's.
+//! POSIX ACLs as getxattr(2) returns them. The VFS decodes the stored value and encodes it again,
+//! so user space may see other bytes than the image holds. The rules are those of the VFS
+//! (fs/posix_acl.c), not of a file system.
 
 use super::fields::Fields;
 use crate::observation::Errno;
 
 const VERSION: u32 = 2;
+/// Name index of `system.posix_acl_access`.
+pub(super) const ACCESS: u8 = 2;
+/// Name index of `system.posix_acl_default`.
+pub(super) const DEFAULT: u8 = 3;
+
 /// Bytes before the first entry.
 pub(super) const HEADER: usize = 4;
 /// Bytes of an entry: u16 tag, u16 permissions (4 read, 2 write, 1 search), u32 id.
@@ -19,7 +25,7 @@ pub(super) const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 pub(super) const OTHERS: u16 = 0x20;
 
-/// What user space reads of a stored ACL.
+/// Converts a stored ACL to the value that user space reads.
 pub(super) fn visible(stored: &[u8]) -> Result<Vec<u8>, Errno> {
     if stored.len() < HEADER {
         return Err(Errno::EINVAL);
@@ -37,7 +43,7 @@ pub(super) fn visible(stored: &[u8]) -> Result<Vec<u8>, Errno> {
     let mut shown = stored[..HEADER].to_vec();
     for entry in entries.chunks_exact(ENTRY) {
         let id = match Fields(entry).u16(0) {
-            // They have no id, whatever is stored.
+            // These tags have no id, whatever is stored.
             OWNER | OWNING_GROUP | MASK | OTHERS => u32::MAX,
             USER | GROUP => match Fields(entry).u32(4) {
                 u32::MAX => return Err(Errno::EINVAL),
@@ -86,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_acl_is_refused() {
+    fn an_invalid_acl_is_refused() {
         assert_eq!(visible(b""), Err(Errno::EINVAL));
         assert_eq!(visible(&1u32.to_le_bytes()), Err(Errno::EOPNOTSUPP));
         assert_eq!(visible(&VERSION.to_le_bytes()), Err(Errno::ENODATA));

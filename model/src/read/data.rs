@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! From a file position to the bytes behind it (section 5).
+//! Mapping of file positions to their bytes (docs/spec/erofs-format.md section 5).
 
 use super::fields::Fields;
-use super::{Image, Inode, Layout, Place, Result};
+use super::{Image, Inode, Layout, MetadataAddress, Result};
 use crate::observation::Span;
 use crate::strictness::Defect;
 
-/// Addresses are of 48 bits: the block after the last one.
+/// End of the 48-bit block address space.
 const BLOCKS_END: u64 = 1 << 48;
 
-/// Where the bytes of an extent are.
+/// Location of an extent's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// Nowhere: they are zero.
+    /// No location: the bytes are zero.
     Hole,
     /// On a device.
     Device {
@@ -23,27 +23,28 @@ pub enum Source {
         /// Byte on that device.
         at: u64,
     },
-    /// Among the metadata, after the inode.
-    Inline(Place),
+    /// In a metadata space, after the inode.
+    Inline(MetadataAddress),
 }
 
-/// A run of a file's bytes that lie together.
+/// A contiguous run of a file's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Extent {
     /// First byte in the file.
     pub start: u64,
-    /// First byte after it, at most the file's size.
+    /// First byte after the extent, at most the file's size.
     pub end: u64,
-    /// Where the byte at `start` is.
+    /// Location of the byte at `start`.
     pub source: Source,
 }
 
 impl Image {
-    /// The extent that holds file byte `at`, which is below the file's size. Chunks are never merged.
+    /// Returns the extent that holds file byte `at`, which is below the file's size. Chunks are not
+    /// merged.
     ///
     /// # Errors
-    /// [`Defect::InlineTail`], [`Defect::AddressOverflow`], [`Defect::UnknownDevice`], or what reading the chunk
-    /// map gave.
+    /// [`Defect::InlineTail`], [`Defect::AddressOverflow`], [`Defect::UnknownDevice`], or errors of
+    /// reading the chunk map.
     pub fn extent(&self, inode: &Inode, at: u64) -> Result<Extent> {
         debug_assert!(at < inode.size);
         let bs = self.sb.block_size();
@@ -64,7 +65,7 @@ impl Image {
                         ..whole(source)
                     });
                 }
-                let place = inode.tail_place();
+                let place = inode.tail_address();
                 let tail = inode.size - full;
                 if place.at % bs + tail > bs {
                     let why = format!(
@@ -96,7 +97,7 @@ impl Image {
         }
     }
 
-    /// Record `k` of a chunk map: device and block, or `None` for a hole.
+    /// Reads record `k` of a chunk map: device and block, or `None` for a hole.
     fn chunk(
         &self,
         inode: &Inode,
@@ -106,7 +107,7 @@ impl Image {
     ) -> Result<Option<(u16, u64)>> {
         let unit = if indexes { 8 } else { 4 };
         let place = inode
-            .tail_place()
+            .tail_address()
             .aligned(unit)
             .plus(k.saturating_mul(unit));
         let record = self.metadata(place, unit)?;
@@ -124,7 +125,7 @@ impl Image {
         Ok((block != nowhere).then_some((self.devices.mask(f.u16(2)), block)))
     }
 
-    /// A run of `len` bytes from a block on.
+    /// Maps a run of `len` bytes that starts at a block.
     fn blocks(&self, device: u16, block: u64, len: u64) -> Result<Source> {
         let bs = self.sb.block_size();
         let end = block
@@ -138,7 +139,7 @@ impl Image {
         Ok(Source::Device { id, at })
     }
 
-    /// All extents of an inode, in order; ends after the first error.
+    /// Iterates over all extents of an inode; ends after the first error.
     pub fn extents<'a>(&'a self, inode: &'a Inode) -> impl Iterator<Item = Result<Extent>> + 'a {
         let mut at = Some(0);
         std::iter::from_fn(move || {
@@ -149,7 +150,7 @@ impl Image {
         })
     }
 
-    /// Fills `out` with the file's bytes from `at` on. Bytes at or after the file's size are zero.
+    /// Fills `out` with the file's bytes from `at`. Bytes at or beyond the file's size are zero.
     ///
     /// # Errors
     /// As [`Image::extent`], and [`Defect::DataBeyondDevice`].
@@ -182,11 +183,11 @@ impl Image {
         Ok(())
     }
 
-    /// The data ranges that SEEK_DATA and SEEK_HOLE show, adjacent ones merged.
+    /// Returns the data ranges that SEEK_DATA and SEEK_HOLE show. Adjacent ranges are merged.
     ///
     /// # Errors
-    /// As [`Image::extent`]; and what reading an inline tail gave, for drivers map it by reading it. Whether blocks are
-    /// there is not looked at.
+    /// As [`Image::extent`], and errors of reading an inline tail, because drivers read it to map
+    /// it. Blocks may lie beyond the device; this is not checked.
     pub fn spans(&self, inode: &Inode) -> Result<Vec<Span>> {
         let mut spans: Vec<Span> = Vec::new();
         for extent in self.extents(inode) {

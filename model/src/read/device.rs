@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The device table, and which device a physical address is on (section 3).
+//! The device table, and the translation of physical addresses to devices
+//! (docs/spec/erofs-format.md section 3).
 
+use super::device_bytes::{holds, DeviceBytes};
 use super::fields::Fields;
-use super::store::{holds, Store};
 use super::superblock::{incompat, Superblock};
 use super::{Fault, Result};
 use crate::observation::Text;
@@ -11,31 +12,31 @@ use crate::strictness::Defect;
 
 const SLOT: usize = 128;
 
-/// One slot of the device table.
+/// A slot of the device table.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Slot {
     /// The blob's id, without NUL padding.
     pub tag: Text,
     /// Its size in blocks.
     pub blocks: u64,
-    /// Its first block in the unified address space; 0 is none.
+    /// First block in the unified address space; 0 for none.
     pub unified: u64,
 }
 
 /// The devices of a mount.
 pub struct Devices {
-    primary: Box<dyn Store>,
-    /// Given at mount, in slot order; empty in flat mode and without a table.
-    extra: Vec<Box<dyn Store>>,
-    /// The table.
+    primary: Box<dyn DeviceBytes>,
+    /// Given at mount in slot order; empty in flat mode and without a table.
+    extra: Vec<Box<dyn DeviceBytes>>,
+    /// Slots of the device table.
     pub slots: Vec<Slot>,
     block_bits: u8,
 }
 
 impl Devices {
     pub(super) fn read(
-        primary: Box<dyn Store>,
-        extra: Vec<Box<dyn Store>>,
+        primary: Box<dyn DeviceBytes>,
+        extra: Vec<Box<dyn DeviceBytes>>,
         sb: &Superblock,
     ) -> Result<Self> {
         let count = usize::from(sb.extra_devices);
@@ -83,18 +84,19 @@ impl Devices {
         })
     }
 
-    /// Data is on the primary device at unified addresses, because no devices were given.
+    /// True if data is on the primary device at unified addresses, because no devices were given.
     pub fn flat(&self) -> bool {
         self.extra.is_empty()
     }
 
-    /// What a device id of a chunk index means: its high bits may carry something else.
+    /// Masks a device id of a chunk index. Its high bits may carry other data.
     pub fn mask(&self, id: u16) -> u16 {
         let mask = (self.slots.len() + 1).next_power_of_two() - 1;
         id & mask as u16
     }
 
-    /// The device and the byte on it of `(id, address)`; `id` is masked, `address` in bytes.
+    /// Translates `(id, address)` to a device and a byte offset on it. `id` is masked here;
+    /// `address` is in bytes.
     ///
     /// # Errors
     /// [`Defect::UnknownDevice`], and [`Defect::AddressOverflow`] when a unified address leaves 64 bits.
@@ -125,8 +127,8 @@ impl Devices {
         Ok((0, address))
     }
 
-    /// The store of a device that [`Devices::locate`] named.
-    pub fn store(&self, id: u16) -> &dyn Store {
+    /// Returns the bytes of a device returned by [`Devices::locate`].
+    pub fn bytes(&self, id: u16) -> &dyn DeviceBytes {
         match id {
             0 => &*self.primary,
             n => &*self.extra[usize::from(n) - 1],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Directories (section 6): listing and lookup, which have their own rules each.
+//! Directories: listing and lookup, which check entries differently (docs/spec/erofs-format.md
+//! section 6).
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -17,15 +18,15 @@ const NAME_MAX: usize = 255;
 /// A directory entry.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Dirent {
-    /// The name as stored, up to its end by the offsets.
+    /// Name as stored, delimited by the offsets.
     pub name: Text,
-    /// The inode.
+    /// Inode number.
     pub nid: u64,
-    /// The type as stored (section 6), unchecked.
+    /// Type as stored, unchecked.
     pub file_type: u8,
 }
 
-/// One block of a directory; shorter than the block size only if it is the last.
+/// A block of a directory. Only the last may be shorter than the block size.
 struct Block {
     bytes: Vec<u8>,
     index: u64,
@@ -40,7 +41,7 @@ impl Block {
         format!("directory block {}: {what}", self.index)
     }
 
-    /// How many entries there are, if the first name offset can be one.
+    /// Returns the number of entries if the first name offset is valid.
     fn count(&self, block_size: u64, bad: Defect, empty: Defect) -> Result<usize> {
         if self.bytes.len() < DIRENT {
             return Err(bad.fault(self.complaint("is too short for an entry")));
@@ -55,7 +56,7 @@ impl Block {
         Ok(first / DIRENT)
     }
 
-    /// Entry `k` of `count`, checked by the rules of 6.2.
+    /// Reads entry `k` of `count` and checks it by docs/spec/erofs-format.md section 6.2.
     fn entry(&self, k: usize, count: usize, bad: Defect) -> Result<Dirent> {
         let valid = self.bytes.len();
         let from = self.offset(k);
@@ -83,7 +84,7 @@ impl Block {
     }
 }
 
-/// How a stored name stands to a wanted one: a stored name ends at its first NUL.
+/// Compares a stored name, which ends at its first NUL, with a wanted one.
 fn compare(stored: &[u8], wanted: &[u8]) -> Ordering {
     let end = stored
         .iter()
@@ -101,8 +102,9 @@ impl Image {
         Ok(Block { bytes, index })
     }
 
-    /// Every entry in stored order, `.` and `..` included if they are stored, by the rules of 6.2. Entries that
-    /// come before an error are yielded before it; after an error there is nothing.
+    /// Iterates over the entries in stored order, including `.` and `..` if stored, with the checks
+    /// of docs/spec/erofs-format.md section 6.2. Entries before an error are yielded first; nothing
+    /// follows the error.
     pub fn readdir<'a>(
         &'a self,
         directory: &'a Inode,
@@ -143,15 +145,16 @@ impl Image {
         (entries, None)
     }
 
-    /// The entry of a name; `None` is ENOENT.
+    /// NodeAttributes up a name; `None` is ENOENT.
     ///
-    /// Blocks are halved, the lower of two middles first, as in 6.1. But the search among them ends with the first
-    /// block whose first and last name have the wanted one between them: C goes on to the last block whose first name
-    /// is not above it, which in a directory that is in order is the same one. In one that is not, a name may be missed
-    /// although it is there, and the entries that the search meets, which must keep the rules of 6.2, are others.
+    /// Binary search over blocks, taking the lower of two middles (docs/spec/erofs-format.md
+    /// section 6.1). It stops at the first block whose first and last name enclose the wanted one.
+    /// C continues to the last block whose first name is not above it. Both find the same block in
+    /// a sorted directory. In an unsorted one, either may miss an existing name, and they meet
+    /// different entries, which are checked by section 6.2.
     ///
     /// # Errors
-    /// ENAMETOOLONG, [`Defect::LookupEmptyBlock`], [`Defect::LookupDirent`], or what reading a block gave.
+    /// ENAMETOOLONG, [`Defect::LookupEmptyBlock`], [`Defect::LookupDirent`], or errors of reading a block.
     pub fn lookup(&self, directory: &Inode, name: &[u8]) -> Result<Option<Dirent>> {
         if name.len() > NAME_MAX {
             return Err(Fault::other(
@@ -170,7 +173,7 @@ impl Image {
             match compare(&first.name.0, name) {
                 Ordering::Equal => return Ok(Some(first)),
                 Ordering::Greater => blocks.end = middle,
-                // No block is left behind this one, and its last name does not matter.
+                // The last block: its last name does not matter.
                 Ordering::Less if middle + 1 == blocks.end => return find(entry, 1..count, name),
                 Ordering::Less => {
                     let last = entry(count - 1)?;
@@ -186,7 +189,7 @@ impl Image {
     }
 }
 
-/// The binary search within a block.
+/// Binary search within a block.
 fn find(
     entry: impl Fn(usize) -> Result<Dirent>,
     mut range: Range<usize>,

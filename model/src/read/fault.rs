@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Why a reader refuses.
+//! Refusals of the reader.
 
 use crate::observation::Errno;
 use crate::strictness::Defect;
 
-/// A refusal.
+/// A refusal of an operation.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{why} ({errno})")]
 pub struct Fault {
-    /// What user space sees.
+    /// Errno that user space gets.
     pub errno: Errno,
-    /// The row of the table, unless the error has another cause (the file that holds the image could not be read,
-    /// a name that is not there).
+    /// Row of the table; `None` if the error is no defect (a name that does not exist, an image
+    /// file that cannot be read).
     pub defect: Option<Defect>,
-    /// A sentence for a person, with the numbers that matter.
+    /// Reason as a sentence, with the relevant numbers.
     pub why: String,
 }
 
-/// What every operation of the reader returns.
+/// Result of every operation of the reader.
 pub type Result<T> = std::result::Result<T, Fault>;
 
 impl Fault {
-    /// A refusal that is no defect of the image.
+    /// A refusal without a defect of the image.
     pub fn other(errno: Errno, why: impl Into<String>) -> Self {
         Self {
             errno,
@@ -31,7 +31,7 @@ impl Fault {
         }
     }
 
-    /// The same refusal, with the name of the thing that it happened to in front.
+    /// Prepends the name of the affected object to the reason.
     #[must_use]
     pub fn of(mut self, thing: &str) -> Self {
         self.why = format!("{thing}: {}", self.why);
@@ -40,10 +40,10 @@ impl Fault {
 }
 
 impl Defect {
-    /// The refusal that the table prescribes.
+    /// The refusal that the table prescribes for this defect.
     ///
     /// # Panics
-    /// For a defect that the table says is tolerated: the reader must not refuse it.
+    /// For a defect that the table tolerates, which the reader must not refuse.
     pub(crate) fn fault(self, why: impl Into<String>) -> Fault {
         let errno = self.row().errno();
         Fault {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Little-endian fields of a record that was read whole.
+//! Little-endian fields of a record.
 
-/// A record's bytes; offsets are those that the format's tables give.
+/// Bytes of a record. Offsets are those of the format's tables.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
@@ -27,7 +27,11 @@ impl Fields<'_> {
         i64::from_le_bytes(self.bytes(at))
     }
 
-    /// Panics outside the record, which is always a bug here: records are read whole before they are parsed.
+    /// Returns `N` bytes at `at`.
+    ///
+    /// # Panics
+    /// Beyond the end of the record: a bug of the caller, because records are read completely
+    /// before they are parsed.
     pub(super) fn bytes<const N: usize>(self, at: usize) -> [u8; N] {
         self.0[at..at + N].try_into().expect("N bytes")
     }

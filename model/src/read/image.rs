@@ -5,16 +5,16 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::metadata::Space;
-use super::{Devices, Fault, Inode, Prefix, Result, Store, Superblock};
+use super::prefix;
+use super::{DeviceBytes, Devices, Fault, Inode, Prefix, Result, Space, Superblock};
 use crate::observation::{Errno, Kind};
 use crate::strictness::Defect;
 
-/// What is given at mount, beside the image.
+/// Mount parameters other than the image.
 pub struct Setup {
-    /// Blobs in slot order; none means flat mode when the image has a device table.
-    pub devices: Vec<Box<dyn Store>>,
-    /// The kernel's page size in bytes, a power of two of at least 4096.
+    /// Blobs in slot order; empty for flat mode if the image has a device table.
+    pub devices: Vec<Box<dyn DeviceBytes>>,
+    /// Page size of the kernel in bytes, a power of two of at least 4096.
     pub page_size: u64,
 }
 
@@ -27,7 +27,8 @@ impl Default for Setup {
     }
 }
 
-/// An image that mounts: the checks of 2.5 hold and the root directory is loaded.
+/// An image that passed the checks of docs/spec/erofs-format.md section 2.5, with its root
+/// directory loaded.
 pub struct Image {
     pub(super) sb: Superblock,
     pub(super) devices: Devices,
@@ -42,8 +43,8 @@ impl Image {
     /// Mounts an image.
     ///
     /// # Errors
-    /// The first check that fails, in the order of 2.5.
-    pub fn open(primary: impl Store + 'static, setup: Setup) -> Result<Self> {
+    /// The first check that fails, in the order of docs/spec/erofs-format.md section 2.5.
+    pub fn open(primary: impl DeviceBytes + 'static, setup: Setup) -> Result<Self> {
         let sb = Superblock::read(&primary, setup.page_size)?;
         let devices = Devices::read(Box::new(primary), setup.devices, &sb)?;
         let (packed, metabox, root) = (sb.packed_nid, sb.metabox_nid, sb.root_nid);
@@ -64,11 +65,12 @@ impl Image {
             None => Ok(None),
         };
         image.packed = match special(&image, packed, "packed inode") {
-            // It holds the tails of compressed files, which cannot be read either; all others can.
+            // It holds the tails of compressed files, which cannot be read anyway; all other files
+            // can.
             Err(fault)
                 if fault.defect == Some(Defect::Compressed)
                     && (image.sb.prefix_count == 0
-                        || image.prefix_space(true) != Space::Packed) =>
+                        || prefix::space(&image.sb, true) != Space::Packed) =>
             {
                 None
             }
@@ -81,7 +83,8 @@ impl Image {
             return Err(Defect::RootNotDirectory.fault(why));
         }
         image.root = Some(root);
-        image.prefixes = image.read_prefixes()?;
+        let packed = image.packed.is_some();
+        image.prefixes = prefix::table(&image.sb, packed, |place, len| image.metadata(place, len))?;
         Ok(image)
     }
 
@@ -117,7 +120,7 @@ impl Image {
         self.root.as_ref().expect("open loaded it")
     }
 
-    /// The metabox and packed inodes, as far as the image has them.
+    /// The metabox and packed inodes, if the image has them.
     pub fn special(&self) -> impl Iterator<Item = (&'static str, &Inode)> {
         let named = [("metabox", &self.metabox), ("packed", &self.packed)];
         named
@@ -130,10 +133,10 @@ impl Image {
         &self.prefixes
     }
 
-    /// The inode at a path from the root, found by lookups; symbolic links are not followed.
+    /// Resolves a path from the root by lookups; symbolic links are not followed.
     ///
     /// # Errors
-    /// ENOENT, ENOTDIR, or what lookup or inode load gave.
+    /// ENOENT, ENOTDIR, or an error of lookup or inode load.
     pub fn resolve(&self, path: &[u8]) -> Result<Inode> {
         let mut inode = self.root().clone();
         for name in path

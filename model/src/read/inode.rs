@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Inodes (section 4), checked in the kernel's order.
+//! Inodes and their on-disk records (docs/spec/erofs-format.md section 4).
 
 use super::fields::Fields;
-use super::{Image, Place, Result, Superblock};
+use super::{MetadataAddress, Result, Superblock};
 use crate::observation::{Kind, Stat};
 use crate::strictness::Defect;
 
-/// The two forms of an inode on disk.
+/// On-disk form of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Version {
@@ -17,16 +17,17 @@ pub enum Version {
     Extended,
 }
 
-/// How an inode's data is laid out (section 5). A compressed inode does not load, so it has no layout here.
+/// Data layout of an inode (docs/spec/erofs-format.md section 5). Compressed inodes do not load and
+/// have no layout here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
-    /// One run of blocks; `None` is a hole as long as the file.
+    /// A run of blocks; `None` is a hole of the file's size.
     Plain {
         /// First block.
         start: Option<u64>,
     },
-    /// One run of blocks, and a tail right after the inode's attributes.
+    /// A run of blocks, and a tail directly after the inode's attributes.
     Inline {
         /// First block of the run.
         start: u64,
@@ -35,9 +36,9 @@ pub enum Layout {
     Chunks {
         /// log2 of the chunk size in blocks.
         bits: u8,
-        /// 8-byte records with device ids, rather than 4-byte ones.
+        /// Records are 8 bytes with device ids, rather than 4 bytes.
         indexes: bool,
-        /// Block numbers of 48 bits.
+        /// Block numbers have 48 bits.
         large: bool,
     },
 }
@@ -45,15 +46,15 @@ pub enum Layout {
 /// A loaded inode.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Inode {
-    /// Its number.
+    /// Inode number.
     pub nid: u64,
-    /// Where it begins.
-    pub place: Place,
-    /// Its form.
+    /// Location of the inode.
+    pub place: MetadataAddress,
+    /// On-disk form.
     pub version: Version,
-    /// Its data layout.
+    /// Data layout.
     pub layout: Layout,
-    /// A directory without an entry for itself.
+    /// The directory has no `.` entry.
     pub dot_omitted: bool,
     /// i_xattr_icount.
     pub xattr_count: u16,
@@ -69,14 +70,14 @@ pub struct Inode {
     pub nlink: u32,
     /// Size in bytes, below 2^63.
     pub size: u64,
-    /// Seconds and nanoseconds.
+    /// Modification time: seconds since 1970 and nanoseconds.
     pub mtime: (i64, u32),
     /// Major and minor number of a device.
     pub rdev: (u32, u32),
 }
 
 impl Inode {
-    /// Bytes of the inode itself.
+    /// Size of the inode body in bytes.
     pub fn body(&self) -> u64 {
         match self.version {
             Version::Compact => 32,
@@ -84,7 +85,7 @@ impl Inode {
         }
     }
 
-    /// Bytes of the inline attribute area.
+    /// Size of the inline attribute area in bytes.
     pub fn xattr_bytes(&self) -> u64 {
         match u64::from(self.xattr_count) {
             0 => 0,
@@ -92,25 +93,27 @@ impl Inode {
         }
     }
 
-    /// Where the inline attribute area begins.
-    pub fn xattr_place(&self) -> Place {
+    /// Location of the inline attribute area.
+    pub fn xattr_address(&self) -> MetadataAddress {
         self.place.plus(self.body())
     }
 
-    /// What follows the attributes: the inline tail, or (aligned) the chunk map.
-    pub fn tail_place(&self) -> Place {
-        self.xattr_place().plus(self.xattr_bytes())
+    /// Location of the data after the attributes: the inline tail, or (aligned) the chunk map.
+    pub fn tail_address(&self) -> MetadataAddress {
+        self.xattr_address().plus(self.xattr_bytes())
     }
 
-    /// A link whose target the kernel reads with the inode (section 7).
+    /// True for a link whose target the kernel reads along with the inode
+    /// (docs/spec/erofs-format.md section 7).
     pub fn is_fast_symlink(&self, block_size: u64) -> bool {
         let inline = matches!(self.layout, Layout::Inline { .. });
-        let used = (self.xattr_place().at - 1) % block_size + 1;
+        let used = (self.xattr_address().at - 1) % block_size + 1;
         let end = self.size.checked_add(used + self.xattr_bytes());
         self.kind == Kind::Symlink && inline && end.is_some_and(|end| end <= block_size)
     }
 
-    /// What stat(2) shows. An id of 2^32 - 1 is no id: the kernel shows its overflow id instead.
+    /// Attributes as stat(2) shows them. An id of 2^32 - 1 is invalid, and the kernel shows its
+    /// overflow id instead.
     pub fn stat(&self) -> Stat {
         let id = |id: u32| if id == u32::MAX { 65534 } else { id };
         Stat {
@@ -126,7 +129,13 @@ impl Inode {
         }
     }
 
-    fn parse(nid: u64, place: Place, record: &[u8], sb: &Superblock) -> Result<Self> {
+    /// Parses a record of 64 bytes, of which a compact inode uses 32.
+    pub(super) fn parse(
+        nid: u64,
+        place: MetadataAddress,
+        record: &[u8],
+        sb: &Superblock,
+    ) -> Result<Self> {
         let f = Fields(record);
         let format = f.u16(0);
         let extended = format & 1 != 0;
@@ -143,7 +152,9 @@ impl Inode {
         }
         let raw_mode = u32::from(f.u16(4));
         let Some(kind) = Kind::from_mode(raw_mode) else {
-            return Err(Defect::FileType.fault(format!("mode {raw_mode:#o} is of no file type")));
+            return Err(
+                Defect::FileType.fault(format!("mode {raw_mode:#o} has an invalid file type"))
+            );
         };
         let bit4 = format & 0x10 != 0;
         let one_link = bit4 && !extended && kind != Kind::Directory;
@@ -164,7 +175,7 @@ impl Inode {
                 0 => Layout::Plain {
                     start: Some(start).filter(|start| *start != nowhere),
                 },
-                // Compressed inodes pass here for as long as the checks before theirs take.
+                // Compressed inodes take this branch until the check that rejects them.
                 1..=3 => Layout::Inline { start },
                 _ => Layout::Chunks {
                     bits: (low & 0x1f) as u8,
@@ -206,47 +217,6 @@ impl Inode {
                 (0, 0)
             },
         };
-        Ok(inode)
-    }
-}
-
-impl Image {
-    /// Loads an inode.
-    ///
-    /// # Errors
-    /// The first check of 4.4 that fails.
-    pub fn inode(&self, nid: u64) -> Result<Inode> {
-        self.load(nid)
-            .map_err(|fault| fault.of(&format!("inode {nid:#x}")))
-    }
-
-    fn load(&self, nid: u64) -> Result<Inode> {
-        let place = self.place_of(nid)?;
-        let mut record = self.metadata(place, 32)?;
-        if record[0] & 1 != 0 && record[1] == 0 && record[0] >> 5 == 0 {
-            record = self.metadata(place, 64)?;
-        } else {
-            record.resize(64, 0);
-        }
-        let inode = Inode::parse(nid, place, &record, &self.sb)?;
-        let layout = record[0] >> 1 & 7;
-        if layout == 2 && inode.is_fast_symlink(self.sb.block_size()) {
-            let target = self.metadata(inode.tail_place(), inode.size)?;
-            if target.is_empty() || target.contains(&0) {
-                return Err(
-                    Defect::FastSymlink.fault("the inline link target is empty or holds a NUL")
-                );
-            }
-        }
-        if layout == 1 || layout == 3 {
-            return Err(Defect::Compressed
-                .fault("its data is compressed; use an image without compression"));
-        }
-        let chunk_format = Fields(&record).u16(16);
-        if layout == 4 && chunk_format >> 7 != 0 {
-            return Err(Defect::ChunkFormat
-                .fault(format!("unknown bits in chunk format {chunk_format:#x}")));
-        }
         Ok(inode)
     }
 }

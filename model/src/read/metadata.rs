@@ -1,64 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The spaces that metadata lives in, and how a nid names a place there (section 1).
+//! Translation of nids to positions (docs/spec/erofs-format.md section 1), and reads of metadata and
+//! devices with their bounds checked.
 
-use super::store::holds;
-use super::{Fault, Image, Result};
+use super::device_bytes::holds;
+use super::{Fault, Image, MetadataAddress, Result, Space};
 use crate::strictness::Defect;
 
-/// A metadata address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Space {
-    /// The primary device.
-    Primary,
-    /// The contents of the metabox inode.
-    Metabox,
-    /// The contents of the packed inode (long prefixes only).
-    Packed,
-}
-
-/// A byte in a metadata space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-pub struct Place {
-    /// The space.
-    pub space: Space,
-    /// Byte offset in it.
-    pub at: u64,
-}
-
-impl Place {
-    /// The place `bytes` further on; an end beyond 64 bits stays at the last byte, where nothing can be read.
-    #[must_use]
-    pub fn plus(self, bytes: u64) -> Self {
-        let at = self.at.saturating_add(bytes);
-        Self { at, ..self }
-    }
-
-    /// The first place at or after this one that is a multiple of `unit` (a power of two) from its space's start.
-    #[must_use]
-    pub fn aligned(self, unit: u64) -> Self {
-        self.plus(self.at.wrapping_neg() & (unit - 1))
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let space = match self.space {
-            Space::Primary => "image",
-            Space::Metabox => "metabox",
-            Space::Packed => "packed",
-        };
-        write!(f, "{space}+{:#x}", self.at)
-    }
-}
-
 impl Image {
-    /// Where the inode of a nid begins.
+    /// Returns the position of the inode with this nid.
     ///
     /// # Errors
     /// [`Defect::NidOverflow`], or [`Defect::NidNeedsMetabox`].
-    pub fn place_of(&self, nid: u64) -> Result<Place> {
+    pub fn inode_address(&self, nid: u64) -> Result<MetadataAddress> {
         let slot = nid & (u64::MAX >> 1);
         let (space, start) = if nid == slot {
             (
@@ -73,7 +27,7 @@ impl Image {
         };
         let at = u64::try_from(u128::from(slot) * 32 + u128::from(start));
         match at {
-            Ok(at) => Ok(Place { space, at }),
+            Ok(at) => Ok(MetadataAddress { space, at }),
             Err(_) => {
                 Err(Defect::NidOverflow.fault(format!("the address of nid {nid:#x} overflows")))
             }
@@ -83,15 +37,15 @@ impl Image {
     /// Reads `len` bytes of metadata.
     ///
     /// # Errors
-    /// [`Defect::MetadataBeyondImage`] or [`Defect::MetadataBeyondMetabox`]; else what reading the contents of the
-    /// metabox or packed inode gave.
-    pub fn metadata(&self, place: Place, len: u64) -> Result<Vec<u8>> {
+    /// [`Defect::MetadataBeyondImage`] or [`Defect::MetadataBeyondMetabox`], or an error of reading
+    /// the metabox or packed inode.
+    pub fn metadata(&self, place: MetadataAddress, len: u64) -> Result<Vec<u8>> {
         let file = match place.space {
             Space::Primary => None,
             Space::Metabox => self.metabox.as_ref(),
             Space::Packed => self.packed.as_ref(),
         };
-        let size = file.map_or_else(|| self.devices.store(0).len(), |inode| inode.size);
+        let size = file.map_or_else(|| self.devices.bytes(0).len(), |inode| inode.size);
         if place.at.checked_add(len).is_none_or(|end| end > size) {
             let why = format!("{len} bytes of metadata at {place} end after its {size} bytes");
             return Err(match file {
@@ -104,7 +58,7 @@ impl Image {
             self.fill(0, place.at, &mut out)?;
             return Ok(out);
         };
-        // Of a file whole pages are read, so what is missing elsewhere in the page is missed here.
+        // Files are read in whole pages, so a read fails if any part of its page is missing.
         let start = place.at - place.at % self.page_size;
         let end = (place.at + len).next_multiple_of(self.page_size).min(size);
         let mut pages = vec![0; length(end - start)];
@@ -114,7 +68,7 @@ impl Image {
         Ok(pages)
     }
 
-    /// Whether the bytes of an extent are there.
+    /// Checks that the bytes of an extent exist on the device.
     ///
     /// # Errors
     /// [`Defect::DataBeyondDevice`].
@@ -123,22 +77,22 @@ impl Image {
     }
 
     fn bounded(&self, device: u16, at: u64, len: u64) -> Result<()> {
-        let store = self.devices.store(device);
-        if holds(store, at, len) {
+        let bytes = self.devices.bytes(device);
+        if holds(bytes, at, len) {
             return Ok(());
         }
-        let size = store.len();
+        let size = bytes.len();
         let why = format!("{len} bytes at {at:#x} of device {device} end after its {size} bytes");
         Err(Defect::DataBeyondDevice.fault(why))
     }
 
-    /// Bytes of a device, which must all be there.
+    /// Reads bytes of a device, all of which must exist.
     pub(super) fn fill(&self, device: u16, at: u64, out: &mut [u8]) -> Result<()> {
         self.bounded(device, at, out.len() as u64)?;
-        let store = self.devices.store(device);
+        let bytes = self.devices.bytes(device);
         let failed =
             |errno| Fault::other(errno, format!("device {device} cannot be read at {at:#x}"));
-        store.read_at(at, out).map_err(failed)
+        bytes.read_at(at, out).map_err(failed)
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The observer of image bytes: what [`crate::observe::directory`] would see of a mount of this image.
+//! Observer of image bytes: produces the observation that [`crate::observe::directory`] makes of a
+//! mount of the image.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,11 +12,12 @@ use crate::observation::{Content, Digester, Entry, Errno, Kind, Listing, Observa
 use crate::observe::Options;
 use crate::strictness::Defect;
 
-/// llistxattr(2) and lgetxattr(2) take no more.
+/// Limit of llistxattr(2) and lgetxattr(2), in bytes.
 const XATTR_LIST_MAX: usize = 65536;
 
 impl Image {
-    /// Mounts image files as [`Image::open_files`] does, and observes the tree; `Err` is the errno of the mount.
+    /// Mounts image files as [`Image::open_files`] does, and observes the tree. `Err` is the errno
+    /// of the mount.
     ///
     /// # Errors
     /// As [`Image::open_files`].
@@ -30,12 +32,12 @@ impl Image {
         }
     }
 
-    /// Observes the whole tree with the default options.
+    /// Observes the whole tree with default options.
     pub fn observe(&self) -> Observation {
         self.observe_with(&Options::default())
     }
 
-    /// Observes the tree as far as the options allow.
+    /// Observes the tree within the limits of the options.
     pub fn observe_with(&self, options: &Options) -> Observation {
         let mut seen = Observation::new();
         let mut nids: BTreeMap<Text, u64> = BTreeMap::new();
@@ -81,7 +83,7 @@ impl Image {
         seen
     }
 
-    /// The inode under a name, as a path walk finds it.
+    /// Loads the inode of a name as a path walk does.
     fn child(&self, directory: &Inode, name: &Text, ancestors: &Chain) -> Result<Inode> {
         self.permit(directory, Access::Search)?;
         let Some(entry) = self.lookup(directory, name.as_bytes())? else {
@@ -124,13 +126,13 @@ impl Image {
         entry
     }
 
-    /// The target of a symbolic link as readlink(2) gives it (section 7).
+    /// Target of a symbolic link as readlink(2) returns it (docs/spec/erofs-format.md section 7).
     ///
     /// # Errors
     /// As [`Image::read`].
     pub fn readlink(&self, inode: &Inode) -> Result<Text> {
         if inode.is_fast_symlink(self.sb.block_size()) {
-            return Ok(Text(self.metadata(inode.tail_place(), inode.size)?));
+            return Ok(Text(self.metadata(inode.tail_address(), inode.size)?));
         }
         let mut target = vec![0; inode.size.min(self.page_size - 1) as usize];
         self.read(inode, 0, &mut target)?;
@@ -139,7 +141,7 @@ impl Image {
         Ok(Text(target))
     }
 
-    /// Names as getdents(2) hands them to user space: cut at a NUL, and without `.` and `..`.
+    /// Names as getdents(2) returns them: cut at a NUL, without `.` and `..`.
     fn listing(&self, inode: &Inode, options: &Options, seen: &mut Observation) -> Listing {
         let mut listing = Listing::default();
         if let Err(fault) = self.permit(inode, Access::Read) {
@@ -196,7 +198,7 @@ impl Image {
         if names.iter().map(|name| name.0.len() + 1).sum::<usize>() > XATTR_LIST_MAX {
             return Err(Errno::E2BIG);
         }
-        // User space cuts the list at NULs, also at one within a name.
+        // User space splits the list at NULs, including one within a name.
         let parts = names
             .iter()
             .flat_map(|name| name.0.split(|byte| *byte == 0));
@@ -209,14 +211,14 @@ impl Image {
     }
 }
 
-/// One path that is still to be looked at.
+/// A path to visit.
 struct Visit {
     path: Text,
     inode: std::result::Result<Inode, Errno>,
     ancestors: Chain,
 }
 
-/// The nids of the directories above a path, shared between siblings.
+/// Nids of the directories above a path, shared between siblings.
 #[derive(Clone, Default)]
 struct Chain(Option<std::rc::Rc<(u64, Chain)>>);
 

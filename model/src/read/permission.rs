@@ -1,47 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Who may read an inode: from the VFS' own rules (fs/namei.c, fs/posix_acl.c), not a driver's.
+//! Permission checks of the VFS (fs/namei.c, fs/posix_acl.c) on inodes.
 //!
-//! Observers are root, whom neither the mode nor an ACL keeps out. But of an inode that is not root's own the VFS asks
-//! for the ACL first, and what it cannot get or understand is an error.
+//! Observers are root and pass both mode bits and ACLs. But for an inode of another owner the VFS
+//! fetches the ACL first, and fails if it cannot read or parse it.
 
 use super::fields::Fields;
-use super::xattr::ACL_ACCESS;
 use super::{acl, Fault, Image, Inode, Result};
 use crate::observation::Errno;
 
-/// What is done to an inode.
+/// Access to an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Looking a name up in a directory.
+    /// Lookup of a name in a directory.
     Search = 1,
-    /// Opening a file or a directory for reading.
+    /// Opening a file or directory for reading.
     Read = 4,
 }
 
 impl Image {
-    /// Whether root may do this, group 0 being its only group.
+    /// Checks access by root, with group 0 as its only group.
     ///
     /// # Errors
-    /// What reading the ACL gave, or the errno of an ACL that is none.
+    /// Errors of reading the ACL, or the errno of an invalid ACL.
     pub(super) fn permit(&self, inode: &Inode, access: Access) -> Result<()> {
-        // The owner is judged by the mode alone; without a group's permissions in it there is no ACL to ask for.
+        // The owner is checked by the mode only, and an ACL is consulted only if the mode has group
+        // bits.
         if inode.uid == 0 || inode.mode & 0o070 == 0 {
             return Ok(());
         }
-        let stored = match self.stored_value(inode, ACL_ACCESS, b"") {
+        let stored = match self.stored_value(inode, acl::ACCESS, b"") {
             Err(fault) if fault.errno == Errno::ENODATA => return Ok(()),
             stored => stored.map_err(|fault| fault.of("the ACL"))?,
         };
         let judged = acl::visible(&stored).and_then(|entries| judge(&entries, inode.gid, access));
         match judged {
             Ok(()) | Err(Errno::ENODATA) => Ok(()),
-            Err(errno) => Err(Fault::other(errno, "the ACL is none that the kernel takes")),
+            Err(errno) => Err(Fault::other(errno, "the kernel rejects the ACL")),
         }
     }
 }
 
-/// Whether an ACL has an answer for root, who goes by neither a yes nor a no.
+/// Checks that an ACL has an entry that applies to root. Root is then not bound by the entry.
 fn judge(visible: &[u8], owning_group: u32, access: Access) -> std::result::Result<(), Errno> {
     let (_, entries) = visible.split_at(acl::HEADER);
     for entry in entries.chunks_exact(acl::ENTRY) {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acl_that_says_nothing_of_others_has_no_answer_for_who_is_not_named() {
+    fn an_acl_without_an_entry_for_others_is_invalid_for_unnamed_users() {
         let owner = (acl::OWNER, 7, u32::MAX);
         assert_eq!(judged(&[owner], Access::Read), Err(Errno::EIO));
         let others = (acl::OTHERS, 0, u32::MAX);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_answers_by_what_it_grants() {
+    fn a_group_entry_applies_if_it_grants_the_access() {
         let group = (acl::OWNING_GROUP, 4, u32::MAX);
         assert_eq!(judged(&[group], Access::Read), Ok(()));
         assert_eq!(judged(&[group], Access::Search), Err(Errno::EIO));

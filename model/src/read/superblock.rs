@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The superblock (section 2): parsed whole, and checked in the kernel's order.
+//! The superblock (docs/spec/erofs-format.md section 2), checked in the kernel's order.
 
+use super::device_bytes::{holds, DeviceBytes};
 use super::fields::Fields;
-use super::store::{holds, Store};
 use super::{Fault, Result};
 use crate::strictness::Defect;
 
@@ -12,7 +12,7 @@ pub(super) const OFFSET: u64 = 1024;
 const MAGIC: u32 = 0xe0f5_e1e2;
 const BASE: u64 = 128;
 
-/// feature_compat bits (2.2).
+/// Bits of feature_compat (docs/spec/erofs-format.md section 2.2).
 pub(super) mod compat {
     pub(in crate::read) const CHECKSUM: u32 = 0x01;
     pub(in crate::read) const XATTR_FILTER: u32 = 0x04;
@@ -21,7 +21,7 @@ pub(super) mod compat {
     pub(in crate::read) const SHARE_XATTRS: u32 = 0x20;
 }
 
-/// feature_incompat bits (2.2).
+/// Bits of feature_incompat (docs/spec/erofs-format.md section 2.2).
 pub(super) mod incompat {
     pub(in crate::read) const CHUNKED_FILE: u32 = 0x04;
     pub(in crate::read) const DEVICE_TABLE: u32 = 0x08;
@@ -32,14 +32,14 @@ pub(super) mod incompat {
     pub(in crate::read) const KNOWN: u32 = 0x1ff;
 }
 
-/// The superblock's values, 48-bit halves joined and absent features resolved.
+/// Values of the superblock, with 48-bit halves joined and absent features resolved.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Superblock {
-    /// Features that may be ignored.
+    /// Features that a reader may ignore.
     pub feature_compat: u32,
-    /// Features that may not.
+    /// Features that a reader must know.
     pub feature_incompat: u32,
-    /// The stored checksum; meaningful only with its feature bit.
+    /// Stored checksum; valid only with its feature bit.
     pub checksum: u32,
     /// log2 of the block size.
     pub block_bits: u8,
@@ -49,17 +49,17 @@ pub struct Superblock {
     pub root_nid: u64,
     /// Number of inodes, for statfs.
     pub inodes: u64,
-    /// Seconds that a compact inode's mtime is relative to.
+    /// Base of compact inodes' mtime, in seconds.
     pub epoch: i64,
-    /// Nanoseconds of every compact inode.
+    /// Nanoseconds of every compact inode's mtime.
     pub fixed_nanoseconds: u32,
     /// Blocks of the primary device, for statfs.
     pub blocks: u64,
-    /// Block at which nid 0 sits.
+    /// Block of nid 0.
     pub meta_block: u32,
-    /// Block at which shared attribute 0 sits.
+    /// Block of shared attribute 0.
     pub xattr_block: u32,
-    /// UUID; all zero is none.
+    /// UUID; all zero for none.
     pub uuid: [u8; 16],
     /// Label, padded with NUL.
     pub volume: [u8; 16],
@@ -71,22 +71,24 @@ pub struct Superblock {
     pub device_table: u64,
     /// Number of long xattr prefixes.
     pub prefix_count: u8,
-    /// Byte offset of the prefix table, in the space that 9.4 chooses.
+    /// Byte offset of the prefix table, in the space selected by docs/spec/erofs-format.md section
+    /// 9.4.
     pub prefix_start: u64,
     /// The packed inode, if the image has one.
     pub packed_nid: Option<u64>,
     /// The metabox inode, if the image has one.
     pub metabox_nid: Option<u64>,
-    /// The name filter of attributes may be used.
+    /// True if the attribute name filter may be used.
     pub xattr_filter: bool,
 }
 
 impl Superblock {
-    /// Reads and checks (2.5, checks 1 to 9). `page_size` in bytes bounds the block size and the superblock.
+    /// Reads and checks the superblock (docs/spec/erofs-format.md section 2.5, checks 1 to 9).
+    /// `page_size` in bytes bounds the block size and the superblock.
     ///
     /// # Errors
     /// The first check that fails.
-    pub(super) fn read(primary: &dyn Store, page_size: u64) -> Result<Self> {
+    pub(super) fn read(primary: &dyn DeviceBytes, page_size: u64) -> Result<Self> {
         let base = bytes(primary, OFFSET, BASE)?;
         let f = Fields(&base);
         let refuse = |defect: Defect, why: String| Err(defect.fault(why));
@@ -94,7 +96,7 @@ impl Superblock {
             return refuse(
                 Defect::Magic,
                 format!(
-                    "magic is {:#010x}, not {MAGIC:#010x}: no EROFS image",
+                    "magic is {:#010x}, not {MAGIC:#010x}: not an EROFS image",
                     f.u32(0)
                 ),
             );
@@ -182,12 +184,12 @@ impl Superblock {
         1 << self.block_bits
     }
 
-    /// The feature bit of chunk-based files, which no reader needs.
+    /// True if the feature bit of chunk-based files is set. No reader needs it.
     pub fn has_chunks(&self) -> bool {
         self.has(incompat::CHUNKED_FILE)
     }
 
-    /// The feature bit of long prefixes, which no reader needs.
+    /// True if the feature bit of long prefixes is set. No reader needs it.
     pub fn has_long_prefixes(&self) -> bool {
         self.has(incompat::XATTR_PREFIXES)
     }
@@ -197,7 +199,7 @@ impl Superblock {
     }
 }
 
-fn metabox_nid(primary: &dyn Store, size: u64) -> Result<u64> {
+fn metabox_nid(primary: &dyn DeviceBytes, size: u64) -> Result<u64> {
     if size <= BASE {
         return Err(Defect::MetaboxAbsent
             .fault("the image has a metabox, its superblock has no room for the nid"));
@@ -211,8 +213,9 @@ fn metabox_nid(primary: &dyn Store, size: u64) -> Result<u64> {
     Ok(nid)
 }
 
-/// The checksum of 2.3, which lacks the usual last inversion.
-fn checksum(primary: &dyn Store, block_size: u64) -> Result<u32> {
+/// Computes the checksum of docs/spec/erofs-format.md section 2.3, which omits the usual final
+/// inversion.
+fn checksum(primary: &dyn DeviceBytes, block_size: u64) -> Result<u32> {
     let covered = if block_size > OFFSET {
         block_size - OFFSET
     } else {
@@ -223,7 +226,7 @@ fn checksum(primary: &dyn Store, block_size: u64) -> Result<u32> {
     Ok(!crc32c::crc32c(&hashed))
 }
 
-fn bytes(primary: &dyn Store, at: u64, len: u64) -> Result<Vec<u8>> {
+fn bytes(primary: &dyn DeviceBytes, at: u64, len: u64) -> Result<Vec<u8>> {
     if !holds(primary, at, len) {
         let why = format!(
             "the image has {} bytes, its superblock needs {}",

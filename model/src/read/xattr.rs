@@ -1,28 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Extended attributes (section 9).
+//! Extended attributes (docs/spec/erofs-format.md section 9).
 
 use xxhash_rust::xxh32::xxh32;
 
 use super::fields::Fields;
 use super::permission::Access;
 use super::superblock::compat;
-use super::{acl, Fault, Image, Inode, Place, Result, Space};
+use super::{acl, Fault, Image, Inode, MetadataAddress, Result, Space};
 use crate::observation::{Errno, Kind, Text};
 use crate::strictness::Defect;
 
 const FILTER_SEED: u32 = 0x25bb_e08f;
 const USER: u8 = 1;
-pub(super) const ACL_ACCESS: u8 = 2;
-const ACL_DEFAULT: u8 = 3;
 
-/// Where an attribute is stored.
+/// Location of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// After the inode.
     Inline,
-    /// In the shared area, under this id.
+    /// In the shared area, with this id.
     Shared(u32),
 }
 
@@ -31,19 +29,19 @@ pub enum Origin {
 pub struct Xattr {
     /// Index as stored.
     pub index: u8,
-    /// Full name; `None` if the index names no prefix that user space can see.
+    /// Full name; `None` if the index has no prefix that user space can see.
     pub name: Option<Text>,
     /// Value as stored.
     pub value: Text,
-    /// Where it is.
+    /// Location of the entry.
     pub origin: Origin,
 }
 
-/// The namespaces that getxattr(2) can reach, and their indexes.
+/// Namespaces reachable by getxattr(2), and their indexes.
 const NAMESPACES: [(u8, &[u8]); 5] = [
     (USER, b"user."),
-    (ACL_ACCESS, b"system.posix_acl_access"),
-    (ACL_DEFAULT, b"system.posix_acl_default"),
+    (acl::ACCESS, b"system.posix_acl_access"),
+    (acl::DEFAULT, b"system.posix_acl_default"),
     (4, b"trusted."),
     (6, b"security."),
 ];
@@ -51,36 +49,36 @@ const NAMESPACES: [(u8, &[u8]); 5] = [
 /// The attributes of one inode.
 struct Area {
     filter: u32,
-    /// The shared ids, and how many they are.
-    ids: Place,
+    /// Location and number of the shared ids.
+    ids: MetadataAddress,
     shared: u8,
-    /// The inline entries, and where they end.
-    entries: Place,
+    /// Location and end of the inline entries.
+    entries: MetadataAddress,
     end: u64,
 }
 
-/// An attribute of which no more than its own four bytes was read.
+/// An attribute of which only the four-byte header was read.
 struct Entry {
     origin: Origin,
     index: u8,
-    /// Where the name is; the value follows it.
-    name: Place,
+    /// Location of the name; the value follows it.
+    name: MetadataAddress,
     name_len: u64,
     value_len: u64,
 }
 
 impl Entry {
-    /// Bytes up to the next entry.
+    /// Size including padding to the next entry.
     fn padded(&self) -> u64 {
         (4 + self.name_len + self.value_len).next_multiple_of(4)
     }
 }
 
 impl Image {
-    /// Every stored attribute in lookup order: inline first, then shared. Later duplicates are kept.
+    /// Returns every stored attribute in lookup order: inline, then shared. Duplicates are kept.
     ///
     /// # Errors
-    /// The checks of 9.1, or what reading the metadata gave.
+    /// The checks of docs/spec/erofs-format.md section 9.1, or errors of reading the metadata.
     pub fn xattrs(&self, inode: &Inode) -> Result<Vec<Xattr>> {
         let Some(area) = self.xattr_area(inode)? else {
             return Ok(Vec::new());
@@ -103,7 +101,7 @@ impl Image {
             1 => return Err(Defect::XattrCountOne.fault("i_xattr_icount is 1")),
             _ => {}
         }
-        let start = inode.xattr_place();
+        let start = inode.xattr_address();
         let header = self.metadata(start, 12)?;
         let shared = Fields(&header).u8(4);
         let (ids, bytes) = (start.plus(12), u64::from(shared) * 4);
@@ -119,15 +117,17 @@ impl Image {
             ids,
             shared,
             entries: ids.plus(bytes),
-            end: inode.tail_place().at,
+            end: inode.tail_address().at,
         }))
     }
 
-    /// The entries in lookup order; whoever goes on behind an error meets it again.
+    /// Iterates over the entries in lookup order. Continuing after an error yields the same error
+    /// again.
     fn xattr_entries<'a>(&'a self, area: &'a Area) -> impl Iterator<Item = Result<Entry>> + 'a {
         let mut place = area.entries;
         let inline = std::iter::from_fn(move || {
-            // The area and all entries are of whole words, so a rest has room for an entry's own four bytes.
+            // The area and all entries are multiples of 4 bytes, so a remainder holds at least a
+            // header.
             let left = area.end - place.at;
             let entry = (left > 0).then(|| self.inline_xattr(place, left))?;
             place = place.plus(entry.as_ref().map_or(0, Entry::padded));
@@ -140,7 +140,7 @@ impl Image {
         inline.chain(shared)
     }
 
-    fn inline_xattr(&self, place: Place, left: u64) -> Result<Entry> {
+    fn inline_xattr(&self, place: MetadataAddress, left: u64) -> Result<Entry> {
         let entry = self.xattr(Origin::Inline, place)?;
         if entry.padded() > left {
             let why = format!(
@@ -162,11 +162,11 @@ impl Image {
                 .fault("shared attributes are in a metabox, none is loaded"));
         };
         let at = u64::from(self.sb.xattr_block) << self.sb.block_bits;
-        let place = Place { space, at }.plus(u64::from(id) * 4);
+        let place = MetadataAddress { space, at }.plus(u64::from(id) * 4);
         self.xattr(Origin::Shared(id), place)
     }
 
-    fn xattr(&self, origin: Origin, place: Place) -> Result<Entry> {
+    fn xattr(&self, origin: Origin, place: MetadataAddress) -> Result<Entry> {
         let head = self.xattr_bytes(origin, place, 4)?;
         let f = Fields(&head);
         Ok(Entry {
@@ -178,8 +178,8 @@ impl Image {
         })
     }
 
-    /// Bytes of an attribute's entry.
-    fn xattr_bytes(&self, origin: Origin, place: Place, len: u64) -> Result<Vec<u8>> {
+    /// Reads bytes of an attribute's entry.
+    fn xattr_bytes(&self, origin: Origin, place: MetadataAddress, len: u64) -> Result<Vec<u8>> {
         self.metadata(place, len)
             .map_err(|fault| match (fault.defect, origin) {
                 (Some(Defect::MetadataBeyondImage), Origin::Shared(_)) => {
@@ -198,7 +198,8 @@ impl Image {
         self.xattr_bytes(entry.origin, place, entry.value_len)
     }
 
-    /// What stands in front of the stored part of a name: the index of its namespace, and what a long prefix adds.
+    /// Parts before the stored suffix of a name: the namespace index, and the infix of a long
+    /// prefix.
     fn prefix(&self, index: u8) -> Option<(u8, &[u8])> {
         if index & 0x80 == 0 {
             return Some((index, &[]));
@@ -207,7 +208,7 @@ impl Image {
         Some((prefix.base, prefix.infix.as_bytes()))
     }
 
-    /// The name that user space sees; `None` for an index that it cannot see.
+    /// Name as user space sees it; `None` for an index without a visible namespace.
     fn shown_name(&self, entry: &Entry) -> Result<Option<Text>> {
         let shown = self.prefix(entry.index).and_then(|(base, infix)| {
             let (_, namespace) = NAMESPACES.iter().find(|(known, _)| *known == base)?;
@@ -220,7 +221,7 @@ impl Image {
         Ok(Some(Text(name)))
     }
 
-    /// The names that llistxattr(2) gives to root, in stored order. Values are not read.
+    /// Names that llistxattr(2) returns to root, in stored order. Values are not read.
     ///
     /// # Errors
     /// As [`Image::xattrs`].
@@ -234,23 +235,21 @@ impl Image {
         names.filter_map(Result::transpose).collect()
     }
 
-    /// The value that lgetxattr(2) gives to root, the rules of the VFS included.
+    /// Value that lgetxattr(2) returns to root, after the checks of the VFS.
     ///
     /// # Errors
-    /// ERANGE for a name of 0 or more than 255 bytes, its namespace included; EOPNOTSUPP for a name of no namespace,
-    /// EINVAL for a bare namespace, ENODATA; or as [`Image::xattrs`], as far as the search goes.
+    /// ERANGE for a name of 0 or more than 255 bytes including its namespace; EOPNOTSUPP for an
+    /// unknown namespace; EINVAL for a bare namespace; ENODATA; or as [`Image::xattrs`], up to the
+    /// entry found.
     pub fn getxattr(&self, inode: &Inode, name: &[u8]) -> Result<Vec<u8>> {
         let refuse = |errno: Errno, why: &str| Err(Fault::other(errno, why));
         if !(1..=255).contains(&name.len()) {
             return refuse(Errno::ERANGE, "the name is empty or longer than 255 bytes");
         }
         let Some((index, suffix)) = split(name) else {
-            return refuse(
-                Errno::EOPNOTSUPP,
-                "the name is in no namespace that the format has",
-            );
+            return refuse(Errno::EOPNOTSUPP, "the format has no such namespace");
         };
-        let is_acl = matches!(index, ACL_ACCESS | ACL_DEFAULT);
+        let is_acl = matches!(index, acl::ACCESS | acl::DEFAULT);
         if is_acl && inode.kind == Kind::Symlink {
             return refuse(Errno::EOPNOTSUPP, "a symbolic link has no ACL");
         }
@@ -270,15 +269,14 @@ impl Image {
         if !is_acl {
             return Ok(value);
         }
-        acl::visible(&value).map_err(|errno| {
-            Fault::other(errno, "the stored value is no ACL that the kernel shows")
-        })
+        acl::visible(&value)
+            .map_err(|errno| Fault::other(errno, "the stored value is not a valid ACL"))
     }
 
-    /// The value of the first attribute of this name: `suffix` follows the namespace of `index`.
+    /// Value of the first attribute with this name: `suffix` after the namespace of `index`.
     ///
     /// # Errors
-    /// ENODATA, or as [`Image::xattrs`], as far as the search goes.
+    /// ENODATA, or as [`Image::xattrs`], up to the entry found.
     pub(super) fn stored_value(&self, inode: &Inode, index: u8, suffix: &[u8]) -> Result<Vec<u8>> {
         let refuse = |why: &str| Err(Fault::other(Errno::ENODATA, why));
         let Some(area) = self.xattr_area(inode)? else {
@@ -307,11 +305,11 @@ impl Image {
     }
 }
 
-/// A full name as namespace index and suffix, as the filter hashes it.
+/// Splits a full name into namespace index and suffix, as the filter hashes it.
 fn split(name: &[u8]) -> Option<(u8, &[u8])> {
     NAMESPACES.iter().find_map(|(index, prefix)| {
         let suffix = name.strip_prefix(*prefix)?;
-        // An ACL's name is a whole name, not a namespace.
+        // An ACL's name is a complete name, not a namespace.
         let whole = suffix.is_empty() || !prefix.starts_with(b"system.");
         whole.then_some((*index, suffix))
     })
@@ -324,7 +322,7 @@ mod tests {
     #[test]
     fn the_filter_bits_of_acls_are_those_of_the_specification() {
         let bit = |index: u8| xxh32(b"", FILTER_SEED + u32::from(index)) % 32;
-        assert_eq!((bit(ACL_ACCESS), bit(ACL_DEFAULT)), (30, 21));
+        assert_eq!((bit(acl::ACCESS), bit(acl::DEFAULT)), (30, 21));
     }
 
     #[test]

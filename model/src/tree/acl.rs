@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Values of `system.posix_acl_access` and `system.posix_acl_default`, as user space and the image spell them.
+//! Values of `system.posix_acl_access` and `system.posix_acl_default`, which are the same in user
+//! space and in the image.
 
-/// Version of the form, the only one there is.
+/// The only version of the format.
 const VERSION: u32 = 2;
-/// Stands for "no id" in entries that need none.
+/// Id of entries that need none.
 const NO_ID: u32 = u32::MAX;
 
 /// A named entry of an access control list: id and permissions (4 read, 2 write, 1 execute).
@@ -16,8 +17,8 @@ pub enum AclEntry {
     Group(u32, u16),
 }
 
-/// The value of an ACL that goes with the permission bits `mode`: owner and others as there, the mask in the place
-/// of the group, and the named entries in the order that the kernel demands.
+/// Encodes an ACL that matches the permission bits `mode`: owner and others as given, the mask in
+/// place of the group, and named entries in the order that the kernel requires.
 pub fn acl(mode: u16, named: &[AclEntry]) -> Vec<u8> {
     let mut users: Vec<(u32, u16)> = Vec::new();
     let mut groups: Vec<(u32, u16)> = Vec::new();

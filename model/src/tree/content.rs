@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Contents of a regular file, described rather than held, so that large and sparse files cost nothing.
+//! Contents of a regular file, described rather than stored, so that large and sparse files are
+//! cheap.
 
 use std::ops::Range;
 
-/// One run of a file's bytes.
+/// A run of a file's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
-    /// These bytes.
+    /// Literal bytes.
     Data(Vec<u8>),
-    /// So many bytes that were never written.
+    /// Bytes never written.
     Hole(u64),
-    /// Bytes made from a seed: see [`Content::read_at`] for how they repeat (they do not, for 2^64).
+    /// Bytes generated from a seed: see [`Content::read_at`].
     Pattern {
         /// Equal seeds give equal bytes at equal offsets within the segment.
         seed: u64,
@@ -29,7 +30,7 @@ impl Segment {
         }
     }
 
-    /// Whether the segment has no bytes.
+    /// True if the segment has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -46,14 +47,14 @@ impl Segment {
     }
 }
 
-/// Contents of a regular file: segments one after the other.
+/// Contents of a regular file: consecutive segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     segments: Vec<Segment>,
 }
 
 impl Content {
-    /// A file of these segments; empty ones are dropped.
+    /// A file of these segments. Empty segments are dropped.
     pub fn new(segments: Vec<Segment>) -> Self {
         Content {
             segments: segments
@@ -68,12 +69,12 @@ impl Content {
         Content::new(vec![Segment::Data(bytes.into())])
     }
 
-    /// A file of `len` bytes made from `seed`.
+    /// A file of `len` bytes generated from `seed`.
     pub fn pattern(seed: u64, len: u64) -> Self {
         Content::new(vec![Segment::Pattern { seed, len }])
     }
 
-    /// A file that is nothing but a hole.
+    /// A file that consists of a hole.
     pub fn hole(len: u64) -> Self {
         Content::new(vec![Segment::Hole(len)])
     }
@@ -83,12 +84,12 @@ impl Content {
         self.segments.iter().map(Segment::len).sum()
     }
 
-    /// Whether the file has no bytes.
+    /// True if the file has no bytes.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
 
-    /// Segments with the range that each covers.
+    /// Segments with the byte ranges that they cover.
     pub fn segments(&self) -> impl Iterator<Item = (Range<u64>, &Segment)> {
         let mut start = 0;
         self.segments.iter().map(move |segment| {
@@ -98,7 +99,7 @@ impl Content {
         })
     }
 
-    /// Fills `out` with the bytes at `offset`; bytes past the end are zeros.
+    /// Fills `out` with the bytes at `offset`. Bytes beyond the end are zero.
     pub fn read_at(&self, offset: u64, out: &mut [u8]) {
         out.fill(0);
         let wanted = offset..offset + out.len() as u64;
@@ -112,7 +113,7 @@ impl Content {
         }
     }
 
-    /// Whether no byte of `range` was ever written. Bytes past the end count as never written.
+    /// True if no byte of `range` was written. Bytes beyond the end count as not written.
     pub fn is_hole(&self, range: Range<u64>) -> bool {
         self.segments().all(|(covered, segment)| {
             matches!(segment, Segment::Hole(_))
@@ -122,7 +123,7 @@ impl Content {
     }
 }
 
-/// Bytes of the endless pattern of `seed` from `offset` on: the words of a splitmix64 counter.
+/// Generates the infinite pattern of `seed` from `offset`: the words of a splitmix64 counter.
 fn fill_pattern(seed: u64, offset: u64, out: &mut [u8]) {
     let mut position = offset;
     let mut rest = out;
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_are_ranges_nobody_wrote() {
+    fn holes_are_ranges_never_written() {
         let content = Content::new(vec![Segment::Data(vec![0; 4]), Segment::Hole(8)]);
         assert!(!content.is_hole(0..12));
         assert!(content.is_hole(4..12));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! A tree made real, so that another program can pack it.
+//! Creation of a tree on disk, for other programs to pack.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,10 +13,10 @@ use rustix::fs::{
 
 use super::{Content, DeviceNumber, Kind, Node, NodeId, Segment, Tree};
 
-/// Data are written in pieces of this many bytes.
+/// File data is written in pieces of this many bytes.
 const PIECE: u64 = 1 << 20;
 
-/// What could not be made, and why.
+/// A failed operation.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {what}: {source}", path.display())]
 pub struct MaterialiseError {
@@ -24,14 +24,16 @@ pub struct MaterialiseError {
     pub path: PathBuf,
     /// The operation that failed.
     pub what: &'static str,
-    /// Its error: EPERM without root, EOPNOTSUPP or ENOSPC where the file system keeps no such attributes.
+    /// Errno of the operation: EPERM without root, EOPNOTSUPP or ENOSPC if the file system cannot
+    /// store an attribute.
     #[source]
     pub source: io::Error,
 }
 
 impl Tree {
-    /// Makes the tree in `directory`, which must exist and be empty. It becomes the root, with the root's
-    /// attributes. Needs root's rights: owners, device nodes and `trusted.` attributes are set.
+    /// Creates the tree in `directory`, which must exist and be empty. The directory becomes the
+    /// root and gets the root's attributes. Needs root to set owners, device nodes and `trusted.`
+    /// attributes.
     ///
     /// # Errors
     /// The first operation that failed, with its path.
@@ -113,7 +115,8 @@ fn write_file(path: &Path, content: &Content) -> io::Result<()> {
     Ok(())
 }
 
-/// Owner, mode, extended attributes, time: in this order, because each may change the one before.
+/// Sets owner, mode, extended attributes and time, in this order because each may change the
+/// previous.
 fn set_attributes(path: &Path, node: &Node) -> Result<(), MaterialiseError> {
     let failed = |what: &'static str| {
         let path = path.to_owned();
@@ -141,7 +144,7 @@ fn set_attributes(path: &Path, node: &Node) -> Result<(), MaterialiseError> {
         sys::lsetxattr(path, name.as_slice(), value, XattrFlags::empty())
             .map_err(failed("setxattr"))?;
     }
-    // An access ACL has rewritten the group's bits, and may have cleared set-group-id.
+    // Setting an access ACL changed the group bits and may have cleared set-group-id.
     if !is_link && !node.xattrs.is_empty() {
         sys::chmod(path, mode).map_err(failed("chmod"))?;
     }

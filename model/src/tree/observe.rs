@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What any reader must see of a tree in an image with given options.
+//! Expected observation of a tree in an image with given options.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::write::{visible_body, Body, ImageOptions};
 const PIECE: u64 = 1 << 16;
 
 impl Tree {
-    /// The observation that every reader of `write(self, options)` must give.
+    /// Returns the observation that every reader of `write(self, options)` must produce.
     ///
-    /// Only directory sizes and hole maps depend on the options: the rest is the tree's own.
+    /// Only directory sizes and hole maps depend on the options.
     pub fn observation(&self, options: &ImageOptions) -> Observation {
         let mut seen = Observation::new();
         let mut identities = BTreeMap::new();
@@ -114,7 +114,8 @@ impl Observer<'_> {
         }
     }
 
-    /// Plain and inline files are data from end to end; a chunk is a hole when nothing was written to it.
+    /// Data ranges. Plain and inline files are data throughout; a chunk without written bytes is a
+    /// hole.
     fn spans(&self, id: NodeId, content: &super::Content) -> Vec<Span> {
         let size = content.len();
         let mut spans: Vec<Span> = Vec::new();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Which block of which device holds which byte: plain runs in order, chunks in file order or shuffled, equal
-//! chunks once.
+//! Block allocation: plain runs in order, chunks in file order or shuffled, equal chunks once.
 
 use std::collections::HashMap;
 
@@ -13,34 +12,34 @@ use super::resolve::Body;
 use super::WriteError;
 use crate::tree::{mix, Chunks};
 
-/// Largest chunk that is compared with others.
+/// Maximum size of a chunk that is deduplicated.
 const DEDUPE_MAX: u64 = 1 << 20;
-/// One block address has 48 bits, and all ones means a hole.
+/// Block addresses have 48 bits; all ones means a hole.
 const BLOCK_MAX: u64 = (1 << 48) - 1;
-/// In 32 bits all ones is a hole, so this block is never given out.
+/// All ones means a hole in 32 bits, so this block is never allocated.
 const NULL_32: u64 = 0xffff_ffff;
 
-/// Bytes of an inode that go to a device.
+/// Bytes of an inode stored on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
     /// Index of the inode.
     pub(super) item: usize,
     /// First byte of the file.
     pub(super) offset: u64,
-    /// Bytes of the file; the last block may be partly used.
+    /// Length in bytes; the last block may be partly used.
     pub(super) len: u64,
     pub(super) device: u16,
-    /// First block on that device.
+    /// First block on the device.
     pub(super) block: u64,
 }
 
-/// All data of the image, placed.
+/// Allocation of all data of the image.
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) extents: Vec<Extent>,
-    /// Blocks of every device, the primary first.
+    /// Number of blocks of every device, the primary first.
     pub(super) blocks: Vec<u64>,
-    /// First unified block of every extra device, 0 for none.
+    /// First unified block of every extra device; 0 for none.
     pub(super) unified: Vec<u64>,
 }
 
@@ -59,7 +58,7 @@ struct Allocator<'o> {
     known: HashMap<(u16, u64, [u8; 32]), u64>,
 }
 
-/// Gives every inode its blocks. The primary device's data begin at `first_block` at the earliest.
+/// Allocates the blocks of every inode. The primary device's data starts at `first_block` or later.
 pub(super) fn allocate(
     items: &mut [Item<'_>],
     first_block: u64,
@@ -102,7 +101,7 @@ pub(super) fn allocate(
     allocator.finish()
 }
 
-/// The chunks of an inode that are not holes; its list of chunks is made, all holes.
+/// Chunks of an inode that are not holes. Initialises its chunk list to holes.
 fn chunk_runs(
     index: usize,
     item: &mut Item<'_>,
@@ -178,7 +177,8 @@ impl Allocator<'_> {
         block
     }
 
-    /// What makes two chunks one. The metabox is not known yet, so only files of the tree take part.
+    /// Key by which chunks are equal. The metabox has no contents yet, so only files of the tree
+    /// take part.
     fn dedupe_key(&self, run: &Run, item: &Item<'_>) -> Option<(u16, u64, [u8; 32])> {
         let eligible = self.options.dedupe && run.len <= DEDUPE_MAX;
         if !eligible || !matches!(item.payload, Payload::File(_)) {
@@ -191,7 +191,7 @@ impl Allocator<'_> {
     fn finish(self) -> Result<Allocation, WriteError> {
         let block_size = self.options.block_size();
         let unit = self.options.padding.max(block_size).div_ceil(block_size);
-        // No device is empty: a loop device cannot be made of nothing.
+        // A loop device cannot be created from an empty file, so no device is empty.
         let padded = |next: &u64| next.next_multiple_of(unit).max(unit);
         let blocks: Vec<u64> = self.next.iter().map(padded).collect();
         let mut free = blocks[0];

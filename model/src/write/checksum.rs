@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The two hashes of the format: the superblock's CRC-32C and the name filter's XXH32.
+//! Hashes of the format: CRC-32C of the superblock and XXH32 of the name filter.
 //!
-//! The model's reader takes both from published crates; these are the writer's own, so that the two check each other.
+//! The model's reader uses published crates for both and the writer its own, so that they check
+//! each other.
 
-use super::store::Store;
+use super::sparse_bytes::SparseBytes;
 
-/// State of the CRC before the first covered byte (section 2.3).
+/// State of the CRC before the first covered byte (docs/spec/erofs-format.md section 2.3).
 const CRC_SEED: u32 = 0x5045_b54a;
-/// First covered byte: the superblock's magic and checksum are not.
+/// First covered byte, after the superblock's magic and checksum.
 const CRC_START: u64 = 1032;
-/// Where the checksum itself is stored.
+/// Byte offset of the stored checksum.
 const CRC_PLACE: u64 = 1028;
 
 /// CRC-32C without final inversion, bit by bit.
@@ -23,7 +24,7 @@ fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
 }
 
 /// Writes the superblock checksum for blocks of `1 << block_bits` bytes into `primary`.
-pub fn seal(primary: &mut Store, block_bits: u8) {
+pub fn seal(primary: &mut SparseBytes, block_bits: u8) {
     let block = 1_u64 << block_bits;
     let covered = if block > 1024 { block - 1024 } else { block };
     let count = (1024 + covered - CRC_START) as usize;
@@ -43,7 +44,7 @@ fn word(bytes: &[u8]) -> u32 {
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// XXH32 as its specification words it.
+/// XXH32, written along its specification.
 pub(super) fn xxh32(seed: u32, bytes: &[u8]) -> u32 {
     let [p1, p2, p3, p4, p5] = PRIMES;
     let stripes = bytes.chunks_exact(16);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Directory contents: sorted entries packed into blocks (section 6).
+//! Directory contents: sorted entries packed into blocks (docs/spec/erofs-format.md section 6).
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use crate::tree::{Kind, Node, NodeId, Tree};
 
 const DIRENT: usize = 12;
 
-/// Where an entry leads.
+/// Target of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goal {
     Node(NodeId),
     Parent(NodeId),
 }
 
-/// The sorted entries of a directory and the blocks that they fall into.
+/// Sorted entries of a directory and their distribution to blocks.
 #[derive(Debug)]
 pub(crate) struct Packed {
     names: Vec<(Vec<u8>, Goal)>,
@@ -26,7 +26,7 @@ pub(crate) struct Packed {
     pub(crate) size: u64,
 }
 
-/// Packs the directory `id`. `dot` says whether `.` is stored.
+/// Packs the directory `id`, including `.` if `dot` is set.
 pub(crate) fn pack(tree: &Tree, id: NodeId, parent: NodeId, dot: bool, block_bits: u8) -> Packed {
     let block_size = 1_usize << block_bits;
     let mut names: Vec<(Vec<u8>, Goal)> = tree
@@ -67,7 +67,7 @@ pub(crate) fn pack(tree: &Tree, id: NodeId, parent: NodeId, dot: bool, block_bit
 }
 
 impl Packed {
-    /// The contents, once every node has its nid.
+    /// Builds the contents once every node has a nid.
     pub(super) fn build(&self, tree: &Tree, nid: impl Fn(NodeId) -> u64, filler: u8) -> Record {
         let mut contents = Record::new();
         for block in &self.blocks {
@@ -83,7 +83,7 @@ impl Packed {
                 nameoff += name.len();
             }
             for (name, _) in entries {
-                // One site per name, on its first byte: enough to plant a slash or a NUL.
+                // A site per name, on its first byte, is enough to plant a slash or a NUL.
                 contents.u8("dirent.name", name[0]);
                 contents.raw(&name[1..]);
             }
@@ -92,7 +92,7 @@ impl Packed {
     }
 }
 
-/// The file_type of an entry.
+/// `file_type` of an entry.
 fn type_code(node: &Node) -> u8 {
     match node.kind {
         Kind::File(_) => 1,

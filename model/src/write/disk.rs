@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The devices under construction: records go to their place, wherever the device's blocks are.
+//! Devices under construction.
 
 use super::allocate::{Allocation, Extent};
 use super::item::Item;
 use super::options::ImageOptions;
 use super::record::{Record, Site};
-use super::store::Store;
+use super::sparse_bytes::SparseBytes;
 
-/// Contents are copied in pieces of this many bytes; a piece that is a hole is not written.
+/// Contents are copied in pieces of this many bytes. Pieces that are holes are not written.
 const PIECE: u64 = 1 << 16;
 
-/// All devices, and the sites of what was written.
+/// All devices, and the sites of all fields written.
 pub(super) struct Disk<'a> {
     options: &'a ImageOptions,
     allocation: &'a Allocation,
-    pub(super) stores: Vec<Store>,
+    pub(super) stores: Vec<SparseBytes>,
     pub(super) sites: Vec<Site>,
 }
 
@@ -23,7 +23,7 @@ impl<'a> Disk<'a> {
     pub(super) fn new(options: &'a ImageOptions, allocation: &'a Allocation) -> Self {
         let block = options.block_size();
         let mut stores = vec![
-            Store::default();
+            SparseBytes::default();
             if options.flat {
                 1
             } else {
@@ -47,7 +47,7 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// The store that holds byte `offset` of `device`, and where in it.
+    /// Translates byte `offset` of `device` to a store and an offset in it.
     fn place(&self, device: u16, offset: u64) -> (u16, u64) {
         match (device, self.options.flat) {
             (0, _) | (_, false) => (device, offset),
@@ -70,7 +70,7 @@ impl<'a> Disk<'a> {
         }));
     }
 
-    /// Writes the bytes of an extent, and dirt behind the end of a file when that is asked for.
+    /// Writes the bytes of an extent and, if requested, garbage after the end of a file.
     pub(super) fn fill(&mut self, extent: &Extent, item: &Item<'_>) {
         let start = extent.block * self.options.block_size();
         let mut done = 0;

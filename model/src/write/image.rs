@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Putting an image together, and the finished image.
+//! Assembly of an image, and the finished image.
 
 use std::fs::File;
 use std::io;
@@ -18,16 +18,16 @@ use super::record::{Record, Site};
 use super::resolve::Body;
 use super::superblock::{self, Head, PrefixSpace};
 use super::xattr::{self, Shared};
-use super::{Store, WriteError};
+use super::{SparseBytes, WriteError};
 use crate::read;
 use crate::tree::{InodeForm, Kind, NodeId, Tree};
 
 const METABOX: u64 = 1 << 63;
 
-/// How a node's data ended up.
+/// Layout of a node's data as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PlacedData {
-    /// Nothing to store.
+    /// No data.
     Empty,
     /// FLAT_PLAIN with the null start address.
     Null,
@@ -39,7 +39,7 @@ pub enum PlacedData {
     Chunked,
 }
 
-/// Where and how a node was stored.
+/// Location and form of a node as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// The node.
@@ -50,7 +50,7 @@ pub struct Placed {
     pub inode: InodeForm,
     /// Layout of its data.
     pub data: PlacedData,
-    /// Whether the inode's body crosses a block boundary.
+    /// True if the inode's body crosses a block boundary.
     pub straddles: bool,
 }
 
@@ -58,47 +58,49 @@ pub struct Placed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// The primary device.
-    pub primary: Store,
-    /// The extra devices in the order of their slots; none for a flat image.
-    pub blobs: Vec<Store>,
-    /// Every field that the writer wrote, for tests that damage them.
+    pub primary: SparseBytes,
+    /// Extra devices in slot order; empty for a flat image.
+    pub blobs: Vec<SparseBytes>,
+    /// Every field written, for tests that damage them.
     pub sites: Vec<Site>,
     /// Every node of the tree.
     pub placed: Vec<Placed>,
     /// log2 of the block size.
     pub block_bits: u8,
-    /// Whether the superblock is checksummed.
+    /// True if the superblock has a checksum.
     pub checksum: bool,
 }
 
 impl Image {
-    /// The store of device `device`: 0 is the primary.
-    pub fn device_mut(&mut self, device: u16) -> Option<&mut Store> {
+    /// Bytes of device `device`, where 0 is the primary.
+    pub fn device_mut(&mut self, device: u16) -> Option<&mut SparseBytes> {
         match device {
             0 => Some(&mut self.primary),
             n => self.blobs.get_mut(usize::from(n) - 1),
         }
     }
 
-    /// Length in bytes of the longest device: sparse stores can be longer than any host file system allows.
+    /// Length in bytes of the longest device. Sparse devices can exceed the limits of any host file
+    /// system.
     pub fn longest_device(&self) -> u64 {
         let all = self.blobs.iter().chain([&self.primary]);
-        all.map(Store::len).max().unwrap_or(0)
+        all.map(SparseBytes::len).max().unwrap_or(0)
     }
 
-    /// Computes the superblock checksum anew, if there is one.
+    /// Recomputes the superblock checksum, if there is one.
     pub fn reseal(&mut self) {
         if self.checksum {
             seal(&mut self.primary, self.block_bits);
         }
     }
 
-    /// Mounts the image in the model's reader, by a kernel whose pages are 4 KiB or, for larger blocks, a block.
+    /// Mounts the image in the model's reader, with pages of 4 KiB or the block size, whichever is
+    /// larger.
     ///
     /// # Errors
-    /// As [`read::Image::open`]; none for an image that was not damaged.
+    /// As [`read::Image::open`]; none for an undamaged image.
     pub fn open(&self) -> read::Result<read::Image> {
-        let boxed = |store: &Store| Box::new(store.clone()) as Box<dyn read::Store>;
+        let boxed = |store: &SparseBytes| Box::new(store.clone()) as Box<dyn read::DeviceBytes>;
         let setup = read::Setup {
             devices: self.blobs.iter().map(boxed).collect(),
             page_size: 4096.max(1 << self.block_bits),
@@ -106,11 +108,11 @@ impl Image {
         read::Image::open(self.primary.clone(), setup)
     }
 
-    /// Makes files `NAME.erofs`, `NAME.blob1`, `NAME.blob2`, … in `directory` and returns their paths, the primary
-    /// device first.
+    /// Creates the files `NAME.erofs`, `NAME.blob1`, `NAME.blob2`, … in `directory` and returns
+    /// their paths, the primary device first.
     ///
     /// # Errors
-    /// Those of creating and writing the files.
+    /// Errors of creating and writing the files.
     pub fn write_to_directory(&self, directory: &Path, name: &str) -> io::Result<Vec<PathBuf>> {
         let mut paths = vec![directory.join(format!("{name}.erofs"))];
         paths.extend((1..=self.blobs.len()).map(|n| directory.join(format!("{name}.blob{n}"))));
@@ -155,7 +157,7 @@ fn check(tree: &Tree, options: &ImageOptions, head: Head) -> Result<(), WriteErr
     Ok(())
 }
 
-/// Where the shared attributes are.
+/// Location of the shared attributes.
 struct SharedPlace {
     /// Byte offset in their space.
     offset: u64,
@@ -175,11 +177,11 @@ impl SharedPlace {
     }
 }
 
-/// All inodes with their place in the metadata spaces.
+/// All inodes with their positions in the metadata spaces.
 struct Plan<'a> {
     items: Vec<Item<'a>>,
     meta_block: u64,
-    /// First byte behind the primary device's metadata.
+    /// First byte after the primary device's metadata.
     primary_end: u64,
     metabox: Option<usize>,
     packed: Option<usize>,
@@ -196,7 +198,7 @@ impl Plan<'_> {
     }
 }
 
-/// Bytes before the prefix table of the packed file: some other use of it.
+/// Bytes of the packed file before the prefix table, as if the file had another use, too.
 const PACKED_LEAD: usize = 8;
 
 fn tree_items<'a>(
@@ -265,10 +267,10 @@ fn plan<'a>(
         0 => 0,
         wish => u64::from(wish).max(primary_start.div_ceil(block_size)),
     };
-    // Slot 0 stays free: a nid of 0 means "none" in some fields.
+    // Slot 0 stays free: nid 0 means "none" in some fields.
     let first = primary_start.max(meta_block * block_size + 32);
     let mut outside = Area::starting_at(first, block_size);
-    // The root comes first, for its nid may have but 16 bits.
+    // The root comes first because its nid may be limited to 16 bits.
     for index in std::iter::once(0).chain(nodes..items.len()).chain(1..nodes) {
         if !items[index].metabox {
             items[index].iloc = outside.take(items[index].wanted(options));
@@ -283,7 +285,7 @@ fn plan<'a>(
     })
 }
 
-/// Writes `tree` in the order in which things become known: sizes, places, addresses, bytes.
+/// Writes `tree` in dependency order: sizes, positions, addresses, bytes.
 pub(super) fn assemble(tree: &Tree, options: &ImageOptions) -> Result<Image, WriteError> {
     let head = Head::plan(options);
     check(tree, options, head)?;

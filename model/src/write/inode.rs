@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! An inode's bytes: the body, its extended attributes, and the tail or chunk map behind them (section 4).
+//! Bytes of an inode: body, extended attributes, and tail or chunk map (docs/spec/erofs-format.md
+//! section 4).
 
 use super::allocate::Allocation;
 use super::item::{map_unit, Item};
@@ -10,13 +11,13 @@ use super::resolve::{has_unified, Body};
 use super::WriteError;
 use crate::tree::{ChunkMap, Chunks, DeviceNumber, InodeForm, Kind};
 
-/// The on-disk code of a device number (section 8).
+/// On-disk encoding of a device number (docs/spec/erofs-format.md section 8).
 fn device_code(number: DeviceNumber) -> u32 {
     let DeviceNumber { major, minor } = number;
     (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12
 }
 
-/// The data layout's number in `i_format`.
+/// Number of the data layout in `i_format`.
 fn layout_code(body: &Body) -> u16 {
     match body {
         Body::Empty | Body::Null | Body::Plain(_) => 0,
@@ -34,7 +35,7 @@ fn chunk_format(chunks: &Chunks) -> u32 {
     map | u32::from(chunks.bits)
 }
 
-/// Everything that turns blocks of a device into addresses of the image.
+/// Context for translating blocks of a device to addresses of the image.
 pub(super) struct Encoder<'a> {
     pub(super) options: &'a ImageOptions,
     pub(super) allocation: &'a Allocation,
@@ -48,7 +49,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// 48 bits of start address, all ones for a null one.
+    /// Start address of 48 bits; all ones if null.
     fn start(&self, item: &Item<'_>) -> u64 {
         match item.body {
             Body::Null => (1 << 48) - 1,
@@ -58,7 +59,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// The 32 bits of `i_u` and the 16 high bits of the start address.
+    /// The 32 bits of `i_u` and the high 16 bits of the start address.
     fn union(&self, item: &Item<'_>) -> (u32, u16) {
         let reserved = u32::from(self.options.filler()) * 0x0101;
         match (&item.body, item.node.map(|(_, node)| &node.kind)) {
@@ -71,7 +72,8 @@ impl Encoder<'_> {
         }
     }
 
-    /// Inode, extended attributes, and tail or chunk map. `number` goes into the ignored inode number.
+    /// Encodes inode, extended attributes, and tail or chunk map. `number` is the inode number,
+    /// which readers ignore.
     pub(super) fn inode(&self, item: &Item<'_>, number: u32) -> Result<Record, WriteError> {
         let mut record = Record::new();
         self.body(&mut record, item, number)?;
@@ -81,7 +83,8 @@ impl Encoder<'_> {
                 record.append(item.read(item.size - tail, *tail as usize));
             }
             Body::Chunked(chunks) => {
-                // Inodes are aligned to 32, so alignment within the record is alignment in the image.
+                // Inodes are aligned to 32 bytes, so alignment within the record is alignment in
+                // the image.
                 record.align(map_unit(chunks.map) as usize);
                 for (index, block) in item.chunks.iter().enumerate() {
                     let device = chunks.devices[index % chunks.devices.len()];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The inodes of an image: one for every node, one for the metabox, one for the packed file.
+//! Inodes of an image: one per node, one for the metabox, one for the packed file.
 
 use super::directory::Packed;
 use super::place::{Trailing, Wanted};
@@ -18,7 +18,7 @@ pub(super) enum Payload<'a> {
 }
 
 impl Payload<'_> {
-    /// Whether no byte of the range was ever written.
+    /// True if no byte of the range was written.
     pub(super) fn is_hole(&self, range: std::ops::Range<u64>) -> bool {
         match self {
             Payload::File(content) => content.is_hole(range),
@@ -27,10 +27,10 @@ impl Payload<'_> {
     }
 }
 
-/// An inode on its way into the image.
+/// An inode under construction.
 #[derive(Debug)]
 pub(super) struct Item<'a> {
-    /// The tree's node; `None` for the metabox and the packed file.
+    /// Node of the tree; `None` for the metabox and the packed file.
     pub(super) node: Option<(NodeId, &'a Node)>,
     pub(super) size: u64,
     pub(super) links: u32,
@@ -42,11 +42,11 @@ pub(super) struct Item<'a> {
     pub(super) xattrs: Record,
     pub(super) directory: Option<Packed>,
     pub(super) payload: Payload<'a>,
-    /// Offset of the inode in its space, once placed.
+    /// Offset of the inode in its space, once positioned.
     pub(super) iloc: u64,
     /// First block of plain data on its device, once allocated.
     pub(super) start: u64,
-    /// Block of every chunk on its device, once allocated; `None` is a hole.
+    /// Block of every chunk on its device, once allocated; `None` for a hole.
     pub(super) chunks: Vec<Option<u64>>,
 }
 
@@ -64,11 +64,11 @@ pub(super) fn chunk_count(chunks: &Chunks, size: u64, options: &ImageOptions) ->
     size.div_ceil(1 << bits)
 }
 
-/// Most records that the writer puts in one map; larger ones are a mistake of the test.
+/// Maximum number of records in a map. Larger ones are a mistake of the test.
 const RECORDS_MAX: u64 = 1 << 22;
 
 impl<'a> Item<'a> {
-    /// The inode of a node of the tree.
+    /// Creates the inode of a node.
     pub(super) fn of_node(
         (id, node): (NodeId, &'a Node),
         links: u32,
@@ -107,7 +107,7 @@ impl<'a> Item<'a> {
         Ok(item)
     }
 
-    /// An inode that no name leads to.
+    /// Creates an inode without a name.
     pub(super) fn hidden(
         layout: &crate::tree::Layout,
         size: u64,
@@ -158,12 +158,12 @@ impl<'a> Item<'a> {
         })
     }
 
-    /// Bytes of inode and extended attributes.
+    /// Size of inode and extended attributes in bytes.
     pub(super) fn head(&self) -> u64 {
         resolve::inode_size(self.form) + self.xattrs.len() as u64
     }
 
-    /// What the inode asks of its metadata space.
+    /// Space requirements of the inode.
     pub(super) fn wanted(&self, options: &ImageOptions) -> Wanted {
         let trailing = match &self.body {
             Body::Inline { tail, .. } => Trailing::Tail(*tail),
@@ -183,7 +183,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The bytes `offset..offset + count` of the contents, for a piece that is not a hole.
+    /// Reads bytes `offset..offset + count` of the contents, for a piece that is not a hole.
     pub(super) fn read(&self, offset: u64, count: usize) -> Record {
         let mut bytes = vec![0; count];
         match &self.payload {
@@ -199,7 +199,7 @@ impl<'a> Item<'a> {
         record
     }
 
-    /// Whether the contents are those of a regular file of the tree.
+    /// True if the contents are those of a regular file of the tree.
     pub(super) fn is_file(&self) -> bool {
         matches!(self.payload, Payload::File(_))
     }

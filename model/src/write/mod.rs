@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! An image writer that can lay out every feature of the uncompressed format.
+//! An image writer for every feature of the uncompressed format.
 //!
-//! It exists to be read back: [`write()`] turns a [`Tree`] and [`ImageOptions`] into an [`Image`], and every reader
-//! must then give [`Tree::observation`]. It lays out what it is asked for, never what would be smallest.
+//! [`write()`] turns a [`Tree`] and [`ImageOptions`] into an [`Image`], of which every reader must
+//! produce [`Tree::observation`]. The layout is the one requested, not the smallest.
 
 mod allocate;
 mod checksum;
@@ -17,64 +17,67 @@ mod options;
 mod place;
 mod record;
 mod resolve;
-mod store;
+mod sparse_bytes;
 mod superblock;
 mod xattr;
 
 use crate::tree::Tree;
 
 pub use checksum::seal;
-pub use gallery::{gallery, Exhibit};
+pub use gallery::{gallery, SampleImage};
 pub use image::{Image, Placed, PlacedData};
 pub use options::{DeviceOptions, ImageOptions, LongPrefix, PrefixPlace, SharedXattrs, Unified};
 pub use record::Site;
-pub use store::Store;
+pub use sparse_bytes::SparseBytes;
 
 pub(crate) use directory::pack;
 pub(crate) use resolve::{visible_body, Body};
 
-/// Why a tree cannot be written: each is a limit of the format (section 11).
+/// A tree that cannot be written because it exceeds a limit of the format
+/// (docs/spec/erofs-format.md section 11).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// A block is 512 bytes to 64 KiB.
+    /// The block size is not within 512 bytes to 64 KiB.
     #[error("blocks of 2^{0} bytes are outside 2^9..=2^16")]
     BlockSize(u8),
-    /// The superblock and its slots end within the 4 KiB page that they begin in.
+    /// The superblock and its slots cross the end of their 4 KiB page.
     #[error("a superblock of {0} bytes does not end within its 4 KiB page")]
     Superblock(u64),
-    /// A tag has at most 64 bytes, an image at most 65535 devices.
-    #[error("device {0}: its tag is longer than 64 bytes, or it is one too many")]
+    /// A tag has more than 64 bytes, or there are more than 65535 devices.
+    #[error("device {0}: the tag exceeds 64 bytes, or there are more than 65535 devices")]
     Device(usize),
-    /// A prefix has at most 255 bytes, an image at most 128 that can be named.
-    #[error("long prefix {0}: its infix is longer than 255 bytes, or it is one too many")]
+    /// A prefix has more than 255 bytes, or there are more than 128.
+    #[error("long prefix {0}: the infix exceeds 255 bytes, or there are more than 128 prefixes")]
     Prefix(usize),
-    /// The attribute's name begins with none of the known prefixes.
-    #[error("extended attribute {0}: no prefix index stands for its beginning")]
+    /// The attribute's name has no known prefix.
+    #[error("extended attribute {0}: the name has no known namespace")]
     XattrName(String),
     /// Name or value is too long.
     #[error("extended attribute {0}: its name exceeds 255 bytes or its value 65535")]
     XattrSize(String),
-    /// The attributes of one inode are too many.
+    /// The attributes of an inode are too large.
     #[error("extended attributes of one inode take {0} bytes, at most 262148 fit")]
     XattrArea(usize),
-    /// A file has at most 2^63 - 1 bytes.
+    /// A file has more than 2^63 - 1 bytes.
     #[error("a file of {0} bytes is beyond 2^63")]
     FileSize(u64),
-    /// A chunk map is larger than the writer is willing to hold.
+    /// A chunk map exceeds the writer's limit.
     #[error("a chunk map of {0} records: choose larger chunks")]
     ChunkMap(u64),
-    /// A block address does not fit in the field that must carry it.
-    #[error("block {0} is out of reach for the field that carries it")]
+    /// A block address does not fit its field.
+    #[error("block address {0} does not fit its field")]
     Address(u64),
-    /// A symbolic link is 1..=4095 bytes without NUL.
-    #[error("a symbolic link's target has {0} bytes, or a NUL among them")]
+    /// A symbolic link's target is not 1..=4095 bytes without NUL.
+    #[error(
+        "a symbolic link's target has {0} bytes or contains NUL; 1 to 4095 without NUL are allowed"
+    )]
     Target(usize),
 }
 
-/// Lays out `tree`.
+/// Writes `tree` as an image.
 ///
 /// # Errors
-/// When the tree or the options go beyond what the format can carry; see [`WriteError`].
+/// When the tree or the options exceed a limit of the format; see [`WriteError`].
 pub fn write(tree: &Tree, options: &ImageOptions) -> Result<Image, WriteError> {
     image::assemble(tree, options)
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Everything about an image that is not about one node.
+//! Options of an image as a whole.
 
 use crate::tree::Layout;
 
-/// Short prefix of an extended attribute (section 9.3): index and name.
+/// Short prefixes of extended attributes: index and name (docs/spec/erofs-format.md section 9.3).
 pub(super) const SHORT_PREFIXES: [(u8, &[u8]); 5] = [
     (1, b"user."),
     (2, b"system.posix_acl_access"),
@@ -13,74 +13,74 @@ pub(super) const SHORT_PREFIXES: [(u8, &[u8]); 5] = [
     (6, b"security."),
 ];
 
-/// Where shared extended attributes go (section 9.2).
+/// Location of shared extended attributes (docs/spec/erofs-format.md section 9.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SharedXattrs {
-    /// Nothing is shared.
+    /// No sharing.
     #[default]
     None,
     /// On the primary device.
     Primary,
-    /// In the metabox (SHARED_EA_IN_METABOX); on the primary device when there is no metabox.
+    /// In the metabox (SHARED_EA_IN_METABOX), or on the primary device without a metabox.
     Metabox,
 }
 
-/// Where the table of long prefixes goes (section 9.4).
+/// Location of the long prefix table (docs/spec/erofs-format.md section 9.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PrefixPlace {
-    /// On the primary device, said by PLAIN_XATTR_PFX.
+    /// On the primary device (PLAIN_XATTR_PFX).
     #[default]
     Plain,
-    /// In the metabox; as `Packed` when there is none.
+    /// In the metabox; without one as `Packed`.
     Metabox,
-    /// In the packed inode, which is made for it; in the metabox when there is one, as the format demands.
+    /// In a packed inode created for it; in the metabox if there is one, as the format demands.
     Packed,
-    /// On the primary device because there is neither metabox nor packed inode; otherwise as `Packed`.
+    /// On the primary device if there is neither metabox nor packed inode; otherwise as `Packed`.
     Fallback,
 }
 
-/// A long prefix: a short one and the bytes that follow it.
+/// A long prefix: a short prefix and an infix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LongPrefix {
     /// Index of the short prefix: 1 `user.`, 4 `trusted.`, 6 `security.`.
     pub base: u8,
-    /// What follows, 0..=255 bytes.
+    /// Infix of 0..=255 bytes.
     pub infix: Vec<u8>,
 }
 
-/// Where an extra device's blocks are.
+/// Address of an extra device in the unified space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unified {
-    /// Only in the device itself: no unified address.
+    /// No unified address.
     #[default]
     None,
-    /// In the unified space, behind everything placed so far.
+    /// After everything placed so far.
     Next,
-    /// In the unified space from this block on, or behind everything placed so far when that is later.
+    /// At this block, or after everything placed so far if that is later.
     AtLeast(u64),
 }
 
-/// An extra device (section 3).
+/// An extra device (docs/spec/erofs-format.md section 3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceOptions {
     /// Tag, at most 64 bytes.
     pub tag: Vec<u8>,
-    /// Block of the device where the writer begins to put data.
+    /// First block of the device that the writer uses.
     pub first_block: u64,
     /// Unified address.
     pub unified: Unified,
 }
 
-/// How the image is made. The default is what a small 4 KiB image of `mkfs.erofs` looks like.
+/// Options of the writer. The default resembles a small 4 KiB image of `mkfs.erofs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageOptions {
-    /// log2 of the block size, 9..=16; a kernel mounts no block larger than its page.
+    /// log2 of the block size, 9..=16. Kernels do not mount blocks larger than a page.
     pub block_bits: u8,
     /// Base of compact inodes' mtime, seconds.
     pub epoch: i64,
     /// Nanoseconds of every compact inode's mtime.
     pub fixed_nsec: u32,
-    /// Store the superblock checksum.
+    /// SparseBytes the superblock checksum.
     pub checksum: bool,
     /// UUID.
     pub uuid: [u8; 16],
@@ -88,45 +88,48 @@ pub struct ImageOptions {
     pub label: [u8; 16],
     /// Build time, seconds from the epoch of the image.
     pub build_time: u32,
-    /// Extension slots of the superblock; a metabox makes it at least 1.
+    /// Extension slots of the superblock; at least 1 with a metabox.
     pub ext_slots: u8,
     /// Set 48BIT and use the wide root nid and block counts.
     pub wide: bool,
-    /// Block of nid 0; 0 is the start of the image, more is behind the superblock at the earliest.
+    /// Block of nid 0; 0 is the start of the image, other values are raised to the end of the
+    /// superblock.
     pub meta_block: u32,
-    /// Blocks by which `xattr_blkaddr` is lower than the block of the first shared attribute (so ids grow).
+    /// Difference by which `xattr_blkaddr` is below the block of the first shared attribute, to
+    /// make ids larger.
     pub xattr_lead: u32,
-    /// First block of the primary device's data; 0 for directly behind the metadata.
+    /// First block of the primary device's data; 0 for directly after the metadata.
     pub data_block: u64,
-    /// Where shared extended attributes go.
+    /// Location of shared extended attributes.
     pub shared_xattrs: SharedXattrs,
     /// Long prefixes, at most 128.
     pub prefixes: Vec<LongPrefix>,
-    /// Where their table goes.
+    /// Location of their table.
     pub prefix_place: PrefixPlace,
     /// Write name filters (XATTR_FILTER).
     pub filter: bool,
-    /// Value of `xattr_filter_reserved`; not 0 makes readers ignore the filter, and the writer spoils it then.
+    /// Value of `xattr_filter_reserved`. If not 0, readers must ignore the filter, and the writer
+    /// stores a wrong one.
     pub filter_reserved: u8,
-    /// Extra devices in the order of their slots.
+    /// Extra devices in slot order.
     pub devices: Vec<DeviceOptions>,
-    /// Put the extra devices' data on the primary device at unified addresses instead of making blobs.
+    /// Put the data of extra devices on the primary device at unified addresses.
     pub flat: bool,
-    /// Make a metabox whose inode has this layout.
+    /// Create a metabox whose inode has this layout.
     pub metabox: Option<Layout>,
-    /// Layout of the packed inode, when prefixes need one.
+    /// Layout of the packed inode, if prefixes need one.
     pub packed: Layout,
-    /// Seed for the order of chunks on their device; `None` keeps file order.
+    /// Seed for the order of chunks on their device; `None` for file order.
     pub shuffle: Option<u64>,
-    /// Store equal chunks once.
+    /// SparseBytes equal chunks once.
     pub dedupe: bool,
-    /// Fill the last block behind the end of regular files with 0xa5.
+    /// Fill the last block beyond the end of regular files with 0xa5.
     pub dirty_tails: bool,
     /// Fill reserved fields and the ignored inode number with 0x5a.
     pub dirty_reserved: bool,
-    /// Leave out feature bits that no reader tests (CHUNKED_FILE, XATTR_PREFIXES, MTIME).
+    /// Omit feature bits that no reader tests (CHUNKED_FILE, XATTR_PREFIXES, MTIME).
     pub terse_features: bool,
-    /// The length of every device is a multiple of this many bytes; 0 or 1 for whole blocks only.
+    /// Round the length of every device up to this many bytes; 0 or 1 for whole blocks only.
     pub padding: u64,
 }
 
@@ -178,7 +181,7 @@ impl ImageOptions {
         1 << self.block_bits
     }
 
-    /// What goes into reserved bytes.
+    /// Value of reserved bytes.
     pub(super) fn filler(&self) -> u8 {
         if self.dirty_reserved {
             0x5a
@@ -187,7 +190,7 @@ impl ImageOptions {
         }
     }
 
-    /// Whether the table of prefixes needs a packed inode.
+    /// True if the prefix table needs a packed inode.
     pub(super) fn has_packed(&self) -> bool {
         let wanted = matches!(
             self.prefix_place,
@@ -196,7 +199,7 @@ impl ImageOptions {
         !self.prefixes.is_empty() && wanted && self.metabox.is_none()
     }
 
-    /// Whether a block address may need more than 32 bits: judged by where areas are asked to begin.
+    /// True if a block address may need more than 32 bits, judged by the requested start of areas.
     pub(super) fn may_exceed_32_bits(&self) -> bool {
         let far = |block: u64| block >= 1 << 31;
         far(self.data_block)

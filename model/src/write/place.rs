@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Where inodes go within their metadata space (sections 1 and 4).
+//! Positions of inodes in their metadata space (docs/spec/erofs-format.md sections 1 and 4).
 
-/// What follows an inode and its extended attributes.
+/// Data after an inode and its extended attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trailing {
     Nothing,
-    /// So many bytes that must not cross a block boundary.
+    /// Bytes that must not cross a block boundary.
     Tail(u64),
     /// A chunk map: alignment and length.
     Map {
@@ -15,17 +15,17 @@ pub(super) enum Trailing {
     },
 }
 
-/// An inode to be placed.
+/// An inode to be positioned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    /// Inode and extended attributes, in bytes.
+    /// Size of inode and extended attributes, in bytes.
     pub(super) head: u64,
     pub(super) trailing: Trailing,
     /// Start in the last slot of a block if possible.
     pub(super) straddle: bool,
 }
 
-/// A metadata space that fills from front to back.
+/// A metadata space that is filled from front to back.
 #[derive(Clone, Debug)]
 pub(super) struct Area {
     next: u64,
@@ -40,12 +40,12 @@ impl Area {
         }
     }
 
-    /// First byte that nothing was placed on.
+    /// First unused byte.
     pub(super) fn end(&self) -> u64 {
         self.next
     }
 
-    /// Takes the next place that suits and returns the offset of the inode.
+    /// Takes the next suitable position and returns the offset of the inode.
     pub(super) fn take(&mut self, wanted: Wanted) -> u64 {
         let first = self.next.next_multiple_of(32);
         let last_slot = first - first % self.block + self.block - 32;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Little-endian records that remember where each field went, so that a test can damage a field by its name.
+//! Little-endian records that remember their fields, so that a test can damage a field by name.
 
 use std::ops::Range;
 
-/// A field of the image: what it is, where it is and how wide.
+/// A field of the image: name, location and width.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// Structure and field, as in `dirent.nameoff`.
+    /// Structure and field, such as `dirent.nameoff`.
     pub field: &'static str,
-    /// Device that holds it: 0 the primary, n the n-th extra device.
+    /// Device of the field: 0 is the primary, n the n-th extra device.
     pub device: u16,
     /// Byte offset on that device.
     pub offset: u64,
@@ -17,7 +17,7 @@ pub struct Site {
     pub width: u8,
 }
 
-/// Where a field is within a [`Record`].
+/// Location of a field within a [`Record`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) name: &'static str,
@@ -65,23 +65,23 @@ impl Record {
         self.put(name, &value.to_le_bytes());
     }
 
-    /// Bytes without a name of their own.
+    /// Appends bytes without a field name.
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// `count` reserved bytes, all `filler`.
+    /// Appends `count` reserved bytes of value `filler`.
     pub(super) fn reserved(&mut self, count: usize, filler: u8) {
         self.bytes.resize(self.bytes.len() + count, filler);
     }
 
-    /// Zeros up to the next multiple of `unit`.
+    /// Appends zeros up to the next multiple of `unit`.
     pub(super) fn align(&mut self, unit: usize) {
         self.bytes
             .resize(self.bytes.len().next_multiple_of(unit), 0);
     }
 
-    /// Another record behind this one.
+    /// Appends another record.
     pub(super) fn append(&mut self, other: Record) {
         let base = self.bytes.len();
         self.bytes.extend_from_slice(&other.bytes);
@@ -92,7 +92,7 @@ impl Record {
         self.fields.extend(moved);
     }
 
-    /// The part `range` of this record; fields that are not wholly inside lose their name.
+    /// Copies the part `range`. Fields not completely inside lose their name.
     pub(super) fn slice(&self, range: Range<usize>) -> Record {
         let inside =
             |field: &&Field| range.start <= field.range.start && field.range.end <= range.end;
@@ -108,7 +108,7 @@ impl Record {
 }
 
 impl Record {
-    /// Zeros of the given length, to be filled with [`Record::overlay`].
+    /// A record of zeros, to be filled with [`Record::overlay`].
     pub(super) fn zeros(len: usize) -> Self {
         Record {
             bytes: vec![0; len],
@@ -116,7 +116,7 @@ impl Record {
         }
     }
 
-    /// Puts `other` at `offset`; it must fit.
+    /// Copies `other` to `offset`, where it must fit.
     pub(super) fn overlay(&mut self, offset: usize, other: Record) {
         self.bytes[offset..offset + other.len()].copy_from_slice(&other.bytes);
         let moved = other.fields.into_iter().map(|field| Field {

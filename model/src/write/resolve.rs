@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Wishes become decisions: the form of every inode and the layout of its data, before anything has an address.
+//! Resolution of storage options to inode forms and data layouts, before any address is known.
 
 use super::options::{ImageOptions, Unified};
 use crate::tree::{ChunkMap, Chunks, DataForm, InodeForm, Kind, Layout, Node};
 
-/// Layout of an inode's data, decided.
+/// Resolved data layout of an inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
-    /// No data: an empty file, a device.
+    /// No data: an empty file or a device.
     Empty,
     /// FLAT_PLAIN with the null start address.
     Null,
     /// FLAT_PLAIN on a device.
     Plain(u16),
-    /// FLAT_INLINE: full blocks on a device, `tail` bytes behind the inode.
+    /// FLAT_INLINE: full blocks on a device, `tail` bytes after the inode.
     Inline {
         /// Device of the full blocks.
         device: u16,
-        /// 1..=block size.
+        /// Length of the tail, 1..=block size.
         tail: u64,
     },
-    /// CHUNK_BASED; devices exist, the map can express them.
+    /// CHUNK_BASED; all devices exist and the map can address them.
     Chunked(Chunks),
 }
 
-/// What an inode holds, as far as layout cares.
+/// Properties of an inode that determine its layout.
 pub(crate) struct Facts<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) size: u64,
     pub(crate) links: u32,
     pub(crate) directory: bool,
-    /// A device node: its number stands where a chunk format would.
+    /// A device node, whose number occupies the field of a chunk format.
     pub(crate) device: bool,
-    /// Nothing was ever written to it.
+    /// No byte was written.
     pub(crate) all_hole: bool,
-    /// Length of the area of extended attributes.
+    /// Length of the extended attribute area.
     pub(crate) xattr_area: u64,
 }
 
-/// Body length of an inode.
+/// Size of an inode body in bytes.
 pub(crate) fn inode_size(form: InodeForm) -> u64 {
     match form {
         InodeForm::Extended => 64,
@@ -47,7 +47,7 @@ pub(crate) fn inode_size(form: InodeForm) -> u64 {
     }
 }
 
-/// Whether owner and time fit in a compact inode.
+/// True if owner and time fit a compact inode.
 pub(crate) fn fits_compact(node: &Node, options: &ImageOptions) -> bool {
     let age = node.mtime.seconds.checked_sub(options.epoch);
     node.uid <= 0xffff
@@ -56,7 +56,7 @@ pub(crate) fn fits_compact(node: &Node, options: &ImageOptions) -> bool {
         && age.is_some_and(|age| u32::try_from(age).is_ok())
 }
 
-/// Decides the form of an inode.
+/// Selects the form of an inode.
 pub(crate) fn form(
     facts: &Facts<'_>,
     compact_attributes: bool,
@@ -75,7 +75,7 @@ pub(crate) fn form(
     }
 }
 
-/// Decides the layout of the data of an inode that has this form.
+/// Selects the data layout of an inode of this form.
 pub(crate) fn body(facts: &Facts<'_>, form: InodeForm, options: &ImageOptions) -> Body {
     if facts.size == 0 {
         return match &facts.layout.data {
@@ -91,11 +91,11 @@ pub(crate) fn body(facts: &Facts<'_>, form: InodeForm, options: &ImageOptions) -
             let block = options.block_size();
             let tail = (facts.size - 1) % block + 1;
             let offset = (inode_size(form) + facts.xattr_area) % 32;
-            // The best place for the tail is the first slot of a block.
+            // The best position of the tail is the first slot of a block.
             if offset + tail <= block {
                 Body::Inline { device, tail }
             } else {
-                // Never null, so that where the data are does not depend on the extended attributes.
+                // Never null, so that the layout does not depend on the extended attributes.
                 Body::Plain(device)
             }
         }
@@ -130,7 +130,7 @@ fn existing_device(device: u16, options: &ImageOptions) -> u16 {
     device % (options.devices.len() as u16).saturating_add(1)
 }
 
-/// The device if block numbers of the unified space reach it, else the primary.
+/// The device if it is addressable by unified block numbers, else the primary.
 fn unified_device(device: u16, options: &ImageOptions) -> u16 {
     let device = existing_device(device, options);
     if device == 0 || has_unified(device, options) {
@@ -140,12 +140,12 @@ fn unified_device(device: u16, options: &ImageOptions) -> u16 {
     }
 }
 
-/// Whether extra device `device` (1-based) has a unified address.
+/// True if extra device `device` (1-based) has a unified address.
 pub(crate) fn has_unified(device: u16, options: &ImageOptions) -> bool {
     options.flat || options.devices[usize::from(device) - 1].unified != Unified::None
 }
 
-/// Whether nothing of the node was ever written and there is something to write.
+/// True if the node has a size but no byte was written.
 pub(crate) fn all_hole(node: &Node) -> bool {
     match &node.kind {
         Kind::File(content) => content.is_hole(0..content.len()),
@@ -153,7 +153,7 @@ pub(crate) fn all_hole(node: &Node) -> bool {
     }
 }
 
-/// The layout that the data of a file will get, as far as a reader can tell: `Inline` may still become `Plain`.
+/// Layout of a file's data as far as a reader can tell: `Inline` may still become `Plain`.
 pub(crate) fn visible_body(node: &Node, size: u64, links: u32, options: &ImageOptions) -> Body {
     let facts = Facts {
         layout: &node.layout,
@@ -171,7 +171,7 @@ pub(crate) fn visible_body(node: &Node, size: u64, links: u32, options: &ImageOp
     )
 }
 
-/// Whether the node is a character or block device.
+/// True for a character or block device.
 pub(crate) fn is_device(node: &Node) -> bool {
     matches!(node.kind, Kind::Character(_) | Kind::Block(_))
 }

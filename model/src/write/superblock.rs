@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The superblock and what stands behind it: the device table and the plain table of prefixes (sections 2 and 3).
+//! The superblock, the device table and the plain prefix table (docs/spec/erofs-format.md sections
+//! 2 and 3).
 
 use super::allocate::Allocation;
 use super::options::{ImageOptions, PrefixPlace, SharedXattrs};
@@ -32,7 +33,7 @@ mod incompat {
     pub(super) const METABOX: u32 = 0x100;
 }
 
-/// Where the table of long prefixes really goes.
+/// Actual location of the long prefix table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PrefixSpace {
     Nowhere,
@@ -41,7 +42,7 @@ pub(super) enum PrefixSpace {
     Packed,
 }
 
-/// The place that readers will look at (section 9.4).
+/// The location that readers use (docs/spec/erofs-format.md section 9.4).
 pub(super) fn prefix_space(options: &ImageOptions) -> PrefixSpace {
     if options.prefixes.is_empty() {
         PrefixSpace::Nowhere
@@ -56,18 +57,18 @@ pub(super) fn prefix_space(options: &ImageOptions) -> PrefixSpace {
     }
 }
 
-/// Whether shared attributes are in the metabox.
+/// True if shared attributes are in the metabox.
 pub(super) fn shared_in_metabox(options: &ImageOptions) -> bool {
     options.shared_xattrs == SharedXattrs::Metabox && options.metabox.is_some()
 }
 
-/// The first bytes of the image: what is where.
+/// Layout of the first bytes of the image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     ext_slots: u8,
     device_table: u64,
     prefixes: u64,
-    /// First byte that is free.
+    /// First free byte.
     pub(super) end: u64,
 }
 
@@ -88,13 +89,13 @@ impl Head {
         }
     }
 
-    /// Bytes of the superblock, for which the page behind byte 1024 has room.
+    /// Size of the superblock in bytes; must fit the page at byte 1024.
     pub(super) fn superblock_size(self) -> u64 {
         BASE + 16 * u64::from(self.ext_slots)
     }
 }
 
-/// What only the finished layout knows.
+/// Values that are known only when the layout is finished.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     pub(super) root_nid: u64,
@@ -129,11 +130,11 @@ fn features(options: &ImageOptions, facts: &Facts) -> (u32, u32) {
     (compat, incompat)
 }
 
-/// The superblock, to be written at [`START`].
+/// Encodes the superblock, to be written at [`START`].
 pub(super) fn superblock(options: &ImageOptions, head: Head, facts: &Facts) -> Record {
     let filler = options.filler();
     let (compat, incompat) = features(options, facts);
-    // A root beyond 16 bits makes the image wide.
+    // A root nid beyond 16 bits makes the image wide.
     let word = if facts.wide {
         facts.blocks >> 32
     } else {
@@ -187,7 +188,7 @@ pub(super) fn superblock(options: &ImageOptions, head: Head, facts: &Facts) -> R
     record
 }
 
-/// The device table and the plain table of prefixes: offset in the image and bytes of each.
+/// Device table and plain prefix table, each with its offset in the image.
 pub(super) fn tables(
     options: &ImageOptions,
     head: Head,
@@ -203,7 +204,7 @@ pub(super) fn tables(
         devices.raw(&tag[1..]);
         devices.u32("device.blocks_lo", *blocks as u32);
         devices.u32("device.uniaddr_lo", *unified as u32);
-        // Without 48BIT these are reserved too.
+        // Reserved without 48BIT.
         let high = |value: u64| match wide {
             true => (value >> 32) as u16,
             false => u16::from(options.filler()),

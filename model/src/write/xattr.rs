@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Extended attributes: which are shared, how each is spelt, and the area behind every inode (section 9).
+//! Extended attributes: sharing, encoding, and the area after each inode (docs/spec/erofs-format.md
+//! section 9).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +11,9 @@ use super::record::Record;
 use super::WriteError;
 use crate::tree::{Node, Tree};
 
-/// Most shared ids that one inode can carry.
+/// Maximum number of shared ids of an inode.
 const SHARED_MAX: usize = 255;
-/// Largest inline area: the header and 65534 words.
+/// Maximum size of an inline area: the header and 65534 words.
 const AREA_MAX: usize = 12 + 4 * 65534;
 /// Seed of the name filter, before the base index is added.
 const FILTER_SEED: u32 = 0x25bb_e08f;
@@ -22,13 +23,13 @@ type Pair<'a> = (&'a [u8], &'a [u8]);
 /// All shared entries of an image.
 #[derive(Debug, Default)]
 pub(super) struct Shared<'a> {
-    /// The entries one after the other.
+    /// All entries, concatenated.
     pub(super) table: Record,
     /// Offset of each in the table, in units of 4 bytes.
     places: BTreeMap<Pair<'a>, u32>,
 }
 
-/// An attribute name taken apart: the index that the entry stores and the rest of the name.
+/// Splits an attribute name into the index that the entry stores and the rest of the name.
 fn split<'n>(name: &'n [u8], options: &ImageOptions) -> Result<(u8, &'n [u8]), WriteError> {
     let (base, suffix) = split_short(name)?;
     let long = options
@@ -43,7 +44,8 @@ fn split<'n>(name: &'n [u8], options: &ImageOptions) -> Result<(u8, &'n [u8]), W
     })
 }
 
-/// The short prefix's index and what follows it. The ACLs' names are wholly prefix.
+/// Splits a name into the short prefix's index and the rest. The ACLs' names consist of a prefix
+/// only.
 fn split_short(name: &[u8]) -> Result<(u8, &[u8]), WriteError> {
     SHORT_PREFIXES
         .iter()
@@ -52,7 +54,7 @@ fn split_short(name: &[u8]) -> Result<(u8, &[u8]), WriteError> {
         .ok_or_else(|| WriteError::XattrName(name.escape_ascii().to_string()))
 }
 
-/// The bit of the name filter that stands for this name.
+/// Bit of the name filter for this name.
 fn filter_bit(name: &[u8]) -> Result<u32, WriteError> {
     let (base, suffix) = split_short(name)?;
     Ok(1 << (xxh32(FILTER_SEED + u32::from(base), suffix) % 32))
@@ -83,7 +85,7 @@ fn pairs(node: &Node) -> impl Iterator<Item = Pair<'_>> {
         .map(|(name, value)| (name.as_slice(), value.as_slice()))
 }
 
-/// Collects the attributes that two or more nodes have with equal value.
+/// Collects the attributes that two or more nodes have with the same value.
 pub(super) fn share<'a>(tree: &'a Tree, options: &ImageOptions) -> Result<Shared<'a>, WriteError> {
     let mut shared = Shared::default();
     if options.shared_xattrs == SharedXattrs::None {
@@ -99,7 +101,7 @@ pub(super) fn share<'a>(tree: &'a Tree, options: &ImageOptions) -> Result<Shared
     Ok(shared)
 }
 
-/// The area behind the inode of `node`; `first_id` is the id of the first shared entry.
+/// Encodes the area after the inode of `node`. `first_id` is the id of the first shared entry.
 pub(super) fn area(
     node: &Node,
     shared: &Shared<'_>,
@@ -121,7 +123,7 @@ pub(super) fn area(
     let filter = match (options.filter, options.filter_reserved) {
         (false, _) => 0,
         (true, 0) => !present,
-        // Nobody may look at it: a reader that does loses every attribute.
+        // Must be ignored: a reader that uses it misses every attribute.
         (true, _) => u32::MAX,
     };
     record.u32("xattr.name_filter", filter);
@@ -139,7 +141,7 @@ pub(super) fn area(
     }
 }
 
-/// The table of long prefixes (section 9.4).
+/// Encodes the long prefix table (docs/spec/erofs-format.md section 9.4).
 pub(super) fn prefix_table(options: &ImageOptions) -> Record {
     let mut record = Record::new();
     for prefix in &options.prefixes {

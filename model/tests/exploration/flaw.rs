@@ -1,54 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Machines with a fault: each step is done right and then spoilt. A property that no fault breaks proves nothing.
+//! Deliberate flaws of the machine: a step is executed correctly and then modified. Each property
+//! must be violated by some flaw.
 
 use ondine_model::protocol::{
-    Blob, Body, Event, Kernel, MessageId, ObjectState, Outcome, Request, State, Wait, Waiter, Want,
+    Blob, Body, Event, EventOutcome, Kernel, MessageId, ObjectState, Request, State, Wait, Waiter,
+    Want,
 };
 
-use super::step::Step;
-use super::world::World;
+use super::test_state::TestState;
+use super::transition::Transition;
 
-/// What is done wrong.
+/// A flaw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// READ_COMPLETE completes, and leaves the request in the table (CVE-2024-40900).
+    /// READ_COMPLETE completes the request but leaves it in the table (CVE-2024-40900).
     CompleteWithoutRemove,
-    /// The lowest free id is given (CVE-2024-41050).
+    /// The lowest free id is allocated (CVE-2024-41050).
     ReuseIds,
-    /// Death leaves the table as it is (CVE-2024-40935).
+    /// Death does not flush the table (CVE-2024-40935).
     ForgetFlush,
-    /// `restore` queues an OPEN that was answered.
+    /// `restore` queues an OPEN that was already answered.
     RestoreAnswered,
-    /// READ_COMPLETE alone makes pages present.
+    /// READ_COMPLETE makes pages present that were not written.
     CompleteMakesPresent,
-    /// Closing a descriptor does not forget it.
+    /// Closing a descriptor leaves it in the kernel's state.
     KeepDescriptor,
-    /// A completion wakes one reader of several.
+    /// A completion wakes only one of several readers.
     WakeOne,
-    /// A new request wakes no poller.
+    /// A new request does not wake pollers.
     SilentEnqueue,
-    /// READ_COMPLETE does not ask whose request it is (CVE-2024-41075).
+    /// READ_COMPLETE does not check the request's object (CVE-2024-41075).
     AnyObject,
-    /// Readers queue what is pending already.
+    /// Readers queue READs for pages that are already pending.
     NoMerging,
-    /// A killed task is told that it ended, and stays.
+    /// A killed task ends but stays among the waiters.
     KilledStays,
-    /// A failed re-OPEN leaves the object re-opening, with nothing pending (CVE-2024-41074).
+    /// A failed re-OPEN leaves the object re-opening with no pending request (CVE-2024-41074).
     StuckReopening,
 }
 
 impl Flaw {
-    /// Spoils a step that was done right.
+    /// Modifies the result of a correct step.
     pub(crate) fn strike(
         self,
         before: &Kernel,
-        step: Step,
-        world: &mut World,
-        out: &mut Vec<Outcome>,
+        step: Transition,
+        test: &mut TestState,
+        out: &mut Vec<EventOutcome>,
     ) {
         let before = before.state();
-        let mut state = world.kernel.state().clone();
+        let mut state = test.kernel.state().clone();
         match (self, step.event) {
             (Flaw::CompleteWithoutRemove, Event::Complete(_, id)) if completed(out, id) => {
                 put_back(before, &mut state, id);
@@ -63,10 +65,10 @@ impl Flaw {
                 forget_flush(before, &mut state, out);
             }
             (Flaw::RestoreAnswered, Event::Copen(Some(id), _)) if completed(out, id) => {
-                world.ghost.answered.insert(id, request(before, id).blob);
+                test.monitor.answered.insert(id, request(before, id).blob);
             }
             (Flaw::RestoreAnswered, Event::Restore) => {
-                for (id, blob) in &world.ghost.answered {
+                for (id, blob) in &test.monitor.answered {
                     restore_answered(*id, *blob, &mut state);
                 }
             }
@@ -88,9 +90,9 @@ impl Flaw {
             }
             (Flaw::WakeOne, _) => wake_one(before, &mut state, out),
             (Flaw::SilentEnqueue, Event::Read(..)) => {
-                out.retain(|outcome| *outcome != Outcome::PollersWoken);
+                out.retain(|outcome| *outcome != EventOutcome::PollersWoken);
             }
-            (Flaw::AnyObject, Event::Complete(_, id)) => any_object(id, world, &mut state, out),
+            (Flaw::AnyObject, Event::Complete(_, id)) => any_object(id, test, &mut state, out),
             (Flaw::NoMerging, Event::Read(waiter, ..)) => ask_again(waiter, &mut state, out),
             (Flaw::KilledStays, Event::Kill(waiter)) => {
                 state.waiters.insert(waiter, before.waiters[&waiter]);
@@ -98,13 +100,13 @@ impl Flaw {
             (Flaw::StuckReopening, _) => stay_reopening(before, &mut state, out),
             _ => {}
         }
-        world.kernel = world.kernel.clone().with_state(state);
+        test.kernel = test.kernel.clone().with_state(state);
     }
 }
 
-fn completed(out: &[Outcome], id: MessageId) -> bool {
+fn completed(out: &[EventOutcome], id: MessageId) -> bool {
     out.iter()
-        .any(|outcome| matches!(outcome, Outcome::Completed(done, _) if *done == id))
+        .any(|outcome| matches!(outcome, EventOutcome::Completed(done, _) if *done == id))
 }
 
 fn request(state: &State, id: MessageId) -> Request {
@@ -118,7 +120,7 @@ fn put_back(before: &State, state: &mut State, id: MessageId) {
     }
 }
 
-fn forget_flush(before: &State, state: &mut State, out: &mut Vec<Outcome>) {
+fn forget_flush(before: &State, state: &mut State, out: &mut Vec<EventOutcome>) {
     let requests = before
         .session
         .iter()
@@ -128,7 +130,12 @@ fn forget_flush(before: &State, state: &mut State, out: &mut Vec<Outcome>) {
     }
     state.waiters = before.waiters.clone();
     state.objects = before.objects.clone();
-    out.retain(|outcome| matches!(outcome, Outcome::Returned(_) | Outcome::PollersWoken));
+    out.retain(|outcome| {
+        matches!(
+            outcome,
+            EventOutcome::Returned(_) | EventOutcome::PollersWoken
+        )
+    });
 }
 
 fn restore_answered(id: MessageId, blob: Blob, state: &mut State) {
@@ -149,9 +156,9 @@ fn restore_answered(id: MessageId, blob: Blob, state: &mut State) {
     }
 }
 
-fn wake_one(before: &State, state: &mut State, out: &[Outcome]) {
+fn wake_one(before: &State, state: &mut State, out: &[EventOutcome]) {
     let woken = out.iter().filter_map(|outcome| match outcome {
-        Outcome::Woken(waiter) => Some(*waiter),
+        EventOutcome::Woken(waiter) => Some(*waiter),
         _ => None,
     });
     for waiter in woken.skip(1) {
@@ -162,10 +169,10 @@ fn wake_one(before: &State, state: &mut State, out: &[Outcome]) {
     }
 }
 
-fn ask_again(waiter: Waiter, state: &mut State, out: &mut Vec<Outcome>) {
+fn ask_again(waiter: Waiter, state: &mut State, out: &mut Vec<EventOutcome>) {
     let queued = out
         .iter()
-        .any(|outcome| matches!(outcome, Outcome::Queued(_)));
+        .any(|outcome| matches!(outcome, EventOutcome::Queued(_)));
     let waiting = state.waiters.get(&waiter).filter(|_| !queued);
     if let (Some(waiting), Some(session)) = (waiting, &mut state.session) {
         if let (Want::Pages(pages), Wait::Read(..)) = (waiting.want, waiting.wait) {
@@ -181,12 +188,12 @@ fn ask_again(waiter: Waiter, state: &mut State, out: &mut Vec<Outcome>) {
                     known: false,
                 },
             );
-            out.extend([Outcome::Queued(id), Outcome::PollersWoken]);
+            out.extend([EventOutcome::Queued(id), EventOutcome::PollersWoken]);
         }
     }
 }
 
-fn any_object(id: MessageId, world: &World, state: &mut State, out: &mut Vec<Outcome>) {
+fn any_object(id: MessageId, test: &TestState, state: &mut State, out: &mut Vec<EventOutcome>) {
     let session = state.session.as_ref();
     let Some(request) = session.and_then(|session| session.requests.get(&id)) else {
         return;
@@ -194,13 +201,13 @@ fn any_object(id: MessageId, world: &World, state: &mut State, out: &mut Vec<Out
     let mut descriptors = session.iter().flat_map(|session| &session.descriptors);
     let owner = descriptors.find(|(_, blob)| **blob == Some(request.blob));
     if let Some((object, _)) = owner {
-        let mut kernel = world.kernel.clone();
+        let mut kernel = test.kernel.clone();
         *out = kernel.apply(Event::Complete(*object, id));
         *state = kernel.state().clone();
     }
 }
 
-fn stay_reopening(before: &State, state: &mut State, out: &mut Vec<Outcome>) {
+fn stay_reopening(before: &State, state: &mut State, out: &mut Vec<EventOutcome>) {
     for (blob, object) in &mut state.objects {
         let was = before.objects.get(blob).map(|object| object.state);
         let Some(session) = &mut state.session else {
@@ -208,13 +215,13 @@ fn stay_reopening(before: &State, state: &mut State, out: &mut Vec<Outcome>) {
         };
         let requests = session.requests.iter();
         let mut new_open = requests.filter(|(id, request)| {
-            let queued = out.contains(&Outcome::Queued(**id));
+            let queued = out.contains(&EventOutcome::Queued(**id));
             queued && request.blob == *blob && request.body == Body::Open
         });
         let new_open = new_open.next().map(|(id, _)| *id);
         if let (Some(id), Some(ObjectState::Reopening)) = (new_open, was) {
             session.requests.remove(&id);
-            out.retain(|outcome| *outcome != Outcome::Queued(id));
+            out.retain(|outcome| *outcome != EventOutcome::Queued(id));
             object.state = ObjectState::Reopening;
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What holds in every state.
+//! Properties of every state.
 
 use std::collections::BTreeSet;
 
@@ -9,65 +9,63 @@ use ondine_model::protocol::{
 };
 use stateright::Property;
 
-use super::ghost::Wrong;
+use super::monitor::Wrong;
 use super::rescue;
-use super::world::{Setup, World};
+use super::test_state::{Setup, TestState};
 
-pub(crate) const ONCE: &str =
-    "every request is completed once, and not while it stays in the table";
-pub(crate) const MISTAKEN: &str = "an answer ends nothing but what it answers";
-pub(crate) const UNWRITTEN: &str = "nothing is read that was never written";
-pub(crate) const SILENT: &str = "pollers are woken when there is something to read, and at death";
+pub(crate) const ONCE: &str = "every request is completed once, when it leaves the table";
+pub(crate) const MISTAKEN: &str = "an answer completes only its own request";
+pub(crate) const UNWRITTEN: &str = "only written pages are read";
+pub(crate) const SILENT: &str = "pollers are woken when the device becomes readable or dies";
 pub(crate) const ENDS: &str = "a task ends once";
-pub(crate) const DESCRIPTORS: &str =
-    "the kernel knows the descriptors that are open, and no others";
+pub(crate) const DESCRIPTORS: &str = "the kernel's descriptors are those that the daemon holds";
 pub(crate) const DEAD: &str = "a dead session has no requests";
 pub(crate) const ATTACHED: &str =
-    "a reader waits for a pending READ that covers the page that it misses";
+    "a reader waits for a pending READ that covers its first missing page";
 pub(crate) const MERGED: &str = "pending READs of an object do not overlap";
 pub(crate) const OPENS: &str = "an object has at most one OPEN pending, and has one while it opens";
-pub(crate) const PRESENT: &str = "only what was written is present";
-pub(crate) const POLL: &str = "poll says what read would do";
+pub(crate) const PRESENT: &str = "only written pages are present";
+pub(crate) const POLL: &str = "poll reports what read returns";
 pub(crate) const SIGNALS: &str = "a signal ends any task";
 pub(crate) const CLOSING: &str =
-    "closing device and descriptors ends all tasks but those that chose to wait";
-pub(crate) const SERVED: &str = "a good daemon ends all tasks";
+    "closing device and descriptors ends all tasks except waiters for a session";
+pub(crate) const SERVED: &str = "a correct daemon ends all tasks";
 pub(crate) const UNMOUNT: &str = "a forced unmount ends the mount's tasks";
 
 const SHARED: &str = "reachable: one answer wakes two readers";
 const RECOVERED: &str = "reachable: an object mounted before the daemon's death is open after it";
 
-/// All of them, and what must be reachable for them to mean anything.
+/// All properties, and conditions that must be reachable for them to be meaningful.
 pub(crate) fn properties(setup: &Setup) -> Vec<Property<Setup>> {
-    type Holds = fn(&Setup, &World) -> bool;
+    type Holds = fn(&Setup, &TestState) -> bool;
     let always: [(&'static str, Holds); 16] = [
-        (ONCE, |_, world| {
-            !world.ghost.wrong.contains(&Wrong::Completion)
+        (ONCE, |_, test| {
+            !test.monitor.wrong.contains(&Wrong::Completion)
         }),
-        (MISTAKEN, |_, world| {
-            !world.ghost.wrong.contains(&Wrong::Mistaken)
+        (MISTAKEN, |_, test| {
+            !test.monitor.wrong.contains(&Wrong::Mistaken)
         }),
-        (UNWRITTEN, |_, world| {
-            !world.ghost.wrong.contains(&Wrong::Unwritten)
+        (UNWRITTEN, |_, test| {
+            !test.monitor.wrong.contains(&Wrong::Unwritten)
         }),
-        (SILENT, |_, world| {
-            !world.ghost.wrong.contains(&Wrong::SilentPoll)
+        (SILENT, |_, test| {
+            !test.monitor.wrong.contains(&Wrong::SilentPoll)
         }),
-        (ENDS, |_, world| !world.ghost.wrong.contains(&Wrong::Waiter)),
-        (DESCRIPTORS, |_, world| descriptors_agree(world)),
-        (DEAD, |_, world| {
-            session(world)
+        (ENDS, |_, test| !test.monitor.wrong.contains(&Wrong::Waiter)),
+        (DESCRIPTORS, |_, test| descriptors_agree(test)),
+        (DEAD, |_, test| {
+            session(test)
                 .all(|session| session.phase == Phase::Bound || session.requests.is_empty())
         }),
-        (ATTACHED, |_, world| readers_are_attached(world)),
-        (MERGED, |_, world| reads_are_disjoint(world)),
-        (OPENS, |_, world| opens_are_single(world)),
-        (PRESENT, |_, world| only_written_is_present(world)),
-        (POLL, |_, world| rescue::poll_tells_the_truth(world)),
-        (SIGNALS, |_, world| rescue::signals_end_all(world)),
-        (CLOSING, |_, world| rescue::closing_ends_all(world)),
-        (SERVED, |_, world| rescue::a_good_daemon_ends_all(world)),
-        (UNMOUNT, |_, world| rescue::forced_unmount_ends_all(world)),
+        (ATTACHED, |_, test| readers_are_attached(test)),
+        (MERGED, |_, test| reads_are_disjoint(test)),
+        (OPENS, |_, test| opens_are_single(test)),
+        (PRESENT, |_, test| only_written_is_present(test)),
+        (POLL, |_, test| rescue::poll_tells_the_truth(test)),
+        (SIGNALS, |_, test| rescue::signals_end_all(test)),
+        (CLOSING, |_, test| rescue::closing_ends_all(test)),
+        (SERVED, |_, test| rescue::a_good_daemon_ends_all(test)),
+        (UNMOUNT, |_, test| rescue::forced_unmount_ends_all(test)),
     ];
     let always = always
         .into_iter()
@@ -75,9 +73,9 @@ pub(crate) fn properties(setup: &Setup) -> Vec<Property<Setup>> {
     let readers_of_one_blob = setup.mounted.len() == 1;
     let mounted_before_a_death = !setup.mounted.is_empty() && setup.budget.deaths > 0;
     let reachable: [(bool, &'static str, Holds); 2] = [
-        (readers_of_one_blob, SHARED, |_, world| world.ghost.shared),
-        (mounted_before_a_death, RECOVERED, |setup, world| {
-            recovered(setup, world)
+        (readers_of_one_blob, SHARED, |_, test| test.monitor.shared),
+        (mounted_before_a_death, RECOVERED, |setup, test| {
+            recovered(setup, test)
         }),
     ];
     let reachable = reachable.into_iter().filter(|(wanted, ..)| *wanted);
@@ -85,51 +83,51 @@ pub(crate) fn properties(setup: &Setup) -> Vec<Property<Setup>> {
     always.chain(sometimes).collect()
 }
 
-/// Deaths take the session along, and a session that is bound again can only be a new one.
-fn recovered(setup: &Setup, world: &World) -> bool {
-    let died = world.budget.deaths < setup.budget.deaths;
-    let bound = session(world).any(|session| session.phase == Phase::Bound);
-    let mut objects = world.kernel.state().objects.values();
+/// True if an object mounted before a death is open again. A death ends the session, so a bound
+/// session is a new one.
+fn recovered(setup: &Setup, test: &TestState) -> bool {
+    let died = test.budget.deaths < setup.budget.deaths;
+    let bound = session(test).any(|session| session.phase == Phase::Bound);
+    let mut objects = test.kernel.state().objects.values();
     died && bound && objects.any(|object| object.state == ObjectState::Open)
 }
 
-fn session(world: &World) -> impl Iterator<Item = &Session> {
-    world.kernel.state().session.iter()
+fn session(test: &TestState) -> impl Iterator<Item = &Session> {
+    test.kernel.state().session.iter()
 }
 
-fn requests(world: &World) -> Vec<Request> {
-    session(world)
+fn requests(test: &TestState) -> Vec<Request> {
+    session(test)
         .flat_map(|session| session.requests.values().copied())
         .collect()
 }
 
-fn descriptors_agree(world: &World) -> bool {
-    let open: BTreeSet<_> = session(world)
+fn descriptors_agree(test: &TestState) -> bool {
+    let open: BTreeSet<_> = session(test)
         .flat_map(|session| session.descriptors.keys().copied())
         .collect();
-    let behind: BTreeSet<_> = session(world)
+    let behind: BTreeSet<_> = session(test)
         .flat_map(|session| &session.descriptors)
         .filter_map(|(id, blob)| blob.map(|blob| (blob, *id)))
         .collect();
-    let objects = world.kernel.state().objects.iter();
+    let objects = test.kernel.state().objects.iter();
     let live: BTreeSet<_> = objects
         .filter_map(|(blob, object)| match object.identity {
             Identity::Live(id) => Some((*blob, id)),
             Identity::Never | Identity::Closed => None,
         })
         .collect();
-    open == world.held && behind == live
+    open == test.held && behind == live
 }
 
-fn readers_are_attached(world: &World) -> bool {
-    world
-        .kernel
+fn readers_are_attached(test: &TestState) -> bool {
+    test.kernel
         .state()
         .waiters
         .values()
         .all(|waiting| match (waiting.want, waiting.wait) {
             (Want::Pages(wanted), Wait::Read(id, missing)) => {
-                let request = session(world).find_map(|session| session.requests.get(&id));
+                let request = session(test).find_map(|session| session.requests.get(&id));
                 let covers = request.is_some_and(|request| {
                     request.blob == waiting.blob
                         && matches!(request.body, Body::Read(pages) if pages.contains(missing))
@@ -140,9 +138,9 @@ fn readers_are_attached(world: &World) -> bool {
         })
 }
 
-fn reads_are_disjoint(world: &World) -> bool {
+fn reads_are_disjoint(test: &TestState) -> bool {
     let mut seen: Vec<(_, Pages)> = Vec::new();
-    requests(world).into_iter().all(|request| {
+    requests(test).into_iter().all(|request| {
         let Body::Read(pages) = request.body else {
             return true;
         };
@@ -154,9 +152,9 @@ fn reads_are_disjoint(world: &World) -> bool {
     })
 }
 
-fn opens_are_single(world: &World) -> bool {
-    let all = requests(world);
-    world.kernel.state().objects.iter().all(|(blob, object)| {
+fn opens_are_single(test: &TestState) -> bool {
+    let all = requests(test);
+    test.kernel.state().objects.iter().all(|(blob, object)| {
         let its_open = |request: &&Request| request.blob == *blob && request.body == Body::Open;
         let opens = all.iter().filter(its_open).count();
         let refused = matches!(object.identity, Identity::Live(_));
@@ -169,10 +167,10 @@ fn opens_are_single(world: &World) -> bool {
     })
 }
 
-fn only_written_is_present(world: &World) -> bool {
-    world.kernel.state().files.iter().all(|(blob, file)| {
+fn only_written_is_present(test: &TestState) -> bool {
+    test.kernel.state().files.iter().all(|(blob, file)| {
         file.present
             .iter()
-            .all(|page| world.ghost.written.contains(&(*blob, *page)))
+            .all(|page| test.monitor.written.contains(&(*blob, *page)))
     })
 }

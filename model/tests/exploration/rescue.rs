@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Ways out: from every reachable state, each of these must end what waits.
+//! Ways out: from every reachable state, each of these must end all waits.
 
 use ondine_model::protocol::{
-    Event, Kernel, Message, ObjectId, Outcome, Phase, Value, Wait, Waiter,
+    Event, EventOutcome, Kernel, Message, ObjectId, Phase, Value, Wait, Waiter,
 };
 
-use super::world::{World, SIZE};
+use super::test_state::{TestState, SIZE};
 
-/// The kernel as it would be, and who is inside it.
+/// A copy of the kernel and the tasks inside it.
 struct Future {
     kernel: Kernel,
 }
 
 impl Future {
-    fn of(world: &World) -> Self {
+    fn of(test: &TestState) -> Self {
         let mut future = Self {
-            kernel: world.kernel.clone(),
+            kernel: test.kernel.clone(),
         };
         future.kernel.settle();
         future
     }
 
-    fn apply(&mut self, event: Event) -> Vec<Outcome> {
+    fn apply(&mut self, event: Event) -> Vec<EventOutcome> {
         let out = self.kernel.apply(event);
         self.kernel.settle();
         out
@@ -42,22 +42,23 @@ impl Future {
         }
     }
 
-    /// A daemon that does everything right, until read(2) returns nothing twice: C says nothing once in between.
+    /// Runs a correct daemon until read(2) returns nothing twice in a row: C returns nothing once
+    /// in between.
     fn serve(&mut self) {
         let mut nothing = 0;
         for _ in 0..100 {
             let out = self.apply(Event::Receive(None));
             match out.first() {
-                Some(Outcome::Returned(Ok(Value::Message(message)))) => self.answer(*message),
-                Some(Outcome::Returned(Ok(Value::Nothing))) => nothing += 1,
-                Some(Outcome::Returned(Err(_))) => {}
+                Some(EventOutcome::Returned(Ok(Value::Message(message)))) => self.answer(*message),
+                Some(EventOutcome::Returned(Ok(Value::Nothing))) => nothing += 1,
+                Some(EventOutcome::Returned(Err(_))) => {}
                 other => panic!("read(2) gives {other:?}"),
             }
             if nothing == 2 {
                 return;
             }
         }
-        panic!("a good daemon never comes to rest");
+        panic!("a correct daemon never becomes idle");
     }
 
     fn answer(&mut self, message: Message) {
@@ -74,19 +75,19 @@ impl Future {
     }
 }
 
-/// A fatal signal ends any task.
-pub(crate) fn signals_end_all(world: &World) -> bool {
-    world.kernel.state().waiters.keys().all(|waiter| {
-        let mut kernel = world.kernel.clone();
+/// True if a fatal signal ends any task.
+pub(crate) fn signals_end_all(test: &TestState) -> bool {
+    test.kernel.state().waiters.keys().all(|waiter| {
+        let mut kernel = test.kernel.clone();
         kernel.apply(Event::Kill(*waiter));
         kernel.settle();
         !kernel.state().waiters.contains_key(waiter)
     })
 }
 
-/// Closing everything ends all tasks, except the readers of mounts that chose to wait for a new session.
-pub(crate) fn closing_ends_all(world: &World) -> bool {
-    let mut future = Future::of(world);
+/// True if closing everything ends all tasks, except readers of mounts that wait for a new session.
+pub(crate) fn closing_ends_all(test: &TestState) -> bool {
+    let mut future = Future::of(test);
     future.apply(Event::CloseDevice);
     future.close_descriptors();
     let state = future.kernel.state();
@@ -99,9 +100,10 @@ pub(crate) fn closing_ends_all(world: &World) -> bool {
     state.session.is_none() && future.waiters().iter().all(chose)
 }
 
-/// A good daemon ends all tasks: with the same device if it is in service, with a new session if it is not.
-pub(crate) fn a_good_daemon_ends_all(world: &World) -> bool {
-    let mut future = Future::of(world);
+/// True if a correct daemon ends all tasks, with the same device if it is in service, otherwise
+/// with a new session.
+pub(crate) fn a_good_daemon_ends_all(test: &TestState) -> bool {
+    let mut future = Future::of(test);
     let session = future.kernel.state().session.as_ref();
     let device = session.is_some_and(|session| session.device_open);
     let bound = session.is_some_and(|session| session.phase == Phase::Bound);
@@ -118,9 +120,9 @@ pub(crate) fn a_good_daemon_ends_all(world: &World) -> bool {
     future.waiters().is_empty()
 }
 
-/// umount2(MNT_FORCE) ends all tasks of a mount.
-pub(crate) fn forced_unmount_ends_all(world: &World) -> bool {
-    let mut future = Future::of(world);
+/// True if umount2(MNT_FORCE) ends all tasks of a mount.
+pub(crate) fn forced_unmount_ends_all(test: &TestState) -> bool {
+    let mut future = Future::of(test);
     let mounts: Vec<_> = future.kernel.state().mounts.keys().copied().collect();
     for mount in &mounts {
         future.apply(Event::ForceUnmount(*mount));
@@ -132,18 +134,18 @@ pub(crate) fn forced_unmount_ends_all(world: &World) -> bool {
         .all(|waiting| !mounts.contains(&waiting.mount))
 }
 
-/// What poll(2) says is what read(2) does.
-pub(crate) fn poll_tells_the_truth(world: &World) -> bool {
-    let Some(session) = &world.kernel.state().session else {
+/// True if poll(2) reports what read(2) does.
+pub(crate) fn poll_tells_the_truth(test: &TestState) -> bool {
+    let Some(session) = &test.kernel.state().session else {
         return true;
     };
     let dead = matches!(session.phase, Phase::Dead | Phase::Failed);
-    let mut kernel = world.kernel.clone();
+    let mut kernel = test.kernel.clone();
     let out = kernel.apply(Event::Receive(None));
     let nothing = match out.first() {
-        Some(Outcome::Returned(returned)) => *returned == Ok(Value::Nothing),
+        Some(EventOutcome::Returned(returned)) => *returned == Ok(Value::Nothing),
         _ => true,
     };
-    let says = world.kernel.readiness();
+    let says = test.kernel.readiness();
     says.readable != nothing && says.hung_up == dead
 }

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! An image put together field by field, by the tables of the specification and by nothing else.
+//! An image built field by field from the tables of the specification, independently of the writer.
 //!
-//! Blocks of 4096 bytes. Block 0 has the superblock, block 1 has 128 inode slots (nid n is at byte 4096 + 32 n),
-//! block 2 is the root's directory block, everything after that is data.
+//! Blocks have 4096 bytes. Block 0 has the superblock, block 1 has 128 inode slots (nid n is at
+//! byte 4096 + 32 n), block 2 is the root's directory block, all further blocks are data.
 
 use ondine_model::read::{Fault, Image, Inode, Result, Setup};
 
 pub(crate) const BLOCK: usize = 4096;
 pub(crate) const SUPERBLOCK: usize = 1024;
-/// nid of the root.
+/// Nid of the root.
 pub(crate) const ROOT: u16 = 1;
 
-/// Bytes, and how to change them.
+/// Bytes of the image, with methods to change them.
 #[derive(Clone)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
 impl Bytes {
-    /// An image of `blocks` blocks with an empty root (but for its dots).
+    /// An image of `blocks` blocks with an empty root directory.
     pub(crate) fn new(blocks: usize) -> Self {
         let mut image = Self(vec![0; blocks * BLOCK]);
         image.u32(SUPERBLOCK, 0xe0f5_e1e2);
@@ -52,7 +52,7 @@ impl Bytes {
         BLOCK + 32 * usize::from(nid)
     }
 
-    /// A compact inode with one link; `start` is its i_u.
+    /// Writes a compact inode with one link. `start` is its i_u.
     pub(crate) fn compact(
         &mut self,
         nid: u16,
@@ -66,7 +66,7 @@ impl Bytes {
         self.u32(at + 8, size).u32(at + 16, start)
     }
 
-    /// An extended inode with one link; `start` is its i_u, `high` its i_nb.
+    /// Writes an extended inode with one link. `start` is its i_u, `high` its i_nb.
     pub(crate) fn extended(
         &mut self,
         nid: u16,
@@ -82,7 +82,7 @@ impl Bytes {
         self.u64(at + 8, size).u32(at + 16, start.0).u32(at + 44, 1)
     }
 
-    /// A directory block. The names must be in order.
+    /// Writes a directory block. The names must be sorted.
     pub(crate) fn directory(&mut self, block: usize, entries: &[(&str, u16)]) -> &mut Self {
         let start = block * BLOCK;
         self.0[start..start + BLOCK].fill(0);
@@ -108,14 +108,14 @@ impl Bytes {
         Image::open(self.0.clone(), setup)
     }
 
-    /// The inode of a nid, and the image that it is in.
+    /// Opens the image and loads an inode.
     pub(crate) fn inode(&self, nid: u16) -> (Image, Result<Inode>) {
         let image = self.open().expect("it mounts");
         let inode = image.inode(nid.into());
         (image, inode)
     }
 
-    /// What reading all of an inode gives.
+    /// Reads all data of an inode.
     pub(crate) fn content(&self, nid: u16) -> Result<Vec<u8>> {
         let (image, inode) = self.inode(nid);
         read(&image, &inode?)
@@ -128,7 +128,7 @@ pub(crate) fn read(image: &Image, inode: &Inode) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The row of the table that an operation refused by.
+/// The defect by which an operation failed.
 pub(crate) fn row<T>(result: Result<T>) -> ondine_model::strictness::Defect {
     match result {
         Ok(_) => panic!("it succeeded"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Sections 3 and 5: data layouts and devices.
+//! Data layouts and devices (docs/spec/erofs-format.md sections 3 and 5).
 
 use ondine_model::observation::Span;
 use ondine_model::strictness::Defect;
@@ -20,7 +20,7 @@ fn filled(blocks: usize) -> Bytes {
 }
 
 #[test]
-fn an_inline_tail_that_is_not_there_cannot_be_mapped() {
+fn a_missing_inline_tail_cannot_be_mapped() {
     let mut image = Bytes::new(4);
     image.extended(126, 2, FILE, 40, (0, 0));
     let (opened, inode) = image.inode(126);
@@ -56,7 +56,7 @@ fn addresses_end_at_block_2_to_the_48() {
     image.extended(10, 0, FILE, 8193, (u32::MAX - 1, u16::MAX));
     assert_eq!(row(image.content(8)), Defect::DataBeyondDevice);
     assert_eq!(row(image.content(10)), Defect::AddressOverflow);
-    // An inline file has blocks before its tail only.
+    // An inline file has only the blocks before its tail.
     image
         .extended(12, 2, FILE, 3, (u32::MAX, u16::MAX))
         .put(Bytes::slot(12) + 64, b"abc");
@@ -64,11 +64,11 @@ fn addresses_end_at_block_2_to_the_48() {
 }
 
 #[test]
-fn a_file_ends_where_its_last_byte_does() {
+fn a_file_ends_with_its_last_byte() {
     let mut image = filled(5);
     image.compact(8, 0, FILE, 4097, 3);
     assert_eq!(image.content(8).expect("whole")[4096], 4);
-    // The rest of the last block may be missing, the byte may not.
+    // The rest of the last block may be missing, the byte itself may not.
     image.0.truncate(4 * BLOCK + 1);
     assert_eq!(image.content(8).expect("the byte is there")[4096], 4);
     image.0.truncate(4 * BLOCK);
@@ -97,7 +97,7 @@ fn an_inline_tail_stays_in_its_block() {
     opened
         .read(&inode, 0, &mut first)
         .expect("the blocks before the tail are sound");
-    // A whole block as the tail needs a base at a block's start.
+    // A tail of a whole block needs a base at a block's start.
     image
         .put(Bytes::slot(127), &[0; 32])
         .compact(127, 2, FILE, 4096, 0);
@@ -127,7 +127,7 @@ fn a_block_map_has_holes_and_shared_blocks() {
 fn indexes_know_wide_and_narrow_blocks() {
     let mut image = filled(6);
     let map = Bytes::slot(8) + 32;
-    // The high half counts only with its flag; without a device table every device id is 0.
+    // The high half is valid only with its flag; without a device table every device id is 0.
     image.u16(map, 1).u16(map + 2, 9).u32(map + 4, 4);
     image.compact(8, 4, FILE, 1, INDEXES);
     assert_eq!(image.content(8).expect("narrow"), [4]);
@@ -149,7 +149,7 @@ fn indexes_know_wide_and_narrow_blocks() {
 #[test]
 fn an_index_is_aligned_after_the_attributes() {
     let mut image = filled(6);
-    // 12 bytes of attributes would leave the map at 44: it is at 48.
+    // 12 bytes of attributes would put the map at 44; it is aligned to 48.
     image
         .compact(8, 4, FILE, 1, INDEXES)
         .u16(Bytes::slot(8) + 2, 2)
@@ -167,7 +167,7 @@ fn a_map_beyond_the_image_is_met_when_it_is_read() {
     assert_eq!(row(read(&opened, &inode)), Defect::MetadataBeyondImage);
 }
 
-/// Two slots at block 3, whose blobs have 2 blocks each and are unified at blocks 100 and 102.
+/// Two slots at block 3, whose blobs have 2 blocks each at unified blocks 100 and 102.
 fn two_slots() -> (Bytes, [Bytes; 2]) {
     let mut image = Bytes::new(4);
     image.0[SUPERBLOCK + 80] = 8;
@@ -220,7 +220,7 @@ fn flat_mode_and_device_0_use_unified_addresses() {
         read(&opened, &opened.inode(10).expect("it loads")).expect("it reads"),
         [0x21]
     );
-    // Only the start counts: this one runs past the end of its blob.
+    // Only the start is translated: this run exceeds the end of its blob.
     image.compact(10, 0, FILE, 4097, 103);
     let opened = image.open_with(&[&first, &second]).expect("it mounts");
     assert_eq!(

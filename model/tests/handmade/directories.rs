@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Section 6: listing, lookup, and walks that would not end.
+//! Listing, lookup, and walks of cyclic trees (docs/spec/erofs-format.md section 6).
 
 use ondine_model::observation::{Errno, Text};
 use ondine_model::read::Result;
@@ -89,7 +89,7 @@ fn names_are_within_their_block_and_in_their_order() {
 }
 
 #[test]
-fn what_comes_before_a_bad_entry_is_listed() {
+fn entries_before_a_bad_entry_are_listed() {
     let mut image = sound();
     image.u16(NAMES + 12 * 4 + 8, 5000);
     let seen = image.open().expect("it mounts").observe();
@@ -151,7 +151,7 @@ fn the_search_ends_with_the_first_block_that_can_hold_the_name() {
     image
         .compact(8, 0, FILE, 0, 0)
         .compact(1, 0, DIRECTORY, 3 * 4096, 3);
-    // Block 1 of 3 is the middle one. C would go on to block 2, whose first name is "c".
+    // Block 1 of 3 is the middle one. C would continue to block 2, whose first name is "c".
     image
         .directory(3, &[("a", 8)])
         .directory(4, &[("b", 8), ("d", 8), ("f", 8)])
@@ -159,7 +159,7 @@ fn the_search_ends_with_the_first_block_that_can_hold_the_name() {
     assert_eq!(find(&image, "d").expect("it reads"), Some(8));
     assert_eq!(find(&image, "e").expect("it reads"), None);
     assert_eq!(find(&image, "c").expect("it reads"), None);
-    // Nor does it matter what block 2 is, unless the name is behind block 1.
+    // The contents of block 2 are irrelevant unless the name sorts after block 1.
     image.put(5 * 4096, &[0; 12]);
     assert_eq!(find(&image, "f").expect("it reads"), Some(8));
     assert_eq!(row(find(&image, "g")), Defect::LookupEmptyBlock);
@@ -178,7 +178,7 @@ fn of_two_middles_the_search_takes_the_lower() {
 }
 
 #[test]
-fn a_name_among_the_entries_is_none() {
+fn a_name_offset_inside_the_entries_is_refused() {
     let mut image = Bytes::new(4);
     image.compact(8, 0, FILE, 0, 0);
     image.directory(2, &[("a", 8), ("b", 8), ("c", 8), ("d", 8)]);
@@ -187,7 +187,7 @@ fn a_name_among_the_entries_is_none() {
 }
 
 #[test]
-fn a_name_that_begins_with_a_nul_is_listed_and_leads_nowhere() {
+fn a_name_that_begins_with_nul_is_listed_but_not_reachable() {
     let mut image = sound();
     image.put(NAMES + 60 + 3, b"\0");
     let seen = image.open().expect("it mounts").observe();
@@ -222,7 +222,7 @@ fn a_directory_that_holds_itself_is_walked_once() {
 }
 
 #[test]
-fn check_tells_what_no_operation_meets() {
+fn check_reports_defects_that_no_operation_meets() {
     let mut image = sound();
     image.directory(2, &[("..", 8), ("beta", 8), ("alpha", 8), ("alpha", 8)]);
     image

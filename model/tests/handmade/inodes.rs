@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Sections 1, 4, 7 and 8: inodes, links, devices.
+//! Inodes, links and devices (docs/spec/erofs-format.md sections 1, 4, 7 and 8).
 
 use ondine_model::observation::{Kind, Text};
 use ondine_model::read::{Inode, Result};
@@ -68,7 +68,7 @@ fn a_nid_has_its_place() {
         row(image.inode((1 << 59) - 129)),
         Defect::MetadataBeyondImage
     );
-    // The last slot: room for a compact inode, none for an extended one.
+    // The last slot has room for a compact inode but not for an extended one.
     let last = 3 * 128 - 1;
     assert!(load(|i| {
         i.compact(last, 0, FILE, 0, 0);
@@ -139,7 +139,7 @@ fn device_numbers_are_of_12_and_20_bits() {
 }
 
 #[test]
-fn an_id_that_is_none_is_shown_as_the_overflow_id() {
+fn an_invalid_id_is_shown_as_the_overflow_id() {
     let inode = load(|image| {
         image
             .extended(8, 0, FILE, 0, (0, 0))
@@ -191,7 +191,7 @@ fn the_metabox_holds_inodes_and_nothing_past_its_end() {
     image.0[SUPERBLOCK + 81] = 1;
     image.0[SUPERBLOCK + 13] = 1;
     image.u64(SUPERBLOCK + 128, 8);
-    // The metabox has 64 bytes in block 3: slot 1 of it is a file.
+    // The metabox has 64 bytes in block 3; slot 1 of it is a file.
     image.compact(8, 0, FILE, 64, 3).compact(20, 2, FILE, 4, 0);
     let slot = image.0[Bytes::slot(20)..Bytes::slot(20) + 32].to_vec();
     image.put(3 * 4096 + 32, &slot).put(4 * 4096, b"no");
@@ -223,14 +223,14 @@ fn of_the_metabox_whole_pages_are_read() {
     image.0[SUPERBLOCK + 81] = 1;
     image.0[SUPERBLOCK + 13] = 1;
     image.u64(SUPERBLOCK + 128, 8);
-    // Two blocks: the first is the image's last, the second lies behind its end.
+    // Two blocks: the first is the image's last, the second lies beyond its end.
     image.compact(8, 0, FILE, 4096 + 32, 3);
     let slot = image.0[Bytes::slot(8)..Bytes::slot(8) + 32].to_vec();
     image.put(3 * 4096, &slot);
     let opened = image.open().expect("it mounts");
     assert!(opened.inode(1 << 63).is_ok());
     assert_eq!(row(opened.inode(1 << 63 | 128)), Defect::DataBeyondDevice);
-    // Cut off at byte 64 of the first block, its first inode is there and its page is not.
+    // Truncated at byte 64 of the first block: its first inode exists, but its page is incomplete.
     image.0.truncate(3 * 4096 + 64);
     let opened = image.open().expect("it mounts");
     assert_eq!(row(opened.inode(1 << 63)), Defect::DataBeyondDevice);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The reader against bytes made by hand: every row of the table that an operation can meet, and its neighbours that
-//! are sound.
+//! The reader against hand-made bytes: every row of the strictness table that an operation can
+//! encounter, and similar images that are valid.
 
 mod bytes;
 mod data;

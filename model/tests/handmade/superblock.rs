@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Section 2: mount.
+//! Superblock checks at mount (docs/spec/erofs-format.md section 2).
 
 use ondine_model::observation::Errno;
 use ondine_model::read::{Image, Setup};
@@ -8,7 +8,7 @@ use ondine_model::strictness::Defect;
 
 use crate::bytes::{row, Bytes, SUPERBLOCK};
 
-/// A mount with one change.
+/// Mounts an image with one change.
 fn mount(change: impl FnOnce(&mut Bytes)) -> ondine_model::read::Result<Image> {
     let mut image = Bytes::new(4);
     change(&mut image);
@@ -55,7 +55,7 @@ fn blocks_may_be_as_large_as_a_page_that_is_larger() {
         page_size: 16384,
         ..Setup::default()
     };
-    // The metadata block is then at 8192, where this image has no inodes.
+    // The metadata block is then at 8192, beyond this image's inodes.
     let refused = Image::open(image.0, setup).err().expect("no root");
     assert_eq!(refused.defect, Some(Defect::FileType));
 }
@@ -169,7 +169,8 @@ fn long_prefixes_are_checked_at_mount() {
 fn the_checksum_covers_its_block_and_no_more() {
     let mut image = Bytes::new(4);
     image.0[SUPERBLOCK + 8] = 1;
-    // The definition of 2.3, bit by bit: no table, no library.
+    // The definition of docs/spec/erofs-format.md section 2.3, bit by bit, without table or
+    // library.
     let mut state = !0u32;
     for byte in &image.0[SUPERBLOCK..4096] {
         state ^= u32::from(*byte);

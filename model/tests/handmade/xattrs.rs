@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Section 9: extended attributes.
+//! Extended attributes (docs/spec/erofs-format.md section 9).
 
 use ondine_model::observation::{Errno, Text};
 use ondine_model::read::Result;
@@ -101,7 +101,7 @@ fn the_area_is_checked_at_the_first_access() {
 
 #[test]
 fn inline_comes_before_shared() {
-    // The id of a shared attribute, then an inline one of the same name.
+    // The id of a shared attribute, followed by an inline one of the same name.
     let mut image = with(&[2u32.to_le_bytes().to_vec(), entry(1, b"a", b"inline")]);
     image
         .put(AREA + 4, &[1])
@@ -111,7 +111,7 @@ fn inline_comes_before_shared() {
 }
 
 #[test]
-fn a_shared_attribute_is_where_its_id_says() {
+fn a_shared_attribute_is_at_the_offset_of_its_id() {
     let mut image = with(&[]);
     image
         .u16(Bytes::slot(8) + 2, 3)
@@ -132,7 +132,7 @@ fn a_shared_attribute_is_where_its_id_says() {
 
 #[test]
 fn a_search_reads_no_more_than_it_needs() {
-    // The second of three shared attributes has a value that leaves the image.
+    // The second of three shared attributes has a value beyond the end of the image.
     let mut image = with(&[]);
     image.u16(Bytes::slot(8) + 2, 4).put(AREA + 4, &[3]);
     for (k, id) in [0, BLOCK / 4 - 4, 10].into_iter().enumerate() {
@@ -149,7 +149,7 @@ fn a_search_reads_no_more_than_it_needs() {
 }
 
 #[test]
-fn what_is_behind_the_attribute_that_was_found_does_not_matter() {
+fn damage_after_the_attribute_that_was_found_is_ignored() {
     let mut image = with(&[entry(1, b"a", b"1"), entry(1, b"b", b"2")]);
     image.u16(AREA + 12 + 8 + 2, 200);
     assert_eq!(get(&image, "user.a"), Ok(b"1".to_vec()));
@@ -191,7 +191,7 @@ fn a_long_prefix_is_part_of_the_name() {
     assert_eq!(get(&image, "trusted.overlay.opaque"), Ok(b"y".to_vec()));
 }
 
-/// Inode 8 with these entries, in the root, of the user 7.
+/// Inode 8 with these entries, in the root directory, owned by user 7.
 fn foreign(mode: u16, entries: &[Vec<u8>]) -> Bytes {
     let mut image = with(entries);
     image
@@ -201,7 +201,7 @@ fn foreign(mode: u16, entries: &[Vec<u8>]) -> Bytes {
     image
 }
 
-/// What opening `/f` gives.
+/// Result of opening `/f`.
 fn opened(image: &Bytes) -> std::result::Result<(), Errno> {
     let seen = image.open().expect("it mounts").observe();
     let entry = &seen.entries[&Text::from(&b"f"[..])];
@@ -216,7 +216,7 @@ fn a_file_whose_acl_cannot_be_read_opens_for_its_owner_alone() {
         image
     };
     assert_eq!(opened(&damaged(FILE)), Err(Errno::EUCLEAN));
-    // Without permissions of the group there can be no ACL.
+    // Without group permissions there can be no ACL.
     assert_eq!(opened(&damaged(0o100_606)), Ok(()));
     let mut own = damaged(FILE);
     own.u16(Bytes::slot(8) + 24, 0);
@@ -229,7 +229,7 @@ fn a_file_whose_acl_cannot_be_read_opens_for_its_owner_alone() {
 }
 
 #[test]
-fn an_acl_must_have_an_answer_for_everybody() {
+fn an_acl_must_apply_to_every_user() {
     let owner = b"\x02\0\0\0\x01\0\x07\0\xff\xff\xff\xff".to_vec();
     let others = [&owner[..], b"\x20\0\0\0\xff\xff\xff\xff"].concat();
     let user = entry(1, b"a", b"1");
@@ -256,7 +256,7 @@ fn a_directory_whose_acl_cannot_be_read_is_neither_listed_nor_searched() {
 }
 
 #[test]
-fn the_vfs_has_its_say_about_links() {
+fn vfs_rules_apply_to_links() {
     let mut image = with(&[
         entry(1, b"a", b"1"),
         entry(4, b"b", b"2"),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Sections 6.4 and 6.5: restore, and every way to lose the daemon.
+//! `restore`, and the ways to lose the daemon (docs/spec/cachefiles-ondemand.md sections 6.4 and
+//! 6.5).
 
 use ondine_model::observation::Errno;
 use ondine_model::protocol::{
-    Blob, Dialect, Event, Message, MessageId, Mount, ObjectId, Options, Outcome, Pages,
+    Blob, Dialect, Event, EventOutcome, Message, MessageId, Mount, ObjectId, Options, Pages,
 };
 
 use super::play::{Play, A, B, BLOB, BOTH, FD, FIRST, MOUNT};
@@ -28,7 +29,7 @@ fn device_closed_without_descriptors_withdraws_the_cache_in_c_and_detaches_it_in
         let mut play = reading(dialect, Options::default());
         play.apply(Event::CloseDescriptor(FD));
         let out = play.apply(Event::CloseDevice);
-        assert!(out.contains(&Outcome::PollersWoken));
+        assert!(out.contains(&EventOutcome::PollersWoken));
         assert_eq!(play.end(A), Some(Err(Errno::EIO)), "pending requests: EIO");
         let linux = dialect == Dialect::Linux612;
         play.read(A, 0, 1);
@@ -43,7 +44,7 @@ fn device_closed_without_descriptors_withdraws_the_cache_in_c_and_detaches_it_in
 }
 
 #[test]
-fn a_reader_gets_what_came_before_the_daemon_went_in_ondine_only() {
+fn a_reader_gets_pages_written_before_the_daemon_died_in_ondine_only() {
     for dialect in BOTH {
         let mut play = reading(dialect, Options::default());
         play.write(FD, 1, 1);
@@ -105,7 +106,7 @@ fn a_reader_of_a_waiting_mount_outlives_its_daemon() {
 }
 
 #[test]
-fn device_closed_while_descriptors_are_open_serves_what_is_there() {
+fn device_closed_while_descriptors_are_open_serves_present_pages() {
     for dialect in BOTH {
         let mut play = reading(dialect, Options::default());
         play.apply(Event::CloseDevice);
@@ -121,7 +122,7 @@ fn device_closed_while_descriptors_are_open_serves_what_is_there() {
 }
 
 #[test]
-fn a_failed_cache_serves_nothing_in_c_and_what_is_there_in_ondine() {
+fn a_failed_cache_serves_nothing_in_c_and_present_pages_in_ondine() {
     for dialect in BOTH {
         let mut play = reading(dialect, Options::default());
         play.apply(Event::CacheFails);
@@ -141,17 +142,20 @@ fn a_failed_cache_serves_nothing_in_c_and_what_is_there_in_ondine() {
 }
 
 #[test]
-fn a_mount_that_waits_when_the_device_is_closed_gets_enobufs() {
+fn a_mount_whose_open_dies_gets_enobufs_unless_it_is_a_hard_mount_of_ondine() {
     for dialect in BOTH {
-        for delivered in [false, true] {
-            let mut play = Play::bound(dialect);
-            play.apply(Event::Mount(A, MOUNT, BLOB, WAITS));
-            if delivered {
-                play.receive();
+        for (options, hard) in [(Options::default(), false), (WAITS, true)] {
+            for delivered in [false, true] {
+                let mut play = Play::bound(dialect);
+                play.apply(Event::Mount(A, MOUNT, BLOB, options));
+                if delivered {
+                    play.receive();
+                }
+                play.apply(Event::CloseDevice);
+                let waits = hard && dialect == Dialect::Ondine;
+                assert_eq!(play.end(A), (!waits).then_some(Err(Errno::ENOBUFS)));
+                assert_eq!(play.completed(FIRST), Some(Err(Errno::EIO)));
             }
-            play.apply(Event::CloseDevice);
-            assert_eq!(play.end(A), Some(Err(Errno::ENOBUFS)));
-            assert_eq!(play.completed(FIRST), Some(Err(Errno::EIO)));
         }
     }
 }
@@ -167,7 +171,7 @@ fn a_successor_with_the_same_device_restores_in_c_and_need_not_in_ondine() {
         if dialect == Dialect::Linux612 {
             assert_eq!(play.receive(), None, "delivered requests are not new");
             let out = play.apply(Event::Restore);
-            assert!(out.contains(&Outcome::PollersWoken));
+            assert!(out.contains(&EventOutcome::PollersWoken));
         }
         let messages = [play.receive(), play.receive()];
         let open = Message::Open(MessageId(2), ObjectId(2), BLOB);

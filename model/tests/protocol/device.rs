@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Sections 1 to 3: the device, its messages, poll.
+//! The device, its messages, and poll (docs/spec/cachefiles-ondemand.md sections 1 to 3).
 
 use ondine_model::observation::Errno;
 use ondine_model::protocol::{
-    Blob, Dialect, Event, Kernel, Message, MessageId, Mount, ObjectId, Options, Outcome, Pages,
-    Readiness, Reply, Trouble, Value, Waiter,
+    Blob, Dialect, Event, EventOutcome, Kernel, Message, MessageId, Mount, ObjectId, Options,
+    Pages, Readiness, Reply, Trouble, Value, Waiter,
 };
 
 use super::play::{Play, A, B, BLOB, BOTH, FD, FIRST, MOUNT};
@@ -199,7 +199,7 @@ fn a_mount_waits_until_the_blobs_former_life_has_ended_in_c_only() {
         let mut play = Play::mounted(dialect);
         play.apply(Event::Unmount(MOUNT));
         let out = play.apply(Event::Mount(B, Mount(1), BLOB, Options::default()));
-        let asked = out.contains(&Outcome::Queued(MessageId(2)));
+        let asked = out.contains(&EventOutcome::Queued(MessageId(2)));
         assert_eq!(asked, dialect == Dialect::Ondine);
         assert_eq!(play.end(B), None);
         assert!(matches!(play.receive(), Some(Message::Close(..))));
@@ -245,12 +245,12 @@ fn message_ids_go_up_come_round_and_run_out() {
         play.receive();
         play.copen(FIRST, 0);
         let out = play.apply(Event::Mount(A, Mount(2), Blob(2), Options::default()));
-        assert!(out.contains(&Outcome::Queued(FIRST)), "{out:?}");
+        assert!(out.contains(&EventOutcome::Queued(FIRST)), "{out:?}");
     }
 }
 
 #[test]
-fn poll_says_what_read_would_do_in_ondine_only() {
+fn poll_reports_what_read_returns_in_ondine_only() {
     for dialect in BOTH {
         let mut play = Play::mounted(dialect);
         play.apply(Event::CloseDescriptor(FD));
@@ -279,7 +279,7 @@ fn a_failed_cache_hangs_up_in_ondine_only() {
     for dialect in BOTH {
         let mut play = Play::mounted(dialect);
         let out = play.apply(Event::CacheFails);
-        assert!(out.contains(&Outcome::PollersWoken));
+        assert!(out.contains(&EventOutcome::PollersWoken));
         let hung_up = dialect == Dialect::Ondine;
         assert_eq!(
             play.poll(),
@@ -300,7 +300,7 @@ fn a_failed_cache_hangs_up_in_ondine_only() {
 }
 
 #[test]
-fn what_nobody_can_do_is_ignored() {
+fn impossible_events_are_ignored() {
     for dialect in BOTH {
         let mut play = Play::closed(dialect);
         for event in [
@@ -315,7 +315,7 @@ fn what_nobody_can_do_is_ignored() {
             Event::Kill(A),
             Event::Unmount(MOUNT),
         ] {
-            assert_eq!(play.apply(event), [Outcome::Ignored]);
+            assert_eq!(play.apply(event), [EventOutcome::Ignored]);
         }
         assert_eq!(play.call(Event::OpenDevice), Ok(Value::Done));
     }

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Long scripts over more tasks, pages and blobs than can be explored.
+//! Generated scripts with more tasks, pages and blobs than can be explored exhaustively.
 
 use std::collections::BTreeSet;
 
 use ondine_model::generate::script;
-use ondine_model::protocol::{Dialect, Event, Kernel, Outcome};
+use ondine_model::protocol::{Dialect, Event, EventOutcome, Kernel};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
-/// Runs a script; every request is completed once, and closing and killing everything leaves nothing.
-fn run(mut kernel: Kernel, script: &[Event]) -> Vec<Outcome> {
+/// Runs a script. Asserts that every request is completed once, and that closing and killing
+/// everything leaves no waiter.
+fn run(mut kernel: Kernel, script: &[Event]) -> Vec<EventOutcome> {
     let mut seen = Vec::new();
     let mut pending = BTreeSet::new();
     let mut apply = |kernel: &mut Kernel, event| {
         let out = kernel.apply(event);
         for outcome in &out {
             match outcome {
-                Outcome::Queued(id) => assert!(pending.insert(*id), "{id:?} is queued twice"),
-                Outcome::Completed(id, _) => assert!(pending.remove(id), "{id:?} ends twice"),
+                EventOutcome::Queued(id) => assert!(pending.insert(*id), "{id:?} is queued twice"),
+                EventOutcome::Completed(id, _) => assert!(pending.remove(id), "{id:?} ends twice"),
                 _ => {}
             }
         }
@@ -51,7 +52,12 @@ fn kernels() -> [Kernel; 4] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        // Beside this file: the default looks for a lib.rs or main.rs.
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_script_ends_in_order(
@@ -63,7 +69,7 @@ proptest! {
 }
 
 #[test]
-fn scripts_reach_what_matters() {
+fn scripts_reach_every_kind_of_outcome() {
     let kernel = Kernel::new(Dialect::Ondine);
     let mut runner = TestRunner::deterministic();
     let (mut reads, mut shared, mut failures) = (0, 0, 0);
@@ -78,17 +84,17 @@ fn scripts_reach_what_matters() {
         {
             let woken = outcome
                 .iter()
-                .filter(|outcome| matches!(outcome, Outcome::Woken(_)));
+                .filter(|outcome| matches!(outcome, EventOutcome::Woken(_)));
             shared += usize::from(woken.count() > 1);
             reads += usize::from(
                 outcome
                     .iter()
-                    .any(|one| matches!(one, Outcome::Ended(_, Ok(())))),
+                    .any(|one| matches!(one, EventOutcome::Ended(_, Ok(())))),
             );
             failures += usize::from(
                 outcome
                     .iter()
-                    .any(|one| matches!(one, Outcome::Ended(_, Err(_)))),
+                    .any(|one| matches!(one, EventOutcome::Ended(_, Err(_)))),
             );
         }
     }

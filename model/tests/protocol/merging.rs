@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! How readers share READs: every reader its own in Linux 6.12, one for all in Ondine.
+//! Sharing of READs: one per reader in Linux 6.12, one for all readers in Ondine.
 
 use ondine_model::observation::Errno;
 use ondine_model::protocol::{Body, Dialect, Event, Message, MessageId, Pages};
@@ -61,7 +61,7 @@ fn each_missing_run_is_asked_for_at_once_in_ondine() {
 }
 
 #[test]
-fn a_part_of_a_merged_read_sends_the_others_to_ask_again() {
+fn a_partial_answer_to_a_merged_read_makes_other_readers_submit_again() {
     let mut play = Play::mounted(Dialect::Ondine);
     play.read(A, 0, 4);
     play.read(B, 2, 2);
@@ -90,7 +90,7 @@ fn an_errno_goes_to_every_reader_of_the_request() {
 }
 
 #[test]
-fn a_killed_reader_takes_its_own_request_along_in_c_and_leaves_a_shared_one_in_ondine() {
+fn killing_a_reader_drops_its_request_in_c_and_keeps_a_shared_one_in_ondine() {
     for dialect in BOTH {
         let mut play = Play::mounted(dialect);
         play.read(A, 0, 1);

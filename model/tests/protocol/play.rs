@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! A kernel that is played with: short words for what the scenarios do most.
+//! A kernel with shorthands for the most frequent steps.
 
 use ondine_model::observation::Errno;
 use ondine_model::protocol::{
-    Blob, Dialect, Event, Kernel, Message, MessageId, Mount, ObjectId, Options, Outcome, Pages,
-    Readiness, Reply, Value, Waiter,
+    Blob, Dialect, Event, EventOutcome, Kernel, Message, MessageId, Mount, ObjectId, Options,
+    Pages, Readiness, Reply, Value, Waiter,
 };
 
 pub(crate) const BOTH: [Dialect; 2] = [Dialect::Linux612, Dialect::Ondine];
@@ -16,21 +16,21 @@ pub(crate) const B: Waiter = Waiter(1);
 pub(crate) const FIRST: MessageId = MessageId(0);
 pub(crate) const FD: ObjectId = ObjectId(1);
 
-/// A kernel and everything that came of what was done to it.
+/// A kernel and all outcomes so far.
 pub(crate) struct Play {
     pub(crate) kernel: Kernel,
-    pub(crate) seen: Vec<Outcome>,
+    pub(crate) seen: Vec<EventOutcome>,
 }
 
 impl Play {
-    /// The device is open and bound.
+    /// A kernel whose device is open and bound.
     pub(crate) fn bound(dialect: Dialect) -> Self {
         let mut play = Play::closed(dialect);
         play.bind();
         play
     }
 
-    /// Nothing is open.
+    /// A kernel whose device is closed.
     pub(crate) fn closed(dialect: Dialect) -> Self {
         let kernel = Kernel::new(dialect);
         let seen = Vec::new();
@@ -42,7 +42,7 @@ impl Play {
         Self::mounted_with(dialect, Options::default())
     }
 
-    /// As [`Play::mounted`], with options.
+    /// Like [`Play::mounted`], with options.
     pub(crate) fn mounted_with(dialect: Dialect, options: Options) -> Self {
         let mut play = Play::bound(dialect);
         play.apply(Event::Mount(A, MOUNT, BLOB, options));
@@ -58,24 +58,24 @@ impl Play {
         assert_eq!(self.call(Event::Bind), Ok(Value::Done));
     }
 
-    /// Something happens, and every reader that it wakes runs.
-    pub(crate) fn apply(&mut self, event: Event) -> Vec<Outcome> {
+    /// Applies an event and runs every reader that it wakes.
+    pub(crate) fn apply(&mut self, event: Event) -> Vec<EventOutcome> {
         let mut out = self.kernel.apply(event);
         out.extend(self.kernel.settle());
         self.seen.extend(&out);
         out
     }
 
-    /// The result of a call that somebody can make.
+    /// Result of a call that must be possible.
     pub(crate) fn call(&mut self, event: Event) -> Result<Value, Errno> {
         let out = self.apply(event);
         match out.first() {
-            Some(Outcome::Returned(returned)) => *returned,
-            _ => panic!("{event:?} is no call that can be made: {out:?}"),
+            Some(EventOutcome::Returned(returned)) => *returned,
+            _ => panic!("{event:?} is not a possible call: {out:?}"),
         }
     }
 
-    /// read(2); none if it returns 0.
+    /// read(2); `None` if it returns 0.
     pub(crate) fn receive(&mut self) -> Option<Message> {
         match self.call(Event::Receive(None)) {
             Ok(Value::Message(message)) => Some(message),
@@ -84,7 +84,7 @@ impl Play {
         }
     }
 
-    /// A good answer to an OPEN.
+    /// Answers an OPEN with a size.
     pub(crate) fn copen(&mut self, message: MessageId, size: u64) {
         let answer = Event::Copen(Some(message), Reply::Size(size));
         assert_eq!(self.call(answer), Ok(Value::Done));
@@ -101,26 +101,26 @@ impl Play {
         assert_eq!(self.call(write), Ok(Value::Done));
     }
 
-    /// The daemon says that a READ is done.
+    /// Completes a READ.
     pub(crate) fn complete(&mut self, object: ObjectId, message: MessageId) {
         assert_eq!(self.call(Event::Complete(object, message)), Ok(Value::Done));
     }
 
-    /// How the waiter's last task ended; none if it waits or never was.
+    /// Result of the waiter's last operation; `None` if it waits or never started.
     pub(crate) fn end(&self, waiter: Waiter) -> Option<Result<(), Errno>> {
         if self.kernel.state().waiters.contains_key(&waiter) {
             return None;
         }
         self.seen.iter().rev().find_map(|outcome| match outcome {
-            Outcome::Ended(ended, result) if *ended == waiter => Some(*result),
+            EventOutcome::Ended(ended, result) if *ended == waiter => Some(*result),
             _ => None,
         })
     }
 
-    /// How the request of that id was last completed.
+    /// Result of the last completion of the request with this id.
     pub(crate) fn completed(&self, id: MessageId) -> Option<Result<(), Errno>> {
         self.seen.iter().rev().find_map(|outcome| match outcome {
-            Outcome::Completed(completed, result) if *completed == id => Some(*result),
+            EventOutcome::Completed(completed, result) if *completed == id => Some(*result),
             _ => None,
         })
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Sections 4 and 5: the descriptor, copen, READ_COMPLETE.
+//! The descriptor, copen and READ_COMPLETE (docs/spec/cachefiles-ondemand.md sections 4 and 5).
 
 use ondine_model::observation::Errno;
 use ondine_model::protocol::{
-    Blob, Dialect, Event, Message, MessageId, ObjectId, ObjectState, Options, Outcome, Pages,
+    Blob, Dialect, Event, EventOutcome, Message, MessageId, ObjectId, ObjectState, Options, Pages,
     Reply, Value,
 };
 
@@ -12,7 +12,7 @@ use super::play::{Play, A, B, BLOB, BOTH, FD, FIRST, MOUNT};
 
 type Returned = Result<Value, Errno>;
 
-/// A mount whose OPEN was read.
+/// A mount whose OPEN was delivered.
 fn asked(dialect: Dialect) -> Play {
     let mut play = Play::bound(dialect);
     play.apply(Event::Mount(A, MOUNT, BLOB, Options::default()));
@@ -56,7 +56,7 @@ fn each_row_of_copen() {
 fn copen_with_a_size_wakes_pollers() {
     for dialect in BOTH {
         let out = asked(dialect).apply(Event::Copen(Some(FIRST), Reply::Size(0)));
-        assert!(out.contains(&Outcome::PollersWoken));
+        assert!(out.contains(&EventOutcome::PollersWoken));
     }
 }
 
@@ -73,7 +73,7 @@ fn copen_after_the_descriptor_was_closed_is_ok_and_fails_the_open() {
 }
 
 #[test]
-fn copen_of_what_is_no_delivered_open_touches_nothing() {
+fn copen_of_anything_but_a_delivered_open_changes_nothing() {
     for dialect in BOTH {
         let size = Reply::Size(16384);
         let mut play = Play::bound(dialect);
@@ -159,7 +159,7 @@ fn a_read_goes_on_when_its_first_page_is_there_and_fails_when_it_is_not() {
 }
 
 #[test]
-fn what_is_present_is_read_without_the_daemon() {
+fn present_pages_are_read_without_the_daemon() {
     for dialect in BOTH {
         let mut play = Play::mounted(dialect);
         play.write(FD, 0, 4);
@@ -287,7 +287,7 @@ fn a_refused_reopen_fails_its_reads_in_ondine_and_keeps_them_waiting_in_c() {
 }
 
 #[test]
-fn what_was_not_read_cannot_be_answered_in_ondine() {
+fn an_undelivered_message_cannot_be_answered_in_ondine() {
     for dialect in BOTH {
         let linux = dialect == Dialect::Linux612;
         let answered = if linux {

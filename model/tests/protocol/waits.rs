@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Section 6.3: what ends a wait.
+//! Events that end a wait (docs/spec/cachefiles-ondemand.md section 6.3).
 
 use ondine_model::observation::Errno;
-use ondine_model::protocol::{Dialect, Event, MessageId, Mount, Options, Outcome, Reply, Value};
+use ondine_model::protocol::{
+    Dialect, Event, EventOutcome, MessageId, Mount, Options, Reply, Value,
+};
 
 use super::play::{Play, A, B, BLOB, BOTH, FD, FIRST, MOUNT};
 
@@ -73,12 +75,12 @@ fn a_time_limit_ends_waits_of_mounts_that_have_one() {
     ] {
         let mut play = Play::mounted_with(dialect, options);
         play.read(A, 0, 1);
-        assert_eq!(play.apply(Event::Expire(A)), [Outcome::Ignored]);
+        assert_eq!(play.apply(Event::Expire(A)), [EventOutcome::Ignored]);
     }
 }
 
 #[test]
-fn a_signal_to_a_woken_reader_ends_it_where_it_would_wait_again() {
+fn a_signal_to_a_woken_reader_prevents_its_next_wait() {
     for present in [1, 2] {
         let mut play = Play::mounted(Dialect::Ondine);
         play.read(A, 0, 2);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use ondine_erofs::{resolve, Defect, DeviceSlot, Devices, Place, SuperBlock};
+use ondine_erofs::{resolve, Defect, DeviceRange, DeviceSlot, Devices, SuperBlock};
 
 use crate::image::Image;
 
@@ -19,11 +19,11 @@ fn slot(blocks: u64, uniaddr: u64) -> DeviceSlot {
     bytes[68..72].copy_from_slice(&(uniaddr as u32).to_le_bytes());
     bytes[72..74].copy_from_slice(&((blocks >> 32) as u16).to_le_bytes());
     bytes[74..76].copy_from_slice(&((uniaddr >> 32) as u16).to_le_bytes());
-    DeviceSlot::parse(&bytes, &super_block(0x88))
+    super_block(0x88).device_slot(&bytes)
 }
 
-fn at(device: u16, offset: u64, len: u64) -> Result<Place, Defect> {
-    Ok(Place {
+fn at(device: u16, offset: u64, len: u64) -> Result<DeviceRange, Defect> {
+    Ok(DeviceRange {
         device,
         offset,
         len,
@@ -36,11 +36,11 @@ fn slots() {
     assert_eq!((wide.blocks, wide.uniaddr), (5 | 1 << 32, 6 | 2 << 32));
     assert_eq!(wide.tag(), b"tag");
     let mut bytes = [0xff; 128];
-    let full = DeviceSlot::parse(&bytes, &super_block(8));
+    let full = super_block(8).device_slot(&bytes);
     assert_eq!((full.blocks, full.uniaddr), (0xffff_ffff, 0xffff_ffff));
     assert_eq!(full.tag(), &[0xff; 64]);
     bytes[0] = 0;
-    assert_eq!(DeviceSlot::parse(&bytes, &super_block(8)).tag(), b"");
+    assert_eq!(super_block(8).device_slot(&bytes).tag(), b"");
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn named_devices() {
     let flat = Devices::Flat(&slots);
     assert_eq!(resolve(&sb, &multi, 1, BS, BS), at(1, BS, BS));
     assert_eq!(resolve(&sb, &flat, 1, BS, BS), at(0, 101 * BS, BS));
-    // A slot of unknown size has no bound.
+    // A slot of unknown size is not a bound.
     assert_eq!(resolve(&sb, &multi, 2, 999 * BS, 9), at(2, 999 * BS, 9));
     assert_eq!(resolve(&sb, &flat, 2, 7 * BS, 9), at(0, 7 * BS, 9));
-    // What a slot says of its size is no bound either.
+    // The size in a slot is not a bound either.
     assert_eq!(resolve(&sb, &multi, 1, 4 * BS, BS), at(1, 4 * BS, BS));
     assert_eq!(resolve(&sb, &multi, 3, 0, BS), Err(Defect::NoSuchDevice));
     assert_eq!(
@@ -107,11 +107,11 @@ fn unified_ranges() {
     assert_eq!(find(13, 9), at(1, 3 * BS, BS));
     assert_eq!(find(14, 9), at(2, 2 * BS, 6 * BS));
     assert_eq!(find(20, 9), at(0, 20 * BS, 9 * BS));
-    // Swapped, the range of the first slot still cuts the other's.
+    // In the opposite order, the range of the first slot still cuts the other.
     let slots = [slot(8, 12), slot(4, 10)];
     let multi = Devices::Multi(&slots);
     assert_eq!(resolve(&sb, &multi, 0, 10 * BS, 9 * BS), at(2, 0, 2 * BS));
-    // In the flat mode everything is where it says.
+    // In flat mode addresses are used as they are.
     let flat = Devices::Flat(&slots);
     assert_eq!(resolve(&sb, &flat, 0, 13 * BS, BS), at(0, 13 * BS, BS));
 }

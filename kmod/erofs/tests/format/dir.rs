@@ -4,7 +4,7 @@ use ondine_erofs::{Defect, DirBlock, FileType};
 
 use crate::image::dir_block;
 
-/// The names of a block, or what ended them.
+/// Names of a block, and the defect that ended them.
 fn names(block: &[u8]) -> (Vec<Vec<u8>>, Option<Defect>) {
     let block = match DirBlock::new(block) {
         Ok(block) => block,
@@ -74,16 +74,16 @@ fn first_name_offsets() {
 fn later_name_offsets() {
     let good = dir_block(&[(1, 1, b"a"), (2, 1, b"b"), (3, 1, b"c")]);
     for (index, nameoff, seen, defect) in [
-        // Equal offsets, then offsets that go back.
+        // Equal offsets, then decreasing offsets.
         (1, 36, 0, Defect::NameLength),
         (1, 35, 0, Defect::NameLength),
         (2, 36, 1, Defect::NameLength),
         (2, 0, 1, Defect::NameLength),
-        // Past the block.
+        // Beyond the block.
         (1, 40, 0, Defect::NameOffset),
         (2, 40, 1, Defect::NameOffset),
         (2, 65535, 1, Defect::NameOffset),
-        // At its end: the last name is empty.
+        // At the end of the block: the last name is empty.
         (2, 39, 2, Defect::NameLength),
     ] {
         let mut block = good.clone();

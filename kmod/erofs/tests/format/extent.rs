@@ -6,7 +6,7 @@ use crate::image::{Image, Node, BIT4, CHUNKED, EXTENDED, INLINE, PLAIN, REG};
 
 const BS: u64 = 4096;
 const NID: u64 = 128;
-/// Where the body of the inode starts.
+/// Byte offset of the inode's body.
 const AT: usize = 4096;
 
 fn image(node: Node, behind: &[u8]) -> Image {
@@ -76,7 +76,7 @@ fn plain_is_one_run() {
 fn all_ones_in_each_width_is_a_hole() {
     let ones = u32::MAX;
     let low = u64::from(ones);
-    // Compact: 32 bits, the high ones are links.
+    // Compact: 32 bits; the high ones are links.
     assert_eq!(at(&plain(PLAIN, 9, ones, 1), 0, 1), hole(0, BS));
     assert_eq!(
         at(&plain(PLAIN, 9, ones - 1, 1), 0, 1),
@@ -92,7 +92,7 @@ fn all_ones_in_each_width_is_a_hole() {
             mapped(0, BS, 0, high)
         );
     }
-    // An inline file has no such rule.
+    // An inline file has no null start.
     assert_eq!(
         at(&plain(INLINE, BS + 1, ones, 1), 0, 1),
         mapped(0, BS, 0, low)
@@ -197,12 +197,12 @@ fn chunks_merge_as_far_as_wanted() {
 
 #[test]
 fn big_chunks_end_with_the_file() {
-    // Four blocks a chunk; the second has two blocks, the last one partial.
+    // Four blocks per chunk; the second has two blocks, the last one partial.
     let file = blocks(2, 5 * BS + 1, &[5, 9]);
     assert_eq!(at(&file, 0, 1), mapped(0, 4 * BS, 0, 5));
     assert_eq!(at(&file, 0, u64::MAX), mapped(0, 6 * BS, 0, 5));
     assert_eq!(at(&file, 5 * BS, 1), mapped(4 * BS, 2 * BS, 0, 9));
-    // The largest chunk there is.
+    // The largest chunk size.
     let file = blocks(31, 5 * BS, &[5]);
     assert_eq!(at(&file, BS, 1), mapped(0, 5 * BS, 0, 5));
 }
@@ -213,7 +213,7 @@ fn records_are_read_in_batches() {
     let file = blocks(0, 1200 * BS, &records);
     assert_eq!(at(&file, 0, 64 * BS), mapped(0, 64 * BS, 0, 100));
     assert_eq!(at(&file, 0, 65 * BS), mapped(0, 65 * BS, 0, 100));
-    // One call has a limit; the next one goes on.
+    // The batches of a call are limited; the next call continues.
     assert_eq!(at(&file, 0, u64::MAX), mapped(0, 1024 * BS, 0, 100));
     assert_eq!(
         at(&file, 1024 * BS, u64::MAX),
@@ -231,7 +231,7 @@ fn a_map_that_passes_the_end_of_the_image() {
     image.primary.truncate(8192 - 24);
     let inode = image.inode(254).unwrap();
     let sb = image.super_block();
-    // What is there is given; what is not is an error of its own.
+    // Existing blocks are returned; missing ones are a separate error.
     assert_eq!(map(&image, &sb, &inode, BS, 1), mapped(BS, BS, 0, 2));
     assert_eq!(
         map(&image, &sb, &inode, 2 * BS, 1),
@@ -257,7 +257,7 @@ fn index_records() {
     let file = indexes(0, 3 * BS, &[(1, 5), (1, 6), (2, 7)]);
     assert_eq!(at(&file, 0, u64::MAX), mapped(0, 2 * BS, 1, 5));
     assert_eq!(at(&file, 2 * BS, 1), mapped(2 * BS, BS, 2, 7));
-    // Two devices: a mask of 3, under which 7 is 3 and 4 is 0.
+    // Two devices: the mask is 3, so 7 means 3 and 4 means 0.
     let file = indexes(0, 2 * BS, &[(7, 5), (4, 6)]);
     assert_eq!(at(&file, 0, u64::MAX), mapped(0, BS, 3, 5));
     assert_eq!(at(&file, BS, 1), mapped(BS, BS, 0, 6));
@@ -287,7 +287,7 @@ fn chunks_stay_below_the_cap() {
     let file = indexes(0x42, 7 * BS, &[(1, top - 4), (1, top)]);
     assert_eq!(at(&file, 0, u64::MAX), mapped(0, 4 * BS, 1, top - 4));
     assert_eq!(at(&file, 4 * BS, 1), refused(Defect::AddressOverflow));
-    // A run over 2^32 does not wrap.
+    // A run across 2^32 does not wrap.
     let file = blocks(0, 2 * BS, &[u32::MAX - 1, 0]);
     assert_eq!(
         at(&file, 0, u64::MAX),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bytes that mean nothing, at every entry point: any answer will do, as long as
-//! it is one and keeps its own promises.
+//! Random bytes at every entry point. Any result is valid if it satisfies the function's own
+//! guarantees.
 
 use ondine_erofs::inode::check_fast_symlink;
 use ondine_erofs::prefix::RECORD_MAX;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::image::{Image, PAGE};
 
-/// An image that is noise but for a superblock that parses.
+/// An image of random bytes with a valid superblock.
 fn noise() -> impl Strategy<Value = Image> {
     let bytes = proptest::collection::vec(any::<u8>(), 8192);
     let word = prop_oneof![Just(0u32), Just(1), Just(2), any::<u32>()];
@@ -51,7 +51,7 @@ impl<'a> DirSource for Blocks<'a> {
     }
 }
 
-/// Makes noise into an inode that parses more often.
+/// Makes random bytes more likely to parse as an inode.
 fn tame(image: &mut Image, slot: usize, format: u8, kind: u8) {
     let at = slot * 32;
     let mode = [1u16, 2, 4, 6, 8, 10, 12][usize::from(kind % 7)] << 12;
@@ -105,7 +105,7 @@ fn look_at(image: &Image, sb: &SuperBlock, inode: &Inode, pos: u64, want: u64, n
 
 fn slot_of(image: &Image, sb: &SuperBlock, at: usize) -> DeviceSlot {
     let bytes: &[u8; 128] = image.primary[at..].first_chunk().unwrap();
-    let slot = DeviceSlot::parse(bytes, sb);
+    let slot = sb.device_slot(bytes);
     assert!(slot.tag().len() <= 64);
     slot
 }
@@ -180,7 +180,7 @@ proptest! {
         names in proptest::collection::btree_set("[a-c.\u{e9}]{1,6}", 1..200),
         others in proptest::collection::vec("[a-c.\u{e9}]{1,6}", 20),
     ) {
-        // Blocks of 512 bytes, filled in order; none of the names is cut.
+        // Blocks of 512 bytes, filled in order; no name is cut.
         let mut bytes = Vec::new();
         let mut block: Vec<(u64, u8, &[u8])> = Vec::new();
         let mut used = 0;

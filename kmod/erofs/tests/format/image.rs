@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A few bytes of image, put together field by field.
+//! Images of a few bytes, built field by field.
 
 use ondine_erofs::{Defect, Error, Inode, Source, Space, SuperBlock};
 
@@ -15,8 +15,8 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// A valid superblock with blocks of `1 << bits` bytes and nid 0 at byte 0,
-    /// in `len` bytes of image.
+    /// A valid superblock with blocks of `1 << bits` bytes and nid 0 at byte 0, in `len` bytes of
+    /// image.
     pub(crate) fn new(bits: u8, len: usize) -> Self {
         let mut image = Self {
             primary: vec![0; len],
@@ -33,7 +33,7 @@ impl Image {
         self
     }
 
-    /// Puts bytes into the superblock.
+    /// Writes bytes into the superblock.
     pub(crate) fn sb(&mut self, offset: usize, bytes: &[u8]) -> &mut Self {
         self.put(1024 + offset, bytes)
     }
@@ -123,7 +123,7 @@ impl Node {
         }
     }
 
-    /// The bytes of the inode, 32 or 64.
+    /// Bytes of the inode, 32 or 64.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for half in [self.format, self.icount, self.mode, self.nb] {
@@ -152,7 +152,7 @@ impl Node {
     }
 }
 
-/// The bytes of a directory block: entries (nid, type, name), names in order.
+/// Bytes of a directory block with entries (nid, type, name), names in order.
 pub(crate) fn dir_block(entries: &[(u64, u8, &[u8])]) -> Vec<u8> {
     let mut nameoff = entries.len() * 12;
     let mut out = Vec::new();

@@ -180,7 +180,7 @@ fn the_end_of_the_image() {
     let outside = Err(Error::Defect(Defect::OutsideImage));
     assert_eq!(image.inode(NID), outside);
     assert_eq!(image.inode(NID + 1), outside);
-    // What is not known is refused before the second half is looked for.
+    // Unknown formats are rejected before the second half is read.
     image.put(4096 + 1, &[1]);
     let format = Err(Error::Defect(Defect::InodeFormat));
     assert_eq!(image.inode(NID), format);
@@ -218,7 +218,7 @@ fn fast_links_end_in_their_block() {
         // The body ends exactly at the end of a block.
         (INLINE, 4096 - 32, 1, false),
         (INLINE, 4096 - 32, 0, true),
-        // An extended body that straddles: counted in the second block.
+        // An extended body that crosses a block boundary is counted in the second block.
         (INLINE | EXTENDED, 4096 - 32, 4096 - 32, true),
         (INLINE | EXTENDED, 4096 - 32, 4096 - 31, false),
         (PLAIN, 0, 10, false),

@@ -6,7 +6,7 @@ use ondine_erofs::{lookup, Defect, DirSource, Error, FileType, Found, Inode};
 
 use crate::image::{dir_block, Image, Node, DIR, EXTENDED};
 
-/// A directory in memory, which counts the blocks that are fetched.
+/// A directory in memory that counts fetched blocks.
 struct Dir {
     bytes: Vec<u8>,
     size: u64,
@@ -27,7 +27,7 @@ impl DirSource for Dir {
 }
 
 impl Dir {
-    /// Blocks of the given names, each with its number as nid from 0 on.
+    /// Blocks of the given names. Nids count from 0.
     fn new(blocks: &[&[&[u8]]]) -> Self {
         let mut nid = 0;
         let mut bytes: Vec<u8> = Vec::new();
@@ -80,7 +80,7 @@ fn every_name_of_some_blocks() {
                 let name = format!("{:03}", between * 2);
                 assert_eq!(dir.find(name.as_bytes()), Ok(None));
             }
-            // A longer and a shorter name than one that is there.
+            // A longer and a shorter name than an existing one.
             assert_eq!(dir.find(b"0011"), Ok(None));
             assert_eq!(dir.find(b"00"), Ok(None));
         }
@@ -104,8 +104,8 @@ fn few_blocks_are_fetched() {
 }
 
 #[test]
-fn what_is_out_of_order_is_missed_in_one_way() {
-    // Of entries 1 to 4 the search takes 2 first, as the C driver does.
+fn names_out_of_order_are_missed_deterministically() {
+    // Of entries 1 to 4 the search takes 2 first, like the C driver.
     let dir = Dir::new(&[&[b"a", b"y", b"c", b"b", b"z"]]);
     assert_eq!(dir.find(b"c"), Ok(Some(2)));
     assert_eq!(dir.find(b"z"), Ok(Some(4)));
@@ -147,7 +147,7 @@ fn names_behind_the_size_are_not_there() {
 }
 
 #[test]
-fn what_is_met_is_checked() {
+fn entries_met_by_the_search_are_checked() {
     let mut dir = Dir::new(&[&[b"a", b"b", b"c"]]);
     dir.bytes[20] = 0;
     assert!(matches!(dir.find(b"b"), Err(Error::Defect(_))));
@@ -168,7 +168,7 @@ fn sizes_of_directories() {
 }
 
 #[test]
-fn what_is_found() {
+fn lookup_returns_nid_and_type() {
     let dir = Dir::new(&[&[b"a"]]);
     let (image, inode) = dir.inode();
     let found = lookup(&dir, &image.super_block(), &inode, b"a");

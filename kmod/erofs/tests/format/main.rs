@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules of `spec/erofs-format.md`, each with bytes made by hand.
+//! The rules of `docs/spec/erofs-format.md`, each tested with hand-made bytes.
 
 mod device;
 mod dir;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use ondine_erofs::{Defect, DeviceSlot, Errno, Space, SuperBlock};
+use ondine_erofs::{Defect, Errno, Space, SuperBlock};
 
 use crate::image::{Image, PAGE};
 
@@ -63,7 +63,7 @@ fn directory_block_bits() {
     assert_eq!(image.parse(), Err(Defect::DirBlockSize));
 }
 
-/// CRC-32C once more, so that the test does not trust the crate's.
+/// An independent CRC-32C, so that the test does not rely on that of the crate.
 fn crc(bytes: &[u8]) -> u32 {
     bytes.iter().fold(!0u32, |state, byte| {
         (0..8).fold(state ^ u32::from(*byte), |s, _| {
@@ -88,12 +88,12 @@ fn checksum_covers_its_block() {
 
         if 1032 + covered < 4096 {
             image.put(1032 + covered, &[1]);
-            assert!(image.parse().is_ok(), "bits {bits}: byte behind");
+            assert!(image.parse().is_ok(), "bits {bits}: byte after the block");
         }
         image.put(1032 + covered - 1, &[8]);
         assert_eq!(image.parse(), Err(Defect::SuperChecksum), "bits {bits}");
         image.compat(0);
-        assert!(image.parse().is_ok(), "bits {bits}: not asked for");
+        assert!(image.parse().is_ok(), "bits {bits}: checksum not declared");
     }
 }
 
@@ -109,7 +109,7 @@ fn unknown_features_are_refused_one_by_one() {
         }
         let mut image = self::image();
         image.compat(1 << bit).sb(91, &[1]);
-        // Bit 0 asks for a checksum, which is not there.
+        // Bit 0 requests a checksum, which is missing.
         assert_eq!(image.parse().is_ok(), bit != 0, "bit {bit}");
     }
 }
@@ -258,7 +258,7 @@ fn device_ids() {
 }
 
 #[test]
-fn where_attributes_are() {
+fn shared_attributes_are_located() {
     let mut image = image();
     image.sb(44, &3u32.to_le_bytes());
     assert_eq!(
@@ -275,7 +275,7 @@ fn where_attributes_are() {
 }
 
 #[test]
-fn where_prefixes_are() {
+fn prefix_tables_are_located() {
     let space = |compat, incompat| {
         let mut image = image();
         image.compat(compat).incompat(incompat).sb(13, &[1]);
@@ -309,13 +309,13 @@ fn statfs_counts_all_devices() {
     let sb = image.super_block();
     let mut slot = [0; 128];
     slot[64] = 5;
-    let slot = DeviceSlot::parse(&slot, &sb);
+    let slot = sb.device_slot(&slot);
     let stat = sb.statfs(&[slot, slot]);
     assert_eq!((stat.block_size, stat.blocks, stat.inos), (4096, 20, 4));
 }
 
 #[test]
-fn every_defect_speaks() {
+fn every_defect_has_a_message() {
     for (at, defect) in Defect::ALL.iter().enumerate() {
         assert!(!defect.message().is_empty());
         assert!(defect.errno().number() > 0);

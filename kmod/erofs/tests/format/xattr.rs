@@ -26,7 +26,7 @@ fn entry(index: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// An inode with the given attributes; shared entries are put at byte 8192.
+/// An inode with the given attributes. Shared entries are put at byte 8192.
 fn image(filter: u32, shared: &[u32], inline: &[Vec<u8>], table: &[Vec<u8>]) -> Image {
     let mut area = filter.to_le_bytes().to_vec();
     area.extend([shared.len() as u8, 9, 9, 9, 9, 9, 9, 9]);
@@ -182,14 +182,14 @@ fn the_filter_hides() {
         image.compat(compat);
         let got = get(&image, 2, b"");
         assert_eq!(got.is_err(), hidden, "{compat} {filter:#x}");
-        // Listing does not ask the filter.
+        // Listing does not use the filter.
         assert_eq!(list(&image, &()).unwrap().len(), 2);
     }
 }
 
 #[test]
 fn counts_and_sizes_must_fit() {
-    // One shared id fits exactly; two do not.
+    // A single shared id fits exactly; two do not.
     let mut one = image(0, &[0], &[], &[entry(1, b"a", b"v")]);
     assert_eq!(get(&one, 1, b"a"), Ok(b"v".to_vec()));
     one.put(4128 + 4, &[2]);

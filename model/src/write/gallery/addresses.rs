@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Where nid 0 and block 0 are, and addresses of more than 32 bits (sections 1, 2.4 and 4.3).
+//! Sample images with unusual locations of nid 0 and block 0, and addresses of more than 32 bits
+//! (docs/spec/erofs-format.md sections 1, 2.4 and 4.3).
 
-use super::sample::{chunked, sample};
-use super::{exhibit, Exhibit};
+use super::trees::{chunked, sample};
+use super::{sample_image, SampleImage};
 use crate::tree::{ChunkMap, InodeForm, Layout};
 use crate::write::ImageOptions;
 
-pub(super) fn exhibits() -> Vec<Exhibit> {
+pub(super) fn samples() -> Vec<SampleImage> {
     let small = ImageOptions::with_block_bits(9);
     let inline = Layout::inline();
     vec![
-        exhibit(
+        sample_image(
             "meta-block",
             "nid 0 is not at the start of the image",
             sample(512, &inline),
@@ -20,7 +21,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "data-block",
             "data far behind the metadata",
             sample(512, &inline),
@@ -29,7 +30,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "wide",
             "48BIT: the root nid and the block count have high words",
             sample(512, &inline),
@@ -38,7 +39,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "terse",
             "features are used whose bits are not set",
             sample(512, &chunked(1, ChunkMap::Indexes48, &[])),
@@ -47,7 +48,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "start-48-huge",
             "plain and inline data behind block 2^32 of a 2 TiB image",
             sample(
@@ -62,7 +63,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "chunks-48-huge",
             "chunks around block 2^32 of a 2 TiB image",
             sample(512, &chunked(0, ChunkMap::Indexes48, &[])),

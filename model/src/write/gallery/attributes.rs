@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Extended attributes (section 9).
+//! Sample images with extended attributes (docs/spec/erofs-format.md section 9).
 
-use super::sample::{directory, file, link};
-use super::{exhibit, Exhibit};
+use super::trees::{directory, file, link};
+use super::{sample_image, SampleImage};
 use crate::tree::{acl, AclEntry, Layout, Tree};
 use crate::write::{ImageOptions, LongPrefix, PrefixPlace, SharedXattrs};
 
-pub(super) fn exhibits() -> Vec<Exhibit> {
+pub(super) fn samples() -> Vec<SampleImage> {
     let base = ImageOptions::default();
     let small = ImageOptions::with_block_bits(9);
     let shared = |place| ImageOptions {
@@ -21,25 +21,25 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
         ..base.clone()
     };
     vec![
-        exhibit(
+        sample_image(
             "xattr-inline",
             "inline attributes of every prefix and size",
             attributes(),
             base.clone(),
         ),
-        exhibit(
+        sample_image(
             "xattr-inline-512",
             "the same in blocks of 512 bytes",
             attributes(),
             small.clone(),
         ),
-        exhibit(
+        sample_image(
             "xattr-shared",
             "attributes of several inodes stored once",
             attributes(),
             shared(SharedXattrs::Primary),
         ),
-        exhibit(
+        sample_image(
             "xattr-lead",
             "the base of shared ids is some blocks before the first",
             attributes(),
@@ -50,7 +50,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "xattr-filter",
             "name filters",
             attributes(),
@@ -59,7 +59,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..base.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "xattr-filter-reserved",
             "name filters that hide everything and must be ignored",
             attributes(),
@@ -69,25 +69,25 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..base.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "prefix-plain",
             "long prefixes on the primary device",
             attributes(),
             prefixed(PrefixPlace::Plain),
         ),
-        exhibit(
+        sample_image(
             "prefix-packed",
             "long prefixes in the packed inode",
             attributes(),
             prefixed(PrefixPlace::Packed),
         ),
-        exhibit(
+        sample_image(
             "prefix-fallback",
             "long prefixes on the primary device for want of another place",
             attributes(),
             prefixed(PrefixPlace::Fallback),
         ),
-        exhibit(
+        sample_image(
             "prefix-many",
             "128 long prefixes, shared attributes, filters",
             attributes(),
@@ -98,7 +98,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small
             },
         ),
-        exhibit(
+        sample_image(
             "acl",
             "access and default ACLs",
             acls(),
@@ -107,7 +107,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..base.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "acl-shared",
             "the same ACLs, stored once",
             acls(),
@@ -116,7 +116,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..base.clone()
             },
         ),
-        exhibit("xattr-large", "values up to 65535 bytes", large(), base),
+        sample_image("xattr-large", "values up to 65535 bytes", large(), base),
     ]
 }
 
@@ -145,7 +145,7 @@ fn attributes() -> Tree {
     tree.add(Tree::ROOT, "link", marked);
     let sub = directory(&Layout::inline()).with_xattr("user.same", "everywhere");
     tree.add(Tree::ROOT, "sub", sub);
-    // 2 + 4 * 48 + ... names: more attributes than one block of 512 bytes holds.
+    // 2 + 4 * 48 + ... names: more attributes than fit into a block of 512 bytes.
     let mut many = file(1, 10, &Layout::inline());
     for number in 0..300 {
         many = many.with_xattr(format!("user.many.{number}"), format!("{}", number / 2));

@@ -1,58 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Superblock, inodes and the flat layouts (sections 2, 4 and 5.1 to 5.3).
+//! Sample images of superblock, inodes and flat layouts (docs/spec/erofs-format.md sections 2, 4
+//! and 5.1 to 5.3).
 
-use super::sample::{directory, file, fill, link, sample, time};
-use super::{exhibit, Exhibit};
+use super::trees::{directory, file, fill, link, sample, time};
+use super::{sample_image, SampleImage};
 use crate::tree::{Content, InodeForm, Kind, Layout, Node, Tree};
 use crate::write::ImageOptions;
 
-pub(super) fn exhibits() -> Vec<Exhibit> {
+pub(super) fn samples() -> Vec<SampleImage> {
     let block = ImageOptions::with_block_bits;
     vec![
-        exhibit(
+        sample_image(
             "plain-4k",
             "FLAT_PLAIN, blocks of 4 KiB",
             sample(4096, &Layout::plain()),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "inline-4k",
             "FLAT_INLINE, blocks of 4 KiB",
             sample(4096, &Layout::inline()),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "inline-2k",
             "blocks of 2 KiB",
             sample(2048, &Layout::inline()),
             block(11),
         ),
-        exhibit(
+        sample_image(
             "inline-1k",
             "blocks of 1 KiB",
             sample(1024, &Layout::inline()),
             block(10),
         ),
-        exhibit(
+        sample_image(
             "inline-512",
             "blocks of 512 bytes",
             sample(512, &Layout::inline()),
             block(9),
         ),
-        exhibit(
+        sample_image(
             "plain-512",
             "FLAT_PLAIN, blocks of 512 bytes",
             sample(512, &Layout::plain()),
             block(9),
         ),
-        exhibit(
+        sample_image(
             "extended",
             "extended inodes with every wide field in use",
             extended(),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "one-link",
             "compact inodes with NLINK_1",
             sample(
@@ -64,13 +65,13 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
             ),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "straddle",
             "extended inodes that begin in the last slot of a block",
             straddle(),
             block(9),
         ),
-        exhibit(
+        sample_image(
             "epoch",
             "compact inodes whose time is an offset from the epoch",
             epoch(),
@@ -80,13 +81,13 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..block(12)
             },
         ),
-        exhibit(
+        sample_image(
             "null-start",
             "files that are one hole, in all three forms of inode",
             null_start(),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "dirty-tails",
             "bytes behind the end of files in their last block",
             sample(4096, &Layout::plain()),
@@ -95,7 +96,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..block(12)
             },
         ),
-        exhibit(
+        sample_image(
             "dirty-reserved",
             "every reserved field is something",
             sample(2048, &Layout::inline().extended()),
@@ -105,7 +106,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..block(11)
             },
         ),
-        exhibit(
+        sample_image(
             "superblock",
             "UUID, label that fills its field, build time, extension slots, no checksum",
             sample(4096, &Layout::inline()),
@@ -118,7 +119,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..block(12)
             },
         ),
-        exhibit(
+        sample_image(
             "inline-fit",
             "tails that end exactly with their block",
             inline_fit(),
@@ -171,7 +172,7 @@ fn straddle() -> Tree {
         ..Layout::inline().extended()
     };
     let sub = tree.add(Tree::ROOT, "sub", directory(&layout));
-    // The body ends 32 bytes into a block: a link of 480 bytes is the longest that can be fast.
+    // The body ends 32 bytes into a block, so a link of 480 bytes is the longest that can be fast.
     for length in [1, 400, 479, 480, 481] {
         tree.add(sub, format!("link-{length}"), link(length, &layout));
     }
@@ -221,7 +222,7 @@ fn null_start() -> Tree {
     tree
 }
 
-/// Files and links whose tail leaves no byte, one byte or one slot of its block.
+/// Files and links whose tail leaves no byte, one byte or one slot of its block free.
 fn inline_fit() -> Tree {
     let mut tree = Tree::default();
     for size in (448..=512).chain(960..=1024).step_by(3) {

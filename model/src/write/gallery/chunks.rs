@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Chunk maps on the primary device (section 5.4).
+//! Sample images with chunk maps on the primary device (docs/spec/erofs-format.md section 5.4).
 
-use super::sample::{chunked, directory, file, sample, segments, sparse};
-use super::{exhibit, Exhibit};
+use super::trees::{chunked, directory, file, sample, segments, sparse};
+use super::{sample_image, SampleImage};
 use crate::tree::{ChunkMap, Layout, Segment, Tree};
 use crate::write::ImageOptions;
 
@@ -13,41 +13,41 @@ const MAPS: [(ChunkMap, &str); 3] = [
     (ChunkMap::Indexes48, "indexes48"),
 ];
 
-pub(super) fn exhibits() -> Vec<Exhibit> {
+pub(super) fn samples() -> Vec<SampleImage> {
     let block = ImageOptions::with_block_bits;
     let everything = |bits, map| sample(4096, &chunked(bits, map, &[]));
     vec![
-        exhibit(
+        sample_image(
             "chunk-blocks",
             "4-byte block map",
             everything(0, ChunkMap::Blocks),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "chunk-indexes",
             "8-byte indexes",
             everything(1, ChunkMap::Indexes),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "chunk-indexes48",
             "8-byte indexes of 48 bits",
             everything(2, ChunkMap::Indexes48),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "chunk-sparse",
             "holes in every width of map",
             holes(12),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "chunk-sparse-512",
             "holes in every width of map, blocks of 512 bytes",
             holes(9),
             block(9),
         ),
-        exhibit(
+        sample_image(
             "chunk-shuffled",
             "chunks in no order",
             long_files(512),
@@ -56,13 +56,13 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..block(9)
             },
         ),
-        exhibit(
+        sample_image(
             "chunk-long-map",
             "maps of several blocks, chunks in order",
             long_files(512),
             block(9),
         ),
-        exhibit(
+        sample_image(
             "chunk-shared",
             "equal chunks stored once",
             repeats(),
@@ -72,13 +72,13 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..block(12)
             },
         ),
-        exhibit(
+        sample_image(
             "chunk-one",
             "a chunk larger than the file",
             everything(31, ChunkMap::Indexes),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "chunk-dirty",
             "bytes behind the end of files in their last chunk",
             everything(3, ChunkMap::Blocks),
@@ -87,13 +87,13 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..block(12)
             },
         ),
-        exhibit(
+        sample_image(
             "sparse-4g",
             "a sparse file of more than 4 GiB",
             beyond_4g(),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "odd-base",
             "maps whose start must be aligned up",
             odd_base(),
@@ -116,7 +116,7 @@ fn holes(block_bits: u8) -> Tree {
     tree
 }
 
-/// Files whose maps need several blocks, so that records meet block ends.
+/// Files whose maps need several blocks, so that records reach block ends.
 fn long_files(block: u64) -> Tree {
     let mut tree = Tree::default();
     for (map, name) in MAPS {
@@ -187,7 +187,7 @@ fn beyond_4g() -> Tree {
     tree
 }
 
-/// Extended attributes of every length modulo 8 in front of the map.
+/// Extended attributes of every length modulo 8 before the map.
 fn odd_base() -> Tree {
     let mut tree = Tree::new(directory(&Layout::inline()));
     for (map, name) in MAPS {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Extra devices: by id, by unified address, and flat (section 3).
+//! Sample images with extra devices: by id, by unified address, and flat (docs/spec/erofs-format.md
+//! section 3).
 
-use super::sample::{chunked, chunked_unified, directory, fill, plain_on, sparse};
-use super::{exhibit, Exhibit};
+use super::trees::{chunked, chunked_unified, directory, fill, plain_on, sparse};
+use super::{sample_image, SampleImage};
 use crate::tree::{ChunkMap, Layout, Tree};
 use crate::write::{DeviceOptions, ImageOptions, Unified};
 
@@ -24,7 +25,7 @@ fn three(unified: [Unified; 3]) -> Vec<DeviceOptions> {
     ]
 }
 
-pub(super) fn exhibits() -> Vec<Exhibit> {
+pub(super) fn samples() -> Vec<SampleImage> {
     let none = Unified::None;
     let small = ImageOptions::with_block_bits(9);
     let base = ImageOptions::default();
@@ -37,37 +38,37 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
     let unified_map = tree(4096, &chunked_unified(0, ChunkMap::Blocks, &[1, 2, 0, 3]));
     let next = Unified::Next;
     vec![
-        exhibit(
+        sample_image(
             "device-one",
             "one extra device, everything on it",
             tree(4096, &one_each),
             with(vec![device(b"blob", none)]),
         ),
-        exhibit(
+        sample_image(
             "device-three",
             "chunks spread over the primary and three blobs",
             by_id.clone(),
             with(three([none; 3])),
         ),
-        exhibit(
+        sample_image(
             "device-unified",
             "4-byte maps reach blobs by unified addresses",
             unified_map.clone(),
             with(three([next; 3])),
         ),
-        exhibit(
+        sample_image(
             "device-mixed",
             "one slot without unified address between two with one",
             tree(4096, &chunked_unified(1, ChunkMap::Indexes, &[1, 2, 3])),
             with(three([next, none, Unified::AtLeast(1 << 20)])),
         ),
-        exhibit(
+        sample_image(
             "device-plain",
             "plain and inline data on blobs",
             plain_tree(4096),
             with(three([next; 3])),
         ),
-        exhibit(
+        sample_image(
             "device-unified-48",
             "unified addresses behind block 2^32",
             tree(4096, &chunked_unified(0, ChunkMap::Indexes48, &[1, 2, 3])),
@@ -77,13 +78,13 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 Unified::AtLeast(1 << 40),
             ])),
         ),
-        exhibit(
+        sample_image(
             "device-plain-48",
             "plain and inline data at unified addresses behind block 2^32",
             plain_tree(4096),
             with(three([Unified::AtLeast(1 << 33), next, next])),
         ),
-        exhibit(
+        sample_image(
             "device-flat",
             "the slots' data are on the primary device, chunks name device ids",
             by_id,
@@ -92,7 +93,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..with(three([none; 3]))
             },
         ),
-        exhibit(
+        sample_image(
             "device-flat-unified",
             "the same by unified addresses",
             unified_map,
@@ -102,7 +103,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..with(three([next; 3]))
             },
         ),
-        exhibit(
+        sample_image(
             "device-far-huge",
             "a blob of 2 TiB whose data are behind block 2^32",
             tree(512, &chunked(0, ChunkMap::Indexes48, &[1])),
@@ -114,7 +115,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small.clone()
             },
         ),
-        exhibit(
+        sample_image(
             "device-seven",
             "seven slots: every device id is used, the mask has no spare value",
             tree(512, &chunked(0, ChunkMap::Indexes, &[1, 2, 3, 4, 5, 6, 7])),
@@ -125,7 +126,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..small
             },
         ),
-        exhibit(
+        sample_image(
             "device-many-flat",
             "a table of megabytes",
             tree(4096, &chunked(0, ChunkMap::Indexes, &[1, 50_000, 0])),

@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Directories and symbolic links (sections 6 and 7).
+//! Sample images with directories and symbolic links (docs/spec/erofs-format.md sections 6 and 7).
 
-use super::sample::{chunked, directory, file, link};
-use super::{exhibit, Exhibit};
+use super::trees::{chunked, directory, file, link};
+use super::{sample_image, SampleImage};
 use crate::tree::{is_sound_name, ChunkMap, Kind, Layout, Node, NodeId, Tree};
 use crate::write::ImageOptions;
 
-pub(super) fn exhibits() -> Vec<Exhibit> {
+pub(super) fn samples() -> Vec<SampleImage> {
     let block = ImageOptions::with_block_bits;
     vec![
-        exhibit(
+        sample_image(
             "names",
             "names of every byte, of 1 and of 255 bytes, before and after the dots",
             names(),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "names-512",
             "the same in blocks of 512 bytes",
             names(),
             block(9),
         ),
-        exhibit(
+        sample_image(
             "large-directory",
             "2000 names in many blocks",
             large(&Layout::inline()),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "large-directory-512",
             "2000 names in blocks of 512 bytes",
             large(&Layout::plain()),
             block(9),
         ),
-        exhibit(
+        sample_image(
             "chunked-directory",
             "a chunk-based directory of many blocks",
             large(&chunked(1, ChunkMap::Indexes, &[])),
@@ -43,31 +43,31 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..block(10)
             },
         ),
-        exhibit(
+        sample_image(
             "dot-omitted",
             "directories without a dot entry",
             dot_omitted(),
             block(9),
         ),
-        exhibit(
+        sample_image(
             "sparse-blocks",
             "directory blocks of one and of two entries",
             sparse_blocks(),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "deep",
             "sixty directories within each other",
             deep(),
             block(9),
         ),
-        exhibit(
+        sample_image(
             "symlinks",
             "links of all lengths, fast and slow",
             symlinks(),
             block(12),
         ),
-        exhibit(
+        sample_image(
             "symlinks-512",
             "the same in blocks of 512 bytes",
             symlinks(),

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Inodes in the metabox (sections 1 and 5.5).
+//! Sample images with inodes in the metabox (docs/spec/erofs-format.md sections 1 and 5.5).
 
-use super::sample::{chunked, directory, fill, sparse};
-use super::{exhibit, Exhibit};
+use super::trees::{chunked, directory, fill, sparse};
+use super::{sample_image, SampleImage};
 use crate::tree::{ChunkMap, Layout, Tree};
 use crate::write::{DeviceOptions, ImageOptions, LongPrefix, PrefixPlace, SharedXattrs};
 
-pub(super) fn exhibits() -> Vec<Exhibit> {
+pub(super) fn samples() -> Vec<SampleImage> {
     let with = |bits, layout| ImageOptions {
         metabox: Some(layout),
         ..ImageOptions::with_block_bits(bits)
@@ -22,31 +22,31 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
     };
     let beside = with(12, chunked(0, ChunkMap::Indexes48, &[1, 0]));
     vec![
-        exhibit(
+        sample_image(
             "metabox-plain",
             "a plain metabox",
             tree(4096, false),
             with(12, Layout::plain()),
         ),
-        exhibit(
+        sample_image(
             "metabox-inline",
             "a metabox with an inline tail",
             tree(4096, false),
             with(12, Layout::inline().extended()),
         ),
-        exhibit(
+        sample_image(
             "metabox-512",
             "a metabox in blocks of 512 bytes",
             tree(512, false),
             with(9, Layout::inline()),
         ),
-        exhibit(
+        sample_image(
             "metabox-chunked",
             "a metabox in shuffled chunks",
             tree(512, false),
             scattered,
         ),
-        exhibit(
+        sample_image(
             "metabox-device",
             "a metabox whose chunks are partly on a blob",
             tree(4096, false),
@@ -58,13 +58,13 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..beside
             },
         ),
-        exhibit(
+        sample_image(
             "metabox-root",
             "everything is in the metabox, the root too",
             tree(4096, true),
             with(12, Layout::plain()),
         ),
-        exhibit(
+        sample_image(
             "metabox-xattr",
             "shared attributes are in the metabox",
             tree(4096, false),
@@ -73,7 +73,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
                 ..with(12, Layout::plain())
             },
         ),
-        exhibit(
+        sample_image(
             "metabox-xattr-outside",
             "a metabox, but shared attributes on the primary device",
             tree(4096, false),
@@ -87,7 +87,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
             "Linux 6.18 loses shared attributes of an inode in the metabox when both are in pages of one number: it \
              goes on with the metabox's page",
         ),
-        exhibit(
+        sample_image(
             "metabox-prefix",
             "long prefixes and shared attributes in the metabox",
             tree(512, true),
@@ -101,7 +101,7 @@ pub(super) fn exhibits() -> Vec<Exhibit> {
     ]
 }
 
-/// Inodes of every layout in the metabox and, unless `all`, their like outside.
+/// Inodes of every layout in the metabox and, unless `all`, the same outside of it.
 fn tree(block: u64, all: bool) -> Tree {
     let layouts = [
         ("plain", Layout::plain()),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Named images, each for one feature of the format: valid, small to store, and mountable by a 7.3 kernel with
-//! 4 KiB pages. Every observer must see [`Exhibit::expected`] in them.
+//! Sample images, each for one feature of the format: valid, small to store, and mountable by a 7.3
+//! kernel with 4 KiB pages. Every observer must produce [`SampleImage::expected`].
 
 mod addresses;
 mod attributes;
@@ -10,55 +10,55 @@ mod chunks;
 mod devices;
 mod directories;
 mod metabox;
-mod sample;
+mod trees;
 
 use super::{write, Image, ImageOptions, WriteError};
 use crate::observation::Observation;
 use crate::tree::Tree;
 
-/// An image and what it is for.
+/// A sample image.
 #[derive(Clone, Debug)]
-pub struct Exhibit {
-    /// A name for files and tests: lower case and hyphens.
+pub struct SampleImage {
+    /// Name for files and tests, in lower case with hyphens.
     pub name: &'static str,
-    /// The feature in words.
+    /// Feature that it shows.
     pub feature: &'static str,
-    /// What is in it.
+    /// Contents.
     pub tree: Tree,
-    /// How it is made.
+    /// Options of the writer.
     pub options: ImageOptions,
-    /// Set when the C driver is known to see something else, with the reason; the exhibit follows the format.
+    /// Reason why the C driver sees something else. The sample follows the format.
     pub c_differs: Option<&'static str>,
 }
 
-impl Exhibit {
-    /// Lays the image out.
+impl SampleImage {
+    /// Writes the image.
     ///
     /// # Errors
-    /// None for the exhibits of [`gallery()`], which a test holds true.
+    /// None for the samples of [`gallery()`], which a test ensures.
     pub fn image(&self) -> Result<Image, WriteError> {
         write(&self.tree, &self.options)
     }
 
-    /// What every observer must see.
+    /// Observation that every observer must produce.
     pub fn expected(&self) -> Observation {
         self.tree.observation(&self.options)
     }
 
-    /// Whether a device of the image is a sparse file of terabytes: such an exhibit needs a host file system that
-    /// can hold one, and a guest that does not copy it.
+    /// True if a device of the image is a sparse file of terabytes, which needs a host file system
+    /// that can hold it and a guest that does not copy it.
     pub fn is_huge(&self) -> bool {
         self.options.may_exceed_32_bits() && self.name.ends_with("-huge")
     }
 }
 
-fn exhibit(
+fn sample_image(
     name: &'static str,
     feature: &'static str,
     tree: Tree,
     options: ImageOptions,
-) -> Exhibit {
-    Exhibit {
+) -> SampleImage {
+    SampleImage {
         name,
         feature,
         tree,
@@ -67,24 +67,24 @@ fn exhibit(
     }
 }
 
-impl Exhibit {
-    /// Marks the exhibit as one that the C driver sees otherwise.
+impl SampleImage {
+    /// Marks the sample as one that the C driver sees differently.
     fn seen_otherwise_by_c(mut self, reason: &'static str) -> Self {
         self.c_differs = Some(reason);
         self
     }
 }
 
-/// All exhibits, in the order of the format's sections.
-pub fn gallery() -> Vec<Exhibit> {
+/// All samples, in the order of the format's sections.
+pub fn gallery() -> Vec<SampleImage> {
     [
-        basics::exhibits(),
-        addresses::exhibits(),
-        chunks::exhibits(),
-        devices::exhibits(),
-        directories::exhibits(),
-        attributes::exhibits(),
-        metabox::exhibits(),
+        basics::samples(),
+        addresses::samples(),
+        chunks::samples(),
+        devices::samples(),
+        directories::samples(),
+        attributes::samples(),
+        metabox::samples(),
     ]
     .into_iter()
     .flatten()

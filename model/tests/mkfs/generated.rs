@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The same tree through mkfs.erofs: another writer's image of it must read back as the tree, too.
-//!
-//! Needs root, because owners and device nodes are made on disk; fails with the operation that was refused.
-
-mod support;
+//! Generated trees packed by mkfs.erofs: the image of another writer must read back as the tree, too.
 
 use std::fs;
 use std::path::Path;
 
-use ondine_model::generate::{tree, Taste};
+use ondine_model::generate::{tree, TreeShape};
 use ondine_model::observation::{diff, Scope};
 use ondine_model::read::Image;
 use ondine_model::tree::Tree;
 use ondine_model::write::ImageOptions;
 use proptest::prelude::*;
 
-/// Ways to call mkfs.erofs: block bits, options, whether chunks go to a blob.
+use crate::program::make;
+
+/// Invocations of mkfs.erofs: block bits, options, data in a blob.
 const WAYS: &[(u8, &[&str], bool)] = &[
     (12, &[], false),
     (9, &["-b512"], false),
@@ -52,7 +50,7 @@ const WAYS: &[(u8, &[&str], bool)] = &[
     (12, &["-Edot-omitted"], false),
 ];
 
-/// The first difference that the reader sees in mkfs.erofs's image of the tree.
+/// First difference between the tree and the reader's observation of mkfs.erofs's image.
 fn first_difference(tree: &Tree, directory: &Path, options: &[&str], blob: bool) -> Option<String> {
     let source = directory.join("source");
     fs::create_dir(&source).expect("a directory");
@@ -67,14 +65,14 @@ fn first_difference(tree: &Tree, directory: &Path, options: &[&str], blob: bool)
     if blob {
         all.push(&blob_option);
     }
-    support::make(&image, &source, &all);
+    make(&image, &source, &all);
     let blobs = if blob { vec![blob_path] } else { Vec::new() };
     let reader = match Image::open_files(&image, &blobs) {
         Ok(reader) => reader,
         Err(fault) => return Some(format!("does not mount: {fault}")),
     };
-    // mkfs.erofs 1.9.4, when told to use features of 48BIT, writes times before 1970 into compact inodes, where they wrap: the format
-    // and Linux read an unsigned offset from the epoch, which it leaves at 0.
+    // With features of 48BIT mkfs.erofs 1.9.4 writes times before 1970 into compact inodes, where
+    // they wrap: the format and Linux read an unsigned offset from the epoch, which it leaves at 0.
     let wraps = options.contains(&"-E48bit") || options.contains(&"-Edot-omitted");
     let scope = Scope {
         mtime: !wraps,
@@ -87,19 +85,28 @@ fn first_difference(tree: &Tree, directory: &Path, options: &[&str], blob: bool)
         .map(ToString::to_string)
 }
 
-/// A way and a tree with sizes around its blocks.
+/// An index of [`WAYS`] and a tree with sizes around its block size.
 fn way_and_tree() -> impl Strategy<Value = (usize, Tree)> {
-    (0..WAYS.len()).prop_flat_map(|way| (Just(way), tree(Taste::for_disk(WAYS[way].0))))
+    (0..WAYS.len()).prop_flat_map(|way| (Just(way), tree(TreeShape::for_disk(WAYS[way].0))))
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+/// Reason why the tests of this file cannot run.
+pub(crate) fn missing() -> Option<String> {
+    let root = rustix::process::geteuid().is_root();
+    (!root).then(|| "needs root: it makes device nodes and sets owners".to_owned())
+}
 
-    #[test]
-    fn a_tree_reads_back_from_the_image_of_mkfs((way, tree) in way_and_tree()) {
+pub(crate) fn a_tree_reads_back_from_the_image_of_mkfs() {
+    let config = ProptestConfig {
+        cases: 64,
+        test_name: Some("generated::a_tree_reads_back_from_the_image_of_mkfs"),
+        source_file: Some(file!()),
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |((way, tree) in way_and_tree())| {
         let (_, options, blob) = WAYS[way];
         let directory = tempfile::tempdir().expect("a directory");
         let difference = first_difference(&tree, directory.path(), options, blob);
         prop_assert!(difference.is_none(), "{:?}: {}", options, difference.unwrap_or_default());
-    }
+    });
 }

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Images with random damage: every operation ends, with a value or an errno, and no panic.
-
-mod support;
+//! Images with random mutation: every operation ends with a value or an errno, without panic.
 
 use std::fs;
 use std::path::Path;
 
+use crate::program::make;
 use ondine_model::check;
 use ondine_model::observation::Observation;
 use ondine_model::observe::Options;
 use ondine_model::read::{Image, Setup};
-use support::make;
 
-/// Damaged images per shape.
+/// Number of damaged images per set of options.
 const ROUNDS: u32 = 400;
 
 struct Random(u64);
@@ -32,7 +30,7 @@ impl Random {
     }
 }
 
-/// Changes a few bytes to values at the edges of fields, most of them in the metadata at the start.
+/// Overwrites a few bytes with boundary values, most of them in the metadata at the start.
 fn damage(image: &mut [u8], metadata: usize, random: &mut Random) {
     const EDGES: [u8; 8] = [0, 1, 0x0b, 0x0c, 0x7f, 0x80, 0xfe, 0xff];
     for _ in 0..=random.below(12) {
@@ -64,8 +62,7 @@ fn tree(at: &Path) {
     }
 }
 
-#[test]
-fn every_damaged_image_is_read_to_an_end() {
+pub(crate) fn every_operation_on_a_damaged_image_ends() {
     let directory = tempfile::tempdir().expect("a directory");
     let source = directory.path().join("tree");
     fs::create_dir(&source).expect("a directory");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The bytes of one device, sparse: a two-terabyte device with a few blocks in it costs a few pages.
+//! Sparse bytes of one device: a device of two terabytes with a few blocks in use takes a few
+//! pages.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,25 +13,25 @@ use crate::read;
 
 const PAGE: u64 = 1 << 12;
 
-/// A sparse array of bytes; what was never written is zero.
+/// A sparse array of bytes. Bytes never written are zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Store {
+pub struct SparseBytes {
     pages: BTreeMap<u64, Box<[u8]>>,
     len: u64,
 }
 
-impl Store {
+impl SparseBytes {
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether the length is 0.
+    /// True if the length is 0.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Cuts or extends to `len` bytes. Cut bytes are gone: extending again shows zeros.
+    /// Truncates or extends to `len` bytes. Truncated bytes are lost: extending again yields zeros.
     pub fn set_len(&mut self, len: u64) {
         if len < self.len {
             self.pages.split_off(&len.div_ceil(PAGE));
@@ -41,7 +42,7 @@ impl Store {
         self.len = len;
     }
 
-    /// Writes `bytes` at `offset` and extends the store when they end behind it.
+    /// Writes `bytes` at `offset`, and extends the length if needed.
     ///
     /// # Panics
     /// When the end is beyond 2^64.
@@ -65,7 +66,7 @@ impl Store {
         }
     }
 
-    /// Fills `out` with the bytes at `offset`; beyond the end they are zeros.
+    /// Fills `out` with the bytes at `offset`. Bytes beyond the end are zero.
     pub fn read_at(&self, offset: u64, out: &mut [u8]) {
         out.fill(0);
         let mut done = 0;
@@ -82,14 +83,14 @@ impl Store {
         }
     }
 
-    /// `count` bytes at `offset`, as [`Store::read_at`].
+    /// Returns `count` bytes at `offset`, as [`SparseBytes::read_at`].
     pub fn bytes(&self, offset: u64, count: usize) -> Vec<u8> {
         let mut out = vec![0; count];
         self.read_at(offset, &mut out);
         out
     }
 
-    /// All bytes in one piece. For small stores only: see [`Store::len`].
+    /// Returns all bytes. For small devices only.
     ///
     /// # Panics
     /// When the length does not fit in memory.
@@ -100,10 +101,10 @@ impl Store {
         )
     }
 
-    /// Makes `file` hold these bytes, with holes where nothing was written.
+    /// Writes the bytes to `file`, with holes for bytes never written.
     ///
     /// # Errors
-    /// Those of ftruncate(2) and pwrite(2); EFBIG when the file system cannot hold the length.
+    /// Errors of ftruncate(2) and pwrite(2); EFBIG if the file system does not support the length.
     pub fn write_to(&self, file: &File) -> io::Result<()> {
         file.set_len(0)?;
         file.set_len(self.len)?;
@@ -116,22 +117,22 @@ impl Store {
     }
 }
 
-impl From<&[u8]> for Store {
+impl From<&[u8]> for SparseBytes {
     fn from(bytes: &[u8]) -> Self {
-        let mut store = Store::default();
+        let mut store = SparseBytes::default();
         store.write_at(0, bytes);
         store
     }
 }
 
-/// The model's reader reads a store in place of a device.
-impl read::Store for Store {
+/// A store stands in for a device of the model's reader.
+impl read::DeviceBytes for SparseBytes {
     fn len(&self) -> u64 {
         self.len
     }
 
     fn read_at(&self, at: u64, out: &mut [u8]) -> Result<(), Errno> {
-        Store::read_at(self, at, out);
+        SparseBytes::read_at(self, at, out);
         Ok(())
     }
 }
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn bytes_come_back_across_pages_and_gaps() {
-        let mut store = Store::default();
+        let mut store = SparseBytes::default();
         let bytes: Vec<u8> = (0..10_000_u32).map(|n| n as u8 | 1).collect();
         store.write_at(1 << 41, &bytes);
         store.write_at(5, b"abc");

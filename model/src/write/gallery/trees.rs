@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The trees that the exhibits are made of.
+//! Trees of the sample images.
 
 use crate::tree::{
     ChunkMap, Content, DataForm, DeviceNumber, Kind, Layout, Node, NodeId, Segment, Time, Tree,
@@ -35,7 +35,7 @@ pub(super) fn directory(layout: &Layout) -> Node {
     Node::new(Kind::directory()).with_layout(layout.clone())
 }
 
-/// A symbolic link to `length` bytes of name.
+/// A symbolic link whose target has `length` bytes.
 pub(super) fn link(length: usize, layout: &Layout) -> Node {
     let target = b"some/where/else/"
         .iter()
@@ -46,15 +46,15 @@ pub(super) fn link(length: usize, layout: &Layout) -> Node {
     Node::new(Kind::Symlink(target)).with_layout(layout.clone())
 }
 
-/// A bit of everything, all of it stored as `layout` says: files at the boundaries of a block, a subdirectory, links
-/// of both sorts, special files.
+/// A tree with one of everything, stored with `layout`: files at the boundaries of a block, a
+/// subdirectory, fast and slow links, special files.
 pub(super) fn sample(block: u64, layout: &Layout) -> Tree {
     let mut tree = Tree::new(directory(layout));
     fill(&mut tree, Tree::ROOT, block, layout);
     tree
 }
 
-/// Puts the sample into a directory.
+/// Adds the nodes of [`sample`] to a directory.
 pub(super) fn fill(tree: &mut Tree, parent: NodeId, block: u64, layout: &Layout) {
     for size in boundary_sizes(block) {
         tree.add(parent, format!("file-{size}"), file(size, size, layout));
@@ -108,7 +108,7 @@ pub(super) fn chunked(bits: u8, map: ChunkMap, devices: &[u16]) -> Layout {
     Layout::chunked(bits, map, devices)
 }
 
-/// The same, with extra devices named by unified block numbers.
+/// The same, with extra devices addressed by unified block numbers.
 pub(super) fn chunked_unified(bits: u8, map: ChunkMap, devices: &[u16]) -> Layout {
     let mut layout = Layout::chunked(bits, map, devices);
     if let DataForm::Chunked(chunks) = &mut layout.data {
@@ -117,7 +117,7 @@ pub(super) fn chunked_unified(bits: u8, map: ChunkMap, devices: &[u16]) -> Layou
     layout
 }
 
-/// Plain data on a device of the unified space.
+/// Plain data on a device with a unified address.
 pub(super) fn plain_on(device: u16) -> Layout {
     Layout {
         device,

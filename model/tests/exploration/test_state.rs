@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! One state of a small world, and what a world consists of.
+//! State of a small configuration, and its parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,80 +10,81 @@ use ondine_model::protocol::{
 };
 
 use super::flaw::Flaw;
-use super::ghost::Ghost;
+use super::monitor::Monitor;
 
-/// The size that the daemon gives every blob: two pages.
+/// Size of every blob as answered by the daemon: two pages.
 pub(crate) const SIZE: Reply = Reply::Size(8192);
 
-/// What a task does, once.
+/// Operation of a task, performed once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Task {
-    /// mount(2) needs the blob.
+    /// mount(2) that acquires the blob.
     Mount(Mount, Blob),
-    /// A read of some pages, any run of the first two.
+    /// Read of any run of the first two pages.
     Read(Mount, Blob),
 }
 
-/// How often the unusual may happen: this is what keeps a world finite.
+/// Number of unusual events, which keeps the state space finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
-    /// Wrong, failing and repeated acts of the daemon.
+    /// Wrong, failing and repeated actions of the daemon.
     pub(crate) odd: u8,
-    /// Deaths of the daemon, and failures of the cache.
+    /// Deaths of the daemon and failures of the cache.
     pub(crate) deaths: u8,
     /// Signals, time limits and unmounts.
     pub(crate) aborts: u8,
 }
 
-/// A world before its first step.
+/// Initial configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) dialect: Dialect,
     pub(crate) flaw: Option<Flaw>,
     pub(crate) options: Options,
-    /// These blobs are mounted by `Mount(0)` when the world begins.
+    /// Blobs already mounted by `Mount(0)` in the initial state.
     pub(crate) mounted: Vec<Blob>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) budget: Budget,
 }
 
-/// A message that the daemon has read, with the generation of its id: ids may come again, messages may not.
+/// A message read by the daemon. The generation of its id distinguishes messages, because ids are
+/// reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Mail {
+pub(crate) struct DeliveredMessage {
     pub(crate) message: Message,
     pub(crate) generation: u8,
     pub(crate) answered: bool,
 }
 
-/// One state.
+/// A state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct World {
+pub(crate) struct TestState {
     pub(crate) kernel: Kernel,
-    /// Messages that the daemon may (still) answer.
-    pub(crate) mail: BTreeSet<Mail>,
+    /// Messages that the daemon can answer, possibly again.
+    pub(crate) delivered: BTreeSet<DeliveredMessage>,
     /// Descriptors that the daemon holds.
     pub(crate) held: BTreeSet<ObjectId>,
-    /// Tasks that have not begun.
+    /// Tasks not yet started.
     pub(crate) idle: BTreeMap<Waiter, Task>,
     pub(crate) budget: Budget,
-    pub(crate) ghost: Ghost,
+    pub(crate) monitor: Monitor,
 }
 
 impl Setup {
-    /// The first state.
-    pub(crate) fn world(&self) -> World {
+    /// Initial state.
+    pub(crate) fn initial_state(&self) -> TestState {
         let numbered = self.tasks.iter().zip(0..);
-        let mut world = World {
+        let mut test = TestState {
             kernel: Kernel::new(self.dialect),
-            mail: BTreeSet::new(),
+            delivered: BTreeSet::new(),
             held: BTreeSet::new(),
             idle: numbered
                 .map(|(task, number)| (Waiter(number), *task))
                 .collect(),
             budget: self.budget,
-            ghost: Ghost::default(),
+            monitor: Monitor::default(),
         };
-        let kernel = &mut world.kernel;
+        let kernel = &mut test.kernel;
         kernel.apply(Event::OpenDevice);
         kernel.apply(Event::Bind);
         kernel.apply(Event::EnableExtensions);
@@ -91,15 +92,15 @@ impl Setup {
             kernel.apply(Event::Mount(Waiter(9), Mount(0), *blob, self.options));
             kernel.apply(Event::Receive(None));
             kernel.apply(Event::Copen(Some(MessageId(number)), SIZE));
-            world.held.insert(ObjectId(number + 1));
-            world.ghost.generations.insert(MessageId(number), 1);
+            test.held.insert(ObjectId(number + 1));
+            test.monitor.generations.insert(MessageId(number), 1);
         }
         assert_eq!(kernel.state().objects.len(), self.mounted.len());
-        world
+        test
     }
 }
 
-/// The runs of the first two pages.
+/// All runs of the first two pages.
 pub(crate) fn ranges() -> [Pages; 3] {
     [Pages::new(0, 1), Pages::new(1, 1), Pages::new(0, 2)]
 }

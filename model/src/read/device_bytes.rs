@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Where the bytes of a device come from.
+//! Sources of a device's bytes.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,24 +8,25 @@ use std::sync::Arc;
 
 use crate::observation::Errno;
 
-/// The bytes of one device: random access, a length, and no state.
-pub trait Store {
+/// Bytes of one device: random access and a length.
+pub trait DeviceBytes {
     /// Length in bytes.
     fn len(&self) -> u64;
 
-    /// True of a device without a byte.
+    /// True for a device without bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Fills `out` from byte `at` on, which [`read`] has checked to be within [`Store::len`].
+    /// Fills `out` from byte `at`. The reader ([`super`]) has checked that the range is within the
+    /// length.
     ///
     /// # Errors
-    /// What the system gave.
+    /// Errors of the underlying file.
     fn read_at(&self, at: u64, out: &mut [u8]) -> Result<(), Errno>;
 }
 
-impl Store for [u8] {
+impl DeviceBytes for [u8] {
     fn len(&self) -> u64 {
         <[u8]>::len(self) as u64
     }
@@ -38,9 +39,9 @@ impl Store for [u8] {
     }
 }
 
-impl Store for Vec<u8> {
+impl DeviceBytes for Vec<u8> {
     fn len(&self) -> u64 {
-        Store::len(self.as_slice())
+        DeviceBytes::len(self.as_slice())
     }
 
     fn read_at(&self, at: u64, out: &mut [u8]) -> Result<(), Errno> {
@@ -48,9 +49,9 @@ impl Store for Vec<u8> {
     }
 }
 
-impl Store for File {
+impl DeviceBytes for File {
     fn len(&self) -> u64 {
-        // A block device has no length of its own to stat; the end of its data is where seeking to the end leads.
+        // stat(2) reports no length for a block device; seek to its end instead.
         let length = self.metadata().map_or(0, |found| found.len());
         if length > 0 {
             return length;
@@ -63,7 +64,7 @@ impl Store for File {
     }
 }
 
-impl<S: Store + ?Sized> Store for Arc<S> {
+impl<S: DeviceBytes + ?Sized> DeviceBytes for Arc<S> {
     fn len(&self) -> u64 {
         (**self).len()
     }
@@ -73,7 +74,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
 }
 
-impl<S: Store + ?Sized> Store for Box<S> {
+impl<S: DeviceBytes + ?Sized> DeviceBytes for Box<S> {
     fn len(&self) -> u64 {
         (**self).len()
     }
@@ -83,7 +84,7 @@ impl<S: Store + ?Sized> Store for Box<S> {
     }
 }
 
-impl<S: Store + ?Sized> Store for &S {
+impl<S: DeviceBytes + ?Sized> DeviceBytes for &S {
     fn len(&self) -> u64 {
         (**self).len()
     }
@@ -93,7 +94,7 @@ impl<S: Store + ?Sized> Store for &S {
     }
 }
 
-/// Whether `[at, at + len)` lies within the store.
-pub(super) fn holds(store: &dyn Store, at: u64, len: u64) -> bool {
-    at.checked_add(len).is_some_and(|end| end <= store.len())
+/// True if `[at, at + len)` lies within the device.
+pub(super) fn holds(bytes: &dyn DeviceBytes, at: u64, len: u64) -> bool {
+    at.checked_add(len).is_some_and(|end| end <= bytes.len())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The worlds that are explored, and the proof that each property can fail.
+//! The explored configurations, and a flaw for each property that must violate it.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use super::property::{
     ATTACHED, CLOSING, DEAD, DESCRIPTORS, ENDS, MERGED, MISTAKEN, ONCE, OPENS, POLL, PRESENT,
     SERVED, SIGNALS, SILENT, UNMOUNT, UNWRITTEN,
 };
-use super::world::{Budget, Setup, Task};
+use super::test_state::{Budget, Setup, Task};
 
 const ONE: Blob = Blob(0);
 const TWO: Blob = Blob(1);
@@ -46,7 +46,7 @@ fn patient_readers() -> Setup {
     }
 }
 
-/// Two blobs of one mount, a reader for each: answers can go to the wrong one.
+/// Two blobs of one mount with a reader each: an answer can go to the wrong one.
 fn two_blobs() -> Setup {
     Setup {
         mounted: vec![ONE, TWO],
@@ -60,7 +60,7 @@ fn two_blobs() -> Setup {
     }
 }
 
-/// The same, and the daemon dies: all objects of a mount are opened anew.
+/// The same with a death of the daemon, after which all objects of a mount are opened again.
 fn two_blobs_and_a_death() -> Setup {
     Setup {
         budget: Budget {
@@ -72,7 +72,7 @@ fn two_blobs_and_a_death() -> Setup {
     }
 }
 
-/// Two mounts that want the same blob, and a reader of the first.
+/// Two mounts of the same blob, and a reader of the first.
 fn two_mounts() -> Setup {
     Setup {
         mounted: vec![],
@@ -90,7 +90,7 @@ fn two_mounts() -> Setup {
     }
 }
 
-/// Explores all of it and prints how much that was.
+/// Explores all states and prints their number.
 fn explore(name: &str, setup: Setup) {
     let began = Instant::now();
     let checker = setup.checker().threads(2).spawn_bfs().join();
@@ -194,7 +194,7 @@ fn larger_two_mounts() {
     explore("two mounts, larger", larger(two_mounts()));
 }
 
-/// The fault is found, by this property.
+/// Asserts that the exploration finds the flaw by violating this property.
 fn caught(setup: Setup, flaw: Flaw, property: &'static str) {
     let setup = Setup {
         flaw: Some(flaw),
@@ -215,7 +215,7 @@ fn completing_without_removing_is_caught() {
 }
 
 #[test]
-fn ids_that_come_again_at_once_are_caught() {
+fn immediate_reuse_of_ids_is_caught() {
     caught(two_readers(), Flaw::ReuseIds, MISTAKEN);
 }
 
@@ -269,7 +269,7 @@ fn a_killed_task_that_stays_is_caught() {
 }
 
 #[test]
-fn an_object_that_stays_reopening_is_caught() {
+fn an_object_stuck_reopening_is_caught() {
     caught(two_readers(), Flaw::StuckReopening, OPENS);
     caught(two_readers(), Flaw::StuckReopening, SERVED);
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What can happen next in a world.
+//! Possible steps of a state.
 
 use ondine_model::observation::Errno;
 use ondine_model::protocol::{Event, Message, Pages, Phase, Reply, Trouble, Wait, Want};
 use stateright::{Model, Property};
 
 use super::property::properties;
-use super::world::{ranges, Mail, Setup, Task, World, SIZE};
+use super::test_state::{ranges, DeliveredMessage, Setup, Task, TestState, SIZE};
 
-/// What a step takes from the budget.
+/// Budget that a step consumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Price {
     Free,
@@ -18,56 +18,60 @@ pub(crate) enum Price {
     Abort,
 }
 
-/// Something that may happen, and the message that it answers if it is an answer.
+/// A possible event and, if it is an answer, the message that it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct Transition {
     pub(crate) event: Event,
-    pub(crate) answers: Option<Mail>,
+    pub(crate) answers: Option<DeliveredMessage>,
     pub(crate) price: Price,
 }
 
 impl Model for Setup {
-    type State = World;
-    type Action = Step;
+    type State = TestState;
+    type Action = Transition;
 
-    fn init_states(&self) -> Vec<World> {
-        vec![self.world()]
+    fn init_states(&self) -> Vec<TestState> {
+        vec![self.initial_state()]
     }
 
-    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+    fn actions(&self, test: &TestState, steps: &mut Vec<Transition>) {
         let mut offer = |event, price| {
-            steps.push(Step {
+            steps.push(Transition {
                 event,
                 answers: None,
                 price,
             })
         };
-        offer_tasks(self, world, &mut offer);
-        offer_device(world, &mut offer);
-        for mail in &world.mail {
-            offer_answers(world, mail, |event, price| {
-                let price = if mail.answered { Price::Odd } else { price };
-                steps.push(Step {
+        offer_tasks(self, test, &mut offer);
+        offer_device(test, &mut offer);
+        for delivered in &test.delivered {
+            offer_answers(test, delivered, |event, price| {
+                let price = if delivered.answered {
+                    Price::Odd
+                } else {
+                    price
+                };
+                steps.push(Transition {
                     event,
-                    answers: Some(*mail),
+                    answers: Some(*delivered),
                     price,
                 });
             });
         }
-        steps.retain(|step| world.can_pay(step.price));
+        steps.retain(|step| test.can_pay(step.price));
     }
 
-    fn next_state(&self, world: &World, step: Step) -> Option<World> {
-        let mut next = world.clone();
+    fn next_state(&self, test: &TestState, step: Transition) -> Option<TestState> {
+        let mut next = test.clone();
         next.pay(step.price);
-        let before = &world.kernel;
+        let before = &test.kernel;
         let mut out = next.kernel.apply(step.event);
         if let Some(flaw) = self.flaw {
             flaw.strike(before, step, &mut next, &mut out);
         }
         next.keep_books(step, &out);
-        next.ghost.watch(before, &next.kernel, step, &out);
-        (next != *world).then_some(next)
+        next.monitor.watch(before, &next.kernel, step, &out);
+        (next != *test).then_some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
@@ -75,8 +79,8 @@ impl Model for Setup {
     }
 }
 
-fn offer_tasks(setup: &Setup, world: &World, offer: &mut impl FnMut(Event, Price)) {
-    for (waiter, task) in &world.idle {
+fn offer_tasks(setup: &Setup, test: &TestState, offer: &mut impl FnMut(Event, Price)) {
+    for (waiter, task) in &test.idle {
         match *task {
             Task::Mount(mount, blob) => {
                 offer(
@@ -91,7 +95,7 @@ fn offer_tasks(setup: &Setup, world: &World, offer: &mut impl FnMut(Event, Price
             }
         }
     }
-    for (waiter, waiting) in &world.kernel.state().waiters {
+    for (waiter, waiting) in &test.kernel.state().waiters {
         if matches!(waiting.wait, Wait::Woken { .. }) {
             offer(Event::Resume(*waiter), Price::Free);
         }
@@ -101,22 +105,23 @@ fn offer_tasks(setup: &Setup, world: &World, offer: &mut impl FnMut(Event, Price
             offer(Event::Expire(*waiter), Price::Abort);
         }
     }
-    for mount in world.kernel.state().mounts.keys() {
+    for mount in test.kernel.state().mounts.keys() {
         offer(Event::ForceUnmount(*mount), Price::Abort);
     }
 }
 
-fn offer_device(world: &World, offer: &mut impl FnMut(Event, Price)) {
-    let Some(session) = &world.kernel.state().session else {
+fn offer_device(test: &TestState, offer: &mut impl FnMut(Event, Price)) {
+    let Some(session) = &test.kernel.state().session else {
         return offer(Event::OpenDevice, Price::Free);
     };
-    // A daemon that closed the device is dying: its descriptors go without being asked.
+    // A daemon that closed the device is dying, so its descriptors can be closed at any time
+    // without budget.
     let close = if session.device_open {
         Price::Odd
     } else {
         Price::Free
     };
-    for object in &world.held {
+    for object in &test.held {
         offer(Event::CloseDescriptor(*object), close);
         if session.device_open {
             offer(Event::Write(*object, Pages::new(0, 1)), Price::Odd);
@@ -141,14 +146,18 @@ fn offer_device(world: &World, offer: &mut impl FnMut(Event, Price)) {
     }
 }
 
-fn offer_answers(world: &World, mail: &Mail, mut offer: impl FnMut(Event, Price)) {
-    let device = world
+fn offer_answers(
+    test: &TestState,
+    delivered: &DeliveredMessage,
+    mut offer: impl FnMut(Event, Price),
+) {
+    let device = test
         .kernel
         .state()
         .session
         .as_ref()
         .is_some_and(|session| session.device_open);
-    match mail.message {
+    match delivered.message {
         Message::Open(id, object, _) => {
             if device {
                 offer(Event::Copen(Some(id), SIZE), Price::Free);
@@ -157,13 +166,13 @@ fn offer_answers(world: &World, mail: &Mail, mut offer: impl FnMut(Event, Price)
                     Price::Odd,
                 );
             }
-            if world.held.contains(&object) {
+            if test.held.contains(&object) {
                 offer(Event::Complete(object, id), Price::Odd);
             }
         }
         Message::Read(id, object, pages) => {
-            // After a re-open the object's descriptor is another one.
-            for held in &world.held {
+            // After a re-open the object has another descriptor.
+            for held in &test.held {
                 let price = if *held == object {
                     Price::Free
                 } else {
@@ -186,7 +195,7 @@ fn offer_answers(world: &World, mail: &Mail, mut offer: impl FnMut(Event, Price)
     }
 }
 
-impl World {
+impl TestState {
     fn can_pay(&self, price: Price) -> bool {
         match price {
             Price::Free => true,

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The reader against images from mkfs.erofs: it must see the source directory.
-
-mod support;
+//! Images of mkfs.erofs, which must read back as their source directories.
 
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::{symlink, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::program::make;
 use ondine_model::observation::{diff, Errno, Kind, Observation, Scope, Text};
 use ondine_model::observe;
 use ondine_model::read::{Image, Layout, Setup};
-use support::make;
 use tempfile::TempDir;
 
-/// A tree with a little of everything that a user without privileges can make; `root` adds the rest.
+/// Creates a tree with every kind of node that an unprivileged user can create; `root` adds the
+/// rest.
 fn source(at: &Path, root: bool) {
     let write = |name: &str, bytes: &[u8]| fs::write(at.join(name), bytes).expect("a file");
     let noise = |len: usize, seed: u32| -> Vec<u8> {
@@ -109,8 +108,8 @@ fn source(at: &Path, root: bool) {
     }
 }
 
-/// Gives everything a time of its own in the past, some before 1970: mkfs.erofs takes a time that is not older than
-/// its build for the second of the build.
+/// Gives every node a distinct time in the past, some before 1970: mkfs.erofs replaces times not older
+/// than its build by the second of the build.
 fn age(at: &Path) {
     let mut todo = vec![at.to_owned()];
     let mut seconds = -40_000_000;
@@ -186,8 +185,7 @@ fn layouts(image: &Image, seen: &Observation) -> Vec<Layout> {
     resolved.map(|inode| inode.layout).collect()
 }
 
-#[test]
-fn every_uncompressed_shape_reads_as_its_source() {
+pub(crate) fn every_uncompressed_shape_reads_as_its_source() {
     let case = Case::new();
     for options in [
         &["-b4096"][..],
@@ -214,15 +212,15 @@ fn every_uncompressed_shape_reads_as_its_source() {
     ] {
         let image = case.make(options);
         let mut scope = scope();
-        // mkfs.erofs then writes compact inodes that drop nanoseconds and wrap times before its epoch.
+        // mkfs.erofs then writes compact inodes without nanoseconds, and times before its epoch
+        // wrap.
         scope.mtime = !(options.contains(&"-E48bit") || options.contains(&"-Edot-omitted"));
         scope.root_mtime = scope.mtime;
         case.assert_same(&image, &scope, &format!("mkfs.erofs {options:?}"));
     }
 }
 
-#[test]
-fn the_layouts_that_were_asked_for_are_the_ones_that_were_read() {
+pub(crate) fn the_layouts_that_were_asked_for_are_the_ones_that_were_read() {
     let case = Case::new();
     let image = case.make(&["-b4096"]);
     let found = layouts(&image, &case.assert_same(&image, &scope(), "default"));
@@ -250,8 +248,7 @@ fn the_layouts_that_were_asked_for_are_the_ones_that_were_read() {
     );
 }
 
-#[test]
-fn extended_and_compact_inodes_hold_the_same_but_for_their_width() {
+pub(crate) fn extended_and_compact_inodes_hold_the_same_but_for_their_width() {
     let case = Case::new();
     let image = case.make(&["-Eforce-inode-compact", "--all-root"]);
     let mut seen = image.observe();
@@ -266,8 +263,7 @@ fn extended_and_compact_inodes_hold_the_same_but_for_their_width() {
     assert!(found.is_empty(), "{}", found[0]);
 }
 
-#[test]
-fn a_blob_reads_alike_as_a_device_and_not_at_all_when_it_is_missing() {
+pub(crate) fn a_blob_reads_alike_as_a_device_and_not_at_all_when_it_is_missing() {
     let case = Case::new();
     let blob = case.path("blob");
     let image = case.path("image");
@@ -282,7 +278,7 @@ fn a_blob_reads_alike_as_a_device_and_not_at_all_when_it_is_missing() {
         .expect("two blobs for one slot");
     assert_eq!(refused.errno, Errno::EINVAL);
 
-    // Flat mode: the blob's blocks are looked for at unified addresses, after the end of the image.
+    // Flat mode: the blob's blocks are addressed after the end of the image.
     let alone = Image::open_files(&image, &[] as &[&Path]).expect("it mounts without its blob");
     let content = alone.observe().entries[&Text::from("size-300001")]
         .content
@@ -297,8 +293,7 @@ fn a_blob_reads_alike_as_a_device_and_not_at_all_when_it_is_missing() {
     case.assert_same(&flat, &scope(), "flattened");
 }
 
-#[test]
-fn a_compressed_image_mounts_and_its_compressed_files_alone_fail() {
+pub(crate) fn a_compressed_image_mounts_and_its_compressed_files_alone_fail() {
     let case = Case::new();
     let image = case.make(&["-zlz4"]);
     let seen = image.observe();
@@ -322,8 +317,7 @@ fn a_compressed_image_mounts_and_its_compressed_files_alone_fail() {
     assert_eq!((wide.names.len(), wide.ended), (700, None));
 }
 
-#[test]
-fn lookup_finds_exactly_what_readdir_lists() {
+pub(crate) fn lookup_finds_exactly_what_readdir_lists() {
     let case = Case::new();
     for options in [&["-b512"][..], &["-b4096"]] {
         let image = case.make(options);
@@ -353,8 +347,7 @@ fn lookup_finds_exactly_what_readdir_lists() {
     }
 }
 
-#[test]
-fn a_changed_byte_under_the_checksum_refuses_the_mount() {
+pub(crate) fn a_changed_byte_under_the_checksum_refuses_the_mount() {
     let case = Case::new();
     case.make(&[]);
     let mut bytes = fs::read(case.path("image")).expect("the image");

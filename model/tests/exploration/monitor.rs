@@ -1,47 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What an observer who sees every step remembers, and what he finds wrong with a step.
+//! Monitor: auxiliary state that observes every step, and the violations that it detects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ondine_model::protocol::{Blob, Body, Event, Kernel, Message, MessageId, Outcome, Value, Want};
+use ondine_model::protocol::{
+    Blob, Body, Event, EventOutcome, Kernel, Message, MessageId, Value, Want,
+};
 
-use super::step::Step;
-use super::world::{Mail, World};
+use super::test_state::{DeliveredMessage, TestState};
+use super::transition::Transition;
 
-/// What is wrong with a step.
+/// A violation in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Wrong {
-    /// A request was completed that was not pending, or stays pending, or went away uncompleted.
+    /// A request was completed without being pending, stayed pending after completion, or was
+    /// removed without completion.
     Completion,
-    /// An answer to one request ended another.
+    /// An answer to one request completed another.
     Mistaken,
-    /// A read succeeded on pages that were never written.
+    /// A read of pages never written succeeded.
     Unwritten,
-    /// There is something to read or the device hung up, and pollers sleep.
+    /// The device became readable or hung up without waking pollers.
     SilentPoll,
-    /// A task vanished without an end, or ended and is still there.
+    /// A task disappeared without ending, or ended and is still present.
     Waiter,
 }
 
-/// The memory.
+/// Auxiliary state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Ghost {
-    /// Pages that a daemon wrote.
+pub(crate) struct Monitor {
+    /// Pages written by a daemon.
     pub(crate) written: BTreeSet<(Blob, u64)>,
-    /// How often each id was given in this session.
+    /// Number of times each id was allocated in this session.
     pub(crate) generations: BTreeMap<MessageId, u8>,
-    /// OPENs that were answered, for the flaw that brings one back.
+    /// OPENs that were answered, for the flaw that queues one again.
     pub(crate) answered: BTreeMap<MessageId, Blob>,
-    /// What was wrong with any step so far.
+    /// Violations so far.
     pub(crate) wrong: BTreeSet<Wrong>,
-    /// One completion woke two readers.
+    /// Set when one completion woke two readers.
     pub(crate) shared: bool,
 }
 
-impl Ghost {
-    /// Looks at one step.
-    pub(crate) fn watch(&mut self, before: &Kernel, after: &Kernel, step: Step, out: &[Outcome]) {
+impl Monitor {
+    /// Observes one step.
+    pub(crate) fn watch(
+        &mut self,
+        before: &Kernel,
+        after: &Kernel,
+        step: Transition,
+        out: &[EventOutcome],
+    ) {
         self.completions(before, after, out);
         self.replies(before, step, out);
         self.reads(before, step, out);
@@ -55,16 +64,16 @@ impl Ghost {
         }
     }
 
-    fn completions(&mut self, before: &Kernel, after: &Kernel, out: &[Outcome]) {
+    fn completions(&mut self, before: &Kernel, after: &Kernel, out: &[EventOutcome]) {
         let mut pending = pending(before);
         for outcome in out {
             match outcome {
-                Outcome::Queued(id) => {
+                EventOutcome::Queued(id) => {
                     let new = pending.insert(*id);
                     self.accuse(Wrong::Completion, !new);
                     *self.generations.entry(*id).or_default() += 1;
                 }
-                Outcome::Completed(id, _) => {
+                EventOutcome::Completed(id, _) => {
                     let was = pending.remove(id);
                     self.accuse(Wrong::Completion, !was);
                 }
@@ -74,7 +83,7 @@ impl Ghost {
         self.accuse(Wrong::Completion, pending != self::pending(after));
     }
 
-    fn replies(&mut self, before: &Kernel, step: Step, out: &[Outcome]) {
+    fn replies(&mut self, before: &Kernel, step: Transition, out: &[EventOutcome]) {
         let (object, id) = match step.event {
             Event::Copen(Some(id), _) => (None, id),
             Event::Complete(object, id) | Event::CompleteWithError(object, id, _) => {
@@ -84,14 +93,14 @@ impl Ghost {
         };
         let ended = out
             .iter()
-            .any(|outcome| matches!(outcome, Outcome::Completed(done, _) if *done == id));
+            .any(|outcome| matches!(outcome, EventOutcome::Completed(done, _) if *done == id));
         let session = before.state().session.as_ref();
         let request = session.and_then(|session| session.requests.get(&id).copied());
         if let (true, Some(session), Some(request)) = (ended, session, request) {
-            let mail_is_old = step.answers.is_some_and(|mail| {
+            let message_is_old = step.answers.is_some_and(|delivered| {
                 self.generations
                     .get(&id)
-                    .is_some_and(|now| mail.generation != *now)
+                    .is_some_and(|now| delivered.generation != *now)
             });
             let another = match object {
                 None => request.body != Body::Open,
@@ -100,13 +109,13 @@ impl Ghost {
                         || session.descriptors.get(&object) != Some(&Some(request.blob))
                 }
             };
-            self.accuse(Wrong::Mistaken, mail_is_old || another);
+            self.accuse(Wrong::Mistaken, message_is_old || another);
         }
     }
 
-    fn reads(&mut self, before: &Kernel, step: Step, out: &[Outcome]) {
+    fn reads(&mut self, before: &Kernel, step: Transition, out: &[EventOutcome]) {
         for outcome in out {
-            let Outcome::Ended(waiter, Ok(())) = outcome else {
+            let EventOutcome::Ended(waiter, Ok(())) = outcome else {
                 continue;
             };
             let read = match (step.event, before.state().waiters.get(waiter)) {
@@ -126,11 +135,11 @@ impl Ghost {
         }
         let woken = out
             .iter()
-            .filter(|outcome| matches!(outcome, Outcome::Woken(_)));
+            .filter(|outcome| matches!(outcome, EventOutcome::Woken(_)));
         self.shared |= matches!(step.event, Event::Complete(..)) && woken.count() > 1;
     }
 
-    fn pollers(&mut self, before: &Kernel, after: &Kernel, out: &[Outcome]) {
+    fn pollers(&mut self, before: &Kernel, after: &Kernel, out: &[EventOutcome]) {
         let open = |kernel: &Kernel| {
             kernel
                 .state()
@@ -140,19 +149,19 @@ impl Ghost {
         };
         let (was, is) = (before.readiness(), after.readiness());
         let news = is.readable && !was.readable || is.hung_up && !was.hung_up;
-        let silent = news && !out.contains(&Outcome::PollersWoken);
+        let silent = news && !out.contains(&EventOutcome::PollersWoken);
         self.accuse(Wrong::SilentPoll, silent && open(before) && open(after));
     }
 
-    fn waiters(&mut self, before: &Kernel, after: &Kernel, step: Step, out: &[Outcome]) {
+    fn waiters(&mut self, before: &Kernel, after: &Kernel, step: Transition, out: &[EventOutcome]) {
         let mut inside: BTreeSet<_> = before.state().waiters.keys().copied().collect();
         if let Event::Mount(waiter, ..) | Event::Read(waiter, ..) = step.event {
-            if !out.contains(&Outcome::Ignored) {
+            if !out.contains(&EventOutcome::Ignored) {
                 inside.insert(waiter);
             }
         }
         for outcome in out {
-            if let Outcome::Ended(waiter, _) = outcome {
+            if let EventOutcome::Ended(waiter, _) = outcome {
                 let was = inside.remove(waiter);
                 self.accuse(Wrong::Waiter, !was);
             }
@@ -169,11 +178,11 @@ fn pending(kernel: &Kernel) -> BTreeSet<MessageId> {
         .collect()
 }
 
-impl World {
-    /// What the daemon and the tasks know after a step.
-    pub(crate) fn keep_books(&mut self, step: Step, out: &[Outcome]) {
+impl TestState {
+    /// Records the knowledge of the daemon and the tasks after a step.
+    pub(crate) fn keep_books(&mut self, step: Transition, out: &[EventOutcome]) {
         let returned = match out.first() {
-            Some(Outcome::Returned(Ok(value))) => Some(*value),
+            Some(EventOutcome::Returned(Ok(value))) => Some(*value),
             _ => None,
         };
         match (step.event, returned) {
@@ -182,7 +191,7 @@ impl World {
                 let session = self.kernel.state().session.as_ref();
                 let blob = session.and_then(|session| session.descriptors[&object]);
                 let blob = blob.expect("a write to nothing fails");
-                self.ghost
+                self.monitor
                     .written
                     .extend(pages.iter().map(|page| (blob, page)));
             }
@@ -190,28 +199,28 @@ impl World {
                 self.held.remove(&object);
             }
             (Event::Mount(waiter, ..) | Event::Read(waiter, ..), _)
-                if !out.contains(&Outcome::Ignored) =>
+                if !out.contains(&EventOutcome::Ignored) =>
             {
                 self.idle.remove(&waiter);
             }
             _ => {}
         }
         let is_answer = !matches!(step.event, Event::Write(..));
-        if let Some(mail) = step.answers.filter(|_| is_answer) {
-            self.mail.remove(&mail);
+        if let Some(delivered) = step.answers.filter(|_| is_answer) {
+            self.delivered.remove(&delivered);
             if self.budget.odd > 0 {
-                self.mail.insert(Mail {
+                self.delivered.insert(DeliveredMessage {
                     answered: true,
-                    ..mail
+                    ..delivered
                 });
             }
         }
         if self.budget.odd == 0 {
-            self.mail.retain(|mail| !mail.answered);
+            self.delivered.retain(|delivered| !delivered.answered);
         }
         if self.kernel.state().session.is_none() {
-            self.mail.clear();
-            self.ghost.generations.clear();
+            self.delivered.clear();
+            self.monitor.generations.clear();
         }
     }
 
@@ -224,8 +233,8 @@ impl World {
             Message::Read(id, ..) => id,
             Message::Close(..) => return,
         };
-        let generation = self.ghost.generations.get(&id).copied().unwrap_or(0);
-        self.mail.insert(Mail {
+        let generation = self.monitor.generations.get(&id).copied().unwrap_or(0);
+        self.delivered.insert(DeliveredMessage {
             message,
             generation,
             answered: false,
