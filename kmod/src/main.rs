@@ -2,8 +2,9 @@
 
 //! Ondine: on-demand container images, a read-only EROFS file system.
 //!
-//! This file registers and unregisters, nothing else. Unsafe code lives in
-//! [`sys`] and [`vfs`] only; the file system itself, on top of them, has none.
+//! Registers with the kernel, and unregisters. Unsafe code is in [`sys`], [`vfs`]
+//! and the file operations of [`device`]; the file system and the cache, which
+//! are built on them, have none.
 
 #[deny(unsafe_code)]
 mod cache;
@@ -24,15 +25,12 @@ module! {
     alias: ["fs-ondine"],
 }
 
-/// Everything that lives as long as the module. Fields unregister in order of
-/// declaration.
+/// The registrations of the module, which are dropped in order of declaration.
 #[pin_data]
 struct OndineModule {
     state: vfs::DebugDirectory<cache::Cache>,
     #[pin]
     file_system: vfs::Registration<fs::Ondine>,
-    #[pin]
-    ticker: vfs::Ticker<cache::Cache>,
     #[pin]
     device: device::Registration,
 }
@@ -41,10 +39,10 @@ impl kernel::InPlaceModule for OndineModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let cache = cache::Cache::new()?;
-            // The device is the last thing that can fail: from then on there may
-            // be users of it, and then of the file system.
+            // The device is registered last: an error after that would unload the
+            // module under an open device. Mounting is allowed when init cannot
+            // fail any more.
             let parts = try_pin_init!(Self {
-                ticker <- vfs::Ticker::new(cache.clone()),
                 state: vfs::DebugDirectory::new(cache.clone()),
                 file_system <- vfs::Registration::new(module, cache.clone()),
                 device <- device::Registration::new(cache),

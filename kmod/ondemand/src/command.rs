@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a daemon writes to the device (section 2): one command in each write.
+//! Commands that the daemon writes to the device, one in each write.
 //!
-//! Parsing finds every fault that the text has by itself; those that depend on
-//! the state of the cache are for the device to find.
+//! Parsing finds the errors that are in the text itself; the device finds those that
+//! depend on the state of the cache.
+//!
+//! Source: docs/spec/cachefiles-ondemand.md section 2.
 
 use crate::limits::{Resource, Threshold};
 use crate::{number, Errno};
@@ -11,36 +13,35 @@ use crate::{number, Errno};
 /// Longest text of a write, in bytes: one less than a page.
 pub const TEXT_MAX: usize = 4095;
 
-/// One command, with its argument checked as far as its text tells.
+/// A command, with its argument checked as far as the text allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
     /// `dir`: the cache's root. Not empty.
     Dir(&'a [u8]),
     /// `tag`: the cache's name. Not empty.
     Tag(&'a [u8]),
-    /// `secctx`: the security context that the cache is used with. Not empty.
+    /// `secctx`: the security context of the cache. Not empty.
     Secctx(&'a [u8]),
-    /// `frun`, `fcull`, `fstop`, `brun`, `bcull`, `bstop`: one threshold.
+    /// `frun`, `fcull`, `fstop`, `brun`, `bcull`, `bstop`: a threshold.
     Limit {
-        /// Of which resource.
+        /// The resource.
         resource: Resource,
-        /// Which of its thresholds.
+        /// The threshold of the resource.
         threshold: Threshold,
-        /// The new value; whether it fits is for [`Limits`](crate::Limits).
+        /// The new value in per cent, which [`Limits`](crate::Limits) checks.
         percent: u8,
     },
-    /// `bind`: bring the cache online. `None` is an argument that means nothing:
-    /// EINVAL, but only after `bind` found neither a directory missing (EINVAL)
-    /// nor the cache bound already (EBUSY).
+    /// `bind`: start a session. `None` stands for an unknown argument: EINVAL, but
+    /// after the checks for a missing directory (EINVAL) and a bound cache (EBUSY).
     Bind(Option<Mode>),
     /// `cull`: remove this name of the caller's directory. No `/` in it.
     Cull(&'a [u8]),
-    /// `inuse`: whether this name of the caller's directory is in use. No `/`
+    /// `inuse`: test whether this name of the caller's directory is in use. No `/`
     /// in it.
     InUse(&'a [u8]),
-    /// `debug`: which events to trace.
+    /// `debug`: a mask of events to trace.
     Debug(u64),
-    /// `copen`: the answer to an OPEN (section 5.1).
+    /// `copen`: the answer to an OPEN (docs/spec/cachefiles-ondemand.md section 5.1).
     Copen {
         /// The request's msg_id.
         msg_id: u32,
@@ -51,7 +52,7 @@ pub enum Command<'a> {
     Restore,
 }
 
-/// What a cache is used for.
+/// The use of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// `bind`: network file systems cache what they have read.
@@ -60,21 +61,21 @@ pub enum Mode {
     OnDemand,
 }
 
-/// What a daemon says to an OPEN.
+/// The daemon's answer to an OPEN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The object has this size in bytes, below 2^63.
     Size(u64),
-    /// There is no such object, or the daemon failed, with this errno. The write
-    /// succeeds; the errno is the waiter's.
+    /// There is no such object, or the daemon failed. The write succeeds, and the
+    /// waiters get this errno.
     Refused(Errno),
-    /// The answer makes no sense. This errno, EINVAL or ERANGE, is both the
-    /// write's and the waiter's.
+    /// The answer is invalid. The write and the waiters get this errno, EINVAL or
+    /// ERANGE.
     Bad(Errno),
 }
 
 impl<'a> Command<'a> {
-    /// Reads the text of one write.
+    /// Parses the text of one write.
     ///
     /// # Errors
     ///
@@ -91,7 +92,7 @@ impl<'a> Command<'a> {
         }
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or(text);
         let end = line.iter().position(|byte| is_space(*byte));
-        // Behind the word stands one space or nothing, and more are skipped.
+        // Any number of spaces separates the word from its argument.
         let (word, argument) = line
             .split_at_checked(end.unwrap_or(line.len()))
             .unwrap_or((line, &[]));
@@ -182,7 +183,7 @@ fn copen(argument: &[u8]) -> Result<Command<'_>, Errno> {
 }
 
 impl Answer {
-    /// The answer that a size, or an errno for one, gives.
+    /// The answer for a size, or for an errno in its place.
     fn of(size: i64) -> Self {
         if let Ok(size) = u64::try_from(size) {
             return Answer::Size(size);

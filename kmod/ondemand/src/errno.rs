@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Error numbers: those of the protocol, and whichever a daemon sends.
+//! Error numbers: those of the protocol, and any that a daemon sends.
 
-/// The largest number that the kernel takes for an errno.
+/// The largest errno, as the kernel has it.
 const MAX: u16 = 4095;
 
 /// A Linux error number, 1 to 4095.
 ///
-/// A daemon may answer an OPEN with any of them (section 5.1), so this is a
-/// number with names for some, not a list of names.
+/// A daemon may answer an OPEN with any of them
+/// (docs/spec/cachefiles-ondemand.md section 5.1), so this is a number, with names for
+/// some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(u16);
 
-/// The error numbers that the protocol gives by itself.
+/// The error numbers of the protocol.
 impl Errno {
     /// Operation not permitted.
     pub const EPERM: Errno = Errno(1);
@@ -52,8 +53,10 @@ impl Errno {
     pub const EMSGSIZE: Errno = Errno(90);
     /// Not supported.
     pub const EOPNOTSUPP: Errno = Errno(95);
-    /// No cache is there to serve this.
+    /// No cache serves this.
     pub const ENOBUFS: Errno = Errno(105);
+    /// The wait has lasted too long.
+    pub const ETIMEDOUT: Errno = Errno(110);
     /// The object is gone.
     pub const ESTALE: Errno = Errno(116);
 

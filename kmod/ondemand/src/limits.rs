@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How much of the cache's file system must stay free (section 2).
+//! Free space that the file system of the cache must keep.
+//!
+//! Source: docs/spec/cachefiles-ondemand.md section 2.
 
 use crate::Errno;
 
-/// What a file system can run out of.
+/// A resource of a file system that can run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// Inodes: `frun`, `fcull`, `fstop`.
@@ -37,9 +39,9 @@ pub struct Levels {
 
 /// The thresholds of a cache.
 ///
-/// Their order holds from the defaults on and each change is checked against
-/// its neighbours, so it also holds when the cache is bound: the ERANGE that
-/// section 2 has for `bind` cannot happen, and there is nothing to check then.
+/// The defaults are in order, and each change is checked against its neighbours, so
+/// that the order holds when the cache is bound: the ERANGE that the specification
+/// lists for `bind` cannot occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     files: Levels,
@@ -86,7 +88,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// The thresholds of a cache that was told none: 7, 5 and 1 %.
+    /// The default thresholds: 7, 5 and 1 %.
     fn default() -> Self {
         let levels = Levels {
             run: 7,

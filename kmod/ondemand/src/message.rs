@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a daemon reads from the device (section 3): a header and a payload, in
-//! the machine's byte order, without padding.
+//! Messages that the daemon reads from the device: a header and a payload, in the
+//! machine's byte order, without padding.
+//!
+//! Source: docs/spec/cachefiles-ondemand.md section 3.
 
 /// Bytes of the header: msg_id, opcode, len, object_id.
 pub const HEADER_SIZE: usize = 16;
@@ -13,10 +15,10 @@ const OPEN_FIXED: usize = 16;
 /// Bytes of the payload of a READ.
 const READ_FIXED: usize = 16;
 
-/// What the kernel asks of the daemon, or tells it.
+/// A message to the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// An object is about to be used: how big is it? Answered by `copen`.
+    /// An object is about to be used. Answered with its size, by `copen`.
     Open {
         /// Key of the volume, without the NUL that the message carries.
         volume_key: &'a [u8],
@@ -30,7 +32,7 @@ pub enum Message<'a> {
     /// These bytes of an object are missing. Answered by an ioctl on one of
     /// the object's descriptors.
     Read {
-        /// Where the range begins in the object, in bytes.
+        /// Start of the range in the object, in bytes.
         offset: u64,
         /// Length of the range in bytes; it may go past the object's end.
         len: u64,
@@ -64,10 +66,8 @@ impl Message<'_> {
         HEADER_SIZE.saturating_add(payload)
     }
 
-    /// Writes the message to the start of `buf` and gives its size.
-    ///
-    /// `None` if it does not fit, which a daemon sees as EMSGSIZE; what is in
-    /// `buf` then means nothing.
+    /// Writes the message to the start of `buf` and returns its size; `None` if it
+    /// does not fit, with unspecified contents of `buf`.
     #[must_use]
     pub fn encode(&self, msg_id: u32, object_id: u32, buf: &mut [u8]) -> Option<usize> {
         let size = self.size();
@@ -102,7 +102,7 @@ impl Message<'_> {
     }
 }
 
-/// The part of a buffer that is not written yet.
+/// The rest of a buffer, which is not written yet.
 struct Out<'b>(&'b mut [u8]);
 
 impl Out<'_> {

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the cache file of an object lies (section 7):
+//! The path of the cache file of an object:
 //! `<dir>/cache/I<volume key>/@<hh>/<cookie key>`.
+//!
+//! Source: docs/spec/cachefiles-ondemand.md section 7.
 //!
 //! # Keys that are no file names
 //!
 //! A cookie key of printable bytes, without space and `/`, is stored as `D` and
-//! the key; that is every key of the daemons in use. For other keys section 7
-//! tells the outline of the C driver's encoding (`S`, `T`, `E`), but not enough
-//! to write the same names, so they have an encoding of their own here under a
-//! letter that the C driver does not use: `P` and the key, with `%` and two
-//! lower-case hexadecimal digits for `%` itself and each byte that `D` does not
-//! take. A cache that the C driver filled is found again but for such objects.
+//! the key; daemons in use have no other keys. The specification outlines the C
+//! driver's encodings of other keys (`S`, `T`, `E`), but not in enough detail to
+//! write the same names. Ondine encodes them under a letter that the C driver does
+//! not use: `P` and the key, with `%` and two lower-case hexadecimal digits for `%`
+//! itself and each byte that `D` excludes. Cache files of such objects are not
+//! shared with the C driver; all others are.
 
 use core::iter::{self, FusedIterator};
 
@@ -24,7 +26,7 @@ pub const KEY_MAX: usize = 255;
 
 /// Directory of all volumes, in the cache's root.
 pub const CACHE_DIR: &[u8] = b"cache";
-/// Directory of what awaits deletion, in the cache's root.
+/// Directory of files that are to be deleted, in the cache's root.
 pub const GRAVEYARD_DIR: &[u8] = b"graveyard";
 
 /// The hash of a volume, of a key of 1 to [`KEY_MAX`] bytes.
@@ -46,8 +48,8 @@ pub fn cookie_hash(volume_hash: u32, cookie_key: &[u8]) -> u32 {
 ///
 /// # Errors
 ///
-/// [`Errno::ENOMEM`] for a key that no volume can have (section 9.1),
-/// [`Errno::ENAMETOOLONG`] for one that no directory can be named after,
+/// [`Errno::ENOMEM`] for a key that is too long for a volume (docs/spec/cachefiles-ondemand.md section
+/// 9.1), [`Errno::ENAMETOOLONG`] for one that is too long for a directory,
 /// [`Errno::EINVAL`] for an empty one, or one with a `/` or a NUL in it.
 pub fn volume_dir<'b>(volume_key: &[u8], name: &'b mut [u8; NAME_MAX]) -> Result<&'b [u8], Errno> {
     if volume_key.len() > KEY_MAX {
@@ -84,7 +86,7 @@ pub fn cookie_file<'b>(cookie_key: &[u8], name: &'b mut [u8; NAME_MAX]) -> Resul
     }
 }
 
-/// Whether a byte may stand for itself in a file name.
+/// Returns whether a byte may stand for itself in a file name.
 const fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x21..=0x2e | 0x30..=0x7f)
 }
@@ -101,7 +103,7 @@ fn escape(byte: u8) -> impl Iterator<Item = u8> {
     bytes.into_iter().flatten()
 }
 
-/// Puts `bytes` at the start of `name`.
+/// Writes `bytes` to the start of `name`.
 fn fill(name: &mut [u8; NAME_MAX], bytes: impl Iterator<Item = u8>) -> Result<&[u8], Errno> {
     let mut len = 0usize;
     for byte in bytes {
@@ -121,7 +123,8 @@ const fn hex_digit(nibble: u8) -> u8 {
     letter.wrapping_add(nibble)
 }
 
-/// Section 7's hash of bytes, padded with zeros to whole words.
+/// The hash of docs/spec/cachefiles-ondemand.md section 7, of bytes that are padded with zeros
+/// to whole words.
 fn hash(salt: u32, mut bytes: impl FusedIterator<Item = u8>) -> u32 {
     const FOLD: u32 = 0x61c8_8647;
     let mut x = 0u32;

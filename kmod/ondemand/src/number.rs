@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers in commands, as strictly as the kernel reads its own: a string is a
-//! number from its first byte to its last, or it is none.
+//! Numbers in commands, parsed as strictly as by the kernel's `kstrtoul()`: a string
+//! is a number from its first byte to its last, or not at all.
 
 use crate::Errno;
 
@@ -38,7 +38,7 @@ pub(crate) fn decimal(text: &[u8]) -> Result<u64, Errno> {
     digits(text, 10)
 }
 
-/// A number without a sign, whose first bytes say its base.
+/// A number without a sign, with the base in its prefix.
 fn magnitude(text: &[u8]) -> Result<u64, Errno> {
     match text {
         [b'0', b'x' | b'X', hex @ ..] => digits(hex, 16),

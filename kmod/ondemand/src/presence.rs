@@ -1,63 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which pages of a blob are in its cache file.
+//! The presence record: the pages of a blob that are in its cache file.
 //!
-//! The record is one bit for each page, in memory: seeded once from the
-//! extents of the cache file (section 7), kept by the daemon's writes, asked on
-//! every read. Pages are only ever added, by any number of writers at once.
+//! One bit for each page, in memory: seeded once from the extents of the cache file
+//! (docs/spec/cachefiles-ondemand.md section 7), updated by the daemon's writes,
+//! tested by every read. Pages are only ever added, by any number of writers at once.
 //!
 //! # Memory order
 //!
-//! A bit says that the bytes of its page can be read from the cache file. It is
-//! set with Release after they were written and tested with Acquire before they
-//! are read, so whoever sees the bit sees the bytes. The words are the only
-//! memory that is shared through this module, and only through it. So no
-//! location is accessed both by Rust's atomics and by the kernel's, and the one
-//! guarantee that is asked of Rust's model, message passing by release and
-//! acquire, is one that the kernel's model gives too, by the same instructions.
+//! A set bit says that the bytes of its page can be read from the cache file. It
+//! is set with Release after the bytes were written, and tested with Acquire
+//! before they are read, so a reader that sees the bit sees the bytes. See
+//! [`crate::sync`] for why core's atomics will do.
 
-use core::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
-
-/// Log2 of [`PAGE_SIZE`].
-pub const PAGE_SHIFT: u32 = 12;
-/// Bytes of a page in the record: the unit that cache files are filled in,
-/// whatever the machine's own page size.
-pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
+use crate::page::{pages_of, PAGE_SHIFT};
+use crate::run::Run;
+use crate::sync::{Acquire, AtomicU64, Relaxed, Release};
 
 /// Pages that one word records.
 const WORD_PAGES: u64 = 64;
 
-/// Consecutive pages of a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// The first page.
-    pub first: u64,
-    /// The number of pages.
-    pub count: u64,
-}
-
-/// Pages of a blob of `size` bytes; the last may be part of one.
-#[inline]
-pub const fn pages_of(size: u64) -> u64 {
-    size.div_ceil(PAGE_SIZE)
-}
-
-/// Words that record `pages` pages.
+/// Number of words that record `pages` pages.
 #[inline]
 pub fn words_for(pages: u64) -> usize {
-    // What no address space holds is for the allocation to refuse.
+    // The allocation fails for more words than an address space can hold.
     usize::try_from(pages.div_ceil(WORD_PAGES)).unwrap_or(usize::MAX)
 }
 
-/// The pages that `len` bytes at `offset` make whole, in a blob of `size` bytes.
+/// The pages that `len` bytes at `offset` fill, in a blob of `size` bytes. The count
+/// may be 0.
 ///
-/// A page counts if all of its bytes that the blob has are among them: the first
-/// is rounded up, the last down, but for the blob's last page, which is whole
-/// when the bytes reach `size`. The same holds for an extent of data found in a
-/// cache file. The count may be 0.
+/// A page is filled if all of its bytes below `size` are written: the start is rounded
+/// up, and the end is rounded down unless it reaches `size`. The same holds for an
+/// extent of data in a cache file.
 pub const fn pages_written(offset: u64, len: u64, size: u64) -> Run {
     let end = offset.saturating_add(len);
     let first = pages_of(offset);
@@ -74,8 +49,8 @@ pub const fn pages_written(offset: u64, len: u64, size: u64) -> Run {
 
 /// The record of a blob's pages, in words that the caller owns.
 ///
-/// A range is a first page and a count of pages. What lies past the blob's last
-/// page is never present, and inserting it does nothing.
+/// A range is a first page and a count of pages. Pages past the end of the blob are
+/// never present, and inserting them has no effect.
 #[derive(Clone, Copy, Debug)]
 pub struct Presence<'a> {
     words: &'a [AtomicU64],
@@ -84,9 +59,8 @@ pub struct Presence<'a> {
 }
 
 impl<'a> Presence<'a> {
-    /// The record of a blob of `pages` pages in `words`, which hold zeros at
-    /// first and [`words_for`] that many pages; with fewer words, what they do
-    /// not hold is never present.
+    /// The record of a blob of `pages` pages in [`words_for`] words, which are zero at
+    /// first. Pages for which there is no word are never present.
     #[inline]
     pub fn new(words: &'a [AtomicU64], pages: u64) -> Self {
         let room = (words.len() as u64).saturating_mul(WORD_PAGES);
@@ -96,9 +70,9 @@ impl<'a> Presence<'a> {
         }
     }
 
-    /// Whether every page of the range is present. An empty range is.
+    /// Returns whether all pages of the range are present; true for an empty range.
     ///
-    /// This is what a read that hits pays: within one word it is one load.
+    /// Every read that hits pays for this: one load if the range lies in one word.
     #[inline]
     pub fn contains(&self, first: u64, count: u64) -> bool {
         let bit = first & (WORD_PAGES - 1);
@@ -141,10 +115,10 @@ impl<'a> Presence<'a> {
         })
     }
 
-    /// Makes the pages of the range present, and gives how many were missing.
+    /// Marks the pages of the range as present, and returns the number of pages that
+    /// were missing. Of several writers that insert the same page, one counts it.
     ///
-    /// Of several writers that insert one page, one alone counts it. The bytes
-    /// of the pages must be in the cache file before this is called.
+    /// The bytes of the pages must be readable from the cache file.
     pub fn insert(&self, first: u64, count: u64) -> u64 {
         let end = first.saturating_add(count).min(self.pages);
         let mut added = 0u64;
@@ -161,14 +135,15 @@ impl<'a> Presence<'a> {
         added
     }
 
-    /// Pages that are present. While writers run, a number that was true at
-    /// some time for each part of the blob.
+    /// Number of present pages. With concurrent writers it is exact for each word at
+    /// some time, not for all words at one time.
     pub fn count(&self) -> u64 {
         let ones = |word: &AtomicU64| u64::from(word.load(Relaxed).count_ones());
         self.words.iter().map(ones).fold(0, u64::wrapping_add)
     }
 
-    /// The first page of `first..end` that is present or that is missing.
+    /// The first page of `first..end` that is present, or missing if `present` is
+    /// false.
     fn find(&self, first: u64, end: u64, present: bool) -> Option<u64> {
         let flip = if present { 0 } else { u64::MAX };
         let mut at = first;
@@ -192,13 +167,13 @@ impl<'a> Presence<'a> {
     }
 }
 
-/// Where the word of `page` is.
+/// Index of the word that records `page`.
 #[inline]
 fn index(page: u64) -> usize {
     usize::try_from(page / WORD_PAGES).unwrap_or(usize::MAX)
 }
 
-/// The first page of the word after the one of `page`.
+/// The first page of the next word after the one of `page`.
 #[inline]
 const fn next_word(page: u64) -> u64 {
     (page | (WORD_PAGES - 1)).saturating_add(1)

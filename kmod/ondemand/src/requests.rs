@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The request table: what the kernel has asked the daemon, and of which object.
+//! The request table: the requests that the daemon has to answer, and the objects
+//! that they are about.
 //!
 //! Events in, actions out. The table takes no lock, reads no clock and allocates
-//! nothing: the caller serialises the calls (one lock around the table), gives it
-//! room ([`Store`]) and executes what it answers. Whoever removes a request from
-//! the table, and only he, gets its ticket, and ends the request with it: a
-//! ticket is given out once.
+//! nothing: the caller serialises the calls (one lock around the table), provides
+//! room ([`Store`]) and executes the answers. A call that removes a request hands
+//! out its completion, once; the caller then ends the request with it.
 //!
 //! A wire id is the low half of a sequence number that a session uses once, so
 //! that a late reply finds nothing instead of another request.
 //!
-//! Source: cachefiles-ondemand.md, sections 3 to 6.
+//! Source: docs/spec/cachefiles-ondemand.md sections 3 to 6.
 
 mod answer;
 mod census;
@@ -27,64 +27,34 @@ pub use self::{
     submit::Refusal,
 };
 
-use crate::presence::Run;
-use core::marker::PhantomData;
+use crate::run::Run;
 
-impl Run {
-    /// No pages.
-    pub const EMPTY: Run = Run { first: 0, count: 0 };
-
-    /// The page after the last one.
-    #[inline]
-    pub const fn end(self) -> u64 {
-        self.first.saturating_add(self.count)
-    }
-
-    /// Whether `page` is one of them.
-    #[inline]
-    pub const fn contains(self, page: u64) -> bool {
-        page >= self.first && page < self.end()
-    }
-
-    /// Those of them before page `end`.
-    pub const fn before(self, end: u64) -> Self {
-        let room = end.saturating_sub(self.first);
-        Self {
-            first: self.first,
-            count: if self.count < room { self.count } else { room },
-        }
-    }
-
-    /// These pages and those of `other`; `None` if there are others in between.
-    pub fn joined(self, other: Self) -> Option<Self> {
-        if self.count == 0 {
-            return Some(other);
-        }
-        if other.first > self.end() || self.first > other.end() {
-            return None;
-        }
-        let first = self.first.min(other.first);
-        Some(Self {
-            first,
-            count: self.end().max(other.end()).saturating_sub(first),
-        })
-    }
+/// The types that a table is made of.
+pub trait Config {
+    /// The handle by which a request is completed; cheap to clone.
+    type Completion: Clone;
+    /// The caller's reference to an object; cheap to clone.
+    type Object: Clone;
+    /// The memory for requests.
+    type Requests: Store<Request<Self::Completion>>;
+    /// The memory for objects.
+    type Objects: Store<Object<Self::Object>>;
 }
 
-/// How a request ends.
+/// The end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The daemon answered; what it wrote is to be looked at.
+    /// The daemon answered; the presence record says what it wrote.
     Answered,
     /// The daemon refused, or the request could not be delivered.
     Failed(crate::Errno),
     /// The session is over.
     Dead,
-    /// The object is no longer wanted.
+    /// The object is no longer used.
     Dropped,
 }
 
-/// What a request asks for.
+/// The kind and the range of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Open,
@@ -92,68 +62,59 @@ enum Kind {
     Read(Run),
 }
 
-/// How far a request has come.
+/// The progress of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Waits for the daemon to read it.
+    /// Queued for the daemon to read.
     New,
-    /// A thread of the daemon is getting it, and a descriptor with it.
+    /// A thread of the daemon is reading an OPEN and making its descriptor.
     Delivering,
-    /// The daemon has it.
+    /// The daemon has read it.
     Delivered,
 }
 
-/// One request.
+/// A request.
 #[derive(Debug)]
 pub struct Request<T> {
     sequence: u64,
     object: u64,
     kind: Kind,
     stage: Stage,
-    /// Whether the daemon has ever had it: only then can it answer.
+    /// Set by the first delivery: only then can the daemon answer.
     known: bool,
-    ticket: Option<T>,
+    completion: Option<T>,
 }
 
-/// What the table knows of an object.
+/// An object as the table sees it.
 #[derive(Debug)]
 pub struct Object<P> {
     key: u64,
     payload: P,
-    /// The id of the descriptor that the daemon has of it; 0 for none.
+    /// The id of the daemon's descriptor; 0 for none.
     handle: u32,
-    /// The daemon said how large it is, through the present descriptor.
+    /// The daemon has told the size through the present descriptor.
     open: bool,
-    /// Only its CLOSE is left to be told.
+    /// Only the CLOSE is left to be read.
     dropped: bool,
 }
 
-/// The table. `T` is the ticket of a request, `P` what the caller keeps of an
-/// object; both are cheap to clone.
-#[derive(Debug)]
-pub struct Table<T, P, R, O> {
+/// The table.
+pub struct Table<C: Config> {
     /// In the order of their sequence numbers.
-    requests: R,
-    objects: O,
+    requests: C::Requests,
+    objects: C::Objects,
     /// The next sequence number.
     next: u64,
     /// The sequence number from which delivery goes on.
     cursor: u64,
-    /// The object id that was given out last.
+    /// The descriptor id that was given out last.
     handles: u32,
     dead: bool,
-    types: PhantomData<(T, P)>,
 }
 
-impl<T, P, R, O> Table<T, P, R, O>
-where
-    T: Clone,
-    P: Clone,
-    R: Store<Request<T>>,
-    O: Store<Object<P>>,
-{
+impl<C: Config> Table<C> {
     /// An empty table, without a session.
-    pub const fn new(requests: R, objects: O) -> Self {
+    pub const fn new(requests: C::Requests, objects: C::Objects) -> Self {
         Self {
             requests,
             objects,
@@ -161,17 +122,15 @@ where
             cursor: 0,
             handles: 0,
             dead: true,
-            types: PhantomData,
         }
     }
 
-    /// A daemon has bound the cache: requests are taken from now on.
+    /// Starts a session: requests are accepted from now on.
     ///
-    /// Objects of earlier sessions are there still; the daemon of this one has
-    /// no descriptor of them yet.
+    /// Objects of earlier sessions stay, without a descriptor.
     pub fn start(&mut self) {
         self.dead = false;
-        // Nothing that knows an id of an earlier session is left.
+        // No id of an earlier session is in use any more.
         self.next = 0;
         self.cursor = 0;
         self.handles = 0;
@@ -181,18 +140,19 @@ where
         }
     }
 
-    /// The session is over: every request ends, and none is taken any more.
-    pub fn die(&mut self, mut end: impl FnMut(T, Outcome)) {
+    /// Ends the session: hands all completions to `end`, and refuses further
+    /// requests.
+    pub fn die(&mut self, mut end: impl FnMut(C::Completion, Outcome)) {
         self.dead = true;
         while let Some(request) = self.requests.remove(0) {
-            if let Some(ticket) = request.ticket {
-                end(ticket, Outcome::Dead);
+            if let Some(completion) = request.completion {
+                end(completion, Outcome::Dead);
             }
         }
         self.forget(|object| object.dropped);
     }
 
-    /// Whether there is no session.
+    /// Returns whether there is no session.
     #[inline]
     pub const fn is_dead(&self) -> bool {
         self.dead
@@ -204,7 +164,7 @@ where
     ///
     /// [`Refusal::Full`] if there is no room for it, and for an OPEN and a CLOSE
     /// of each object: those must not fail later.
-    pub fn add_object(&mut self, key: u64, payload: P) -> Result<(), Refusal> {
+    pub fn add_object(&mut self, key: u64, payload: C::Object) -> Result<(), Refusal> {
         let object = Object {
             key,
             payload,
@@ -219,12 +179,13 @@ where
         self.objects.push(object).map_err(|_| Refusal::Full)
     }
 
-    /// Nobody wants the object any more. Its requests end; the daemon is told,
-    /// if it has a descriptor. Returns whether there is something to read.
-    pub fn drop_object(&mut self, key: u64, mut end: impl FnMut(T, Outcome)) -> bool {
+    /// Drops an object that is no longer used: its requests end, and a CLOSE is
+    /// queued if the daemon has a descriptor. Returns whether the device has
+    /// become readable.
+    pub fn drop_object(&mut self, key: u64, mut end: impl FnMut(C::Completion, Outcome)) -> bool {
         self.drain(
             |request| request.object == key,
-            |ticket| end(ticket, Outcome::Dropped),
+            |completion| end(completion, Outcome::Dropped),
         );
         let dead = self.dead;
         let Some(object) = self.object_mut(key) else {
@@ -239,10 +200,10 @@ where
     }
 
     /// The last reference of the descriptor `handle` of an object is gone.
-    /// Returns whether there is something to read.
+    /// Returns whether the device has become readable.
     ///
-    /// What the daemon had been asked through it is asked again, through the
-    /// descriptor that comes with a new OPEN.
+    /// Unanswered READs that were delivered through it become new again, and are
+    /// delivered through the descriptor of a new OPEN.
     pub fn handle_closed(&mut self, key: u64, handle: u32) -> bool {
         let Some(object) = self.object_mut(key).filter(|one| one.handle == handle) else {
             return false;
@@ -262,12 +223,12 @@ where
         self.open_again(key)
     }
 
-    /// Everything that has been delivered is to be delivered again, but for OPENs
-    /// whose descriptor someone has: there can be no second one.
+    /// Makes all delivered requests new again, except for OPENs whose descriptor
+    /// is still open: an object has one descriptor at most.
     pub fn restore(&mut self) {
         let objects = self.objects.as_slice();
         for request in self.requests.as_mut_slice() {
-            let of = |object: &&Object<P>| object.key == request.object;
+            let of = |object: &&Object<C::Object>| object.key == request.object;
             let live = objects
                 .iter()
                 .find(of)
@@ -279,49 +240,53 @@ where
         }
     }
 
-    /// Whether the object is in the table.
+    /// Returns whether the object is in the table.
     pub fn knows(&self, key: u64) -> bool {
         self.object(key).is_some()
     }
 
-    /// Requests that nobody has answered yet.
+    /// Number of unanswered requests.
     pub fn len(&self) -> usize {
         self.requests.as_slice().len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no requests.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn object(&self, key: u64) -> Option<&Object<P>> {
+    fn object(&self, key: u64) -> Option<&Object<C::Object>> {
         self.objects.as_slice().iter().find(|one| one.key == key)
     }
 
-    fn object_mut(&mut self, key: u64) -> Option<&mut Object<P>> {
+    fn object_mut(&mut self, key: u64) -> Option<&mut Object<C::Object>> {
         let mut objects = self.objects.as_mut_slice().iter_mut();
         objects.find(|one| one.key == key)
     }
 
-    /// Takes out the objects that `which` says.
-    fn forget(&mut self, which: impl Fn(&Object<P>) -> bool) {
+    /// Removes the objects for which `which` holds.
+    fn forget(&mut self, which: impl Fn(&Object<C::Object>) -> bool) {
         while let Some(index) = self.objects.as_slice().iter().position(&which) {
             self.objects.remove(index);
         }
     }
 
-    /// Takes out the requests that `which` says, and gives their tickets to
-    /// `end`.
-    fn drain(&mut self, which: impl Fn(&Request<T>) -> bool, mut end: impl FnMut(T)) {
+    /// Removes the requests for which `which` holds, and hands their completions
+    /// to `end`.
+    fn drain(
+        &mut self,
+        which: impl Fn(&Request<C::Completion>) -> bool,
+        mut end: impl FnMut(C::Completion),
+    ) {
         while let Some(index) = self.requests.as_slice().iter().position(&which) {
             let request = self.requests.remove(index);
-            if let Some(ticket) = request.and_then(|request| request.ticket) {
-                end(ticket);
+            if let Some(completion) = request.and_then(|request| request.completion) {
+                end(completion);
             }
         }
     }
 
-    /// Where the request with this sequence number is.
+    /// Index of the request with this sequence number.
     fn index(&self, sequence: u64) -> Option<usize> {
         let requests = self.requests.as_slice();
         requests
@@ -329,7 +294,7 @@ where
             .ok()
     }
 
-    /// Where the request with this wire id is.
+    /// Index of the request with this wire id.
     fn index_of_id(&self, id: u32) -> Option<usize> {
         // The latest sequence number that has these low bits: `submit` keeps an
         // older one from being in the table.

@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A blob: the primary image or an extra device of it, as the file system
-//! reads it.
+//! A blob: the primary image, or an extra device of it.
 
 use super::{local::Local, on_demand::OnDemand};
-use crate::vfs::{Backing, BackingKind, Batch, MetaSlice, Present};
+use crate::vfs::{self, Backing, BackingKind, MetaSlice, Present, ReadRequest};
 use kernel::prelude::*;
 
-/// A blob, wherever its bytes are.
+/// A blob of a mounted image.
 pub(crate) enum Blob {
-    /// All there.
+    /// In a file or block device, with all its bytes.
     Local(Local),
-    /// Filled by a daemon, page by page.
+    /// In a cache file that a daemon fills.
     OnDemand(OnDemand),
 }
 
 impl Blob {
-    /// Whether it is a regular file or a block device.
+    /// The kind of the backing: a regular file or a block device.
     pub(crate) fn kind(&self) -> BackingKind {
         match self {
             Self::Local(blob) => blob.kind(),
@@ -24,19 +23,11 @@ impl Blob {
         }
     }
 
-    /// The block device, if it is one.
-    pub(crate) fn device(&self) -> Option<&Backing> {
-        match self {
-            Self::Local(blob) => blob.device(),
-            Self::OnDemand(_) => None,
-        }
-    }
-
     /// The byte of the backing that holds byte `offset` of the blob.
     ///
     /// # Errors
     ///
-    /// EIO where no file can be that large.
+    /// EIO if no file can be that large.
     pub(crate) fn address(&self, offset: u64) -> Result<u64> {
         match self {
             Self::Local(blob) => blob.address(offset),
@@ -44,17 +35,17 @@ impl Blob {
         }
     }
 
-    /// Metadata: up to `len` bytes at `offset` of the blob, at least one, as
-    /// far as one folio goes.
+    /// Reads metadata: up to `len` bytes at `offset` of the blob, at least one,
+    /// within one folio.
     ///
     /// # Errors
     ///
-    /// EIO beyond the end; what reading gives, or waiting for it.
+    /// EIO beyond the end; errors of the read, or of the wait for the daemon.
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> Result<MetaSlice> {
         self.bytes_at(self.address(offset)?, len)
     }
 
-    /// As [`Self::bytes`], at a byte of the backing that [`Self::address`] gave.
+    /// Reads metadata like [`Self::bytes`], at an address from [`Self::address`].
     pub(crate) fn bytes_at(&self, address: u64, len: usize) -> Result<MetaSlice> {
         match self {
             Self::Local(blob) => blob.bytes_at(address, len),
@@ -62,75 +53,73 @@ impl Blob {
         }
     }
 
-    /// What holds `[address, address + len)`, by a read that is about to use it.
-    #[inline]
-    pub(crate) fn present(&self, address: u64, len: u64) -> Present<'_> {
-        match self {
-            Self::Local(blob) => match blob.file() {
-                Some(file) => Present::File(file),
-                None => Present::NoFile,
-            },
-            Self::OnDemand(blob) if blob.has(address, len) => {
-                blob.mount.hit();
-                Present::File(blob.file())
-            }
-            Self::OnDemand(_) => Present::Missing,
-        }
-    }
-
-    /// Whether some of `[address, address + len)` has to be waited for.
-    pub(crate) fn is_missing(&self, address: u64, len: u64) -> bool {
-        match self {
-            Self::Local(_) => false,
-            Self::OnDemand(blob) => !blob.has(address, len),
-        }
-    }
-
-    /// Whether all of it is there.
-    pub(crate) fn is_whole(&self) -> bool {
-        match self {
-            Self::Local(_) => true,
-            Self::OnDemand(blob) => blob.is_whole(),
-        }
-    }
-
-    /// Bytes that a daemon has brought since the blob was opened first.
+    /// Bytes that the daemon has written since the blob's object was made.
     pub(crate) fn filled(&self) -> u64 {
         match self {
             Self::Local(_) => 0,
             Self::OnDemand(blob) => blob.object.filled(),
         }
     }
+}
 
-    /// Asks for what is missing of `[address, address + len)`, and does not wait
-    /// for it.
-    pub(crate) fn ask(&self, address: u64, len: u64) {
-        if let Self::OnDemand(blob) = self {
-            blob.ask_for(address, len);
+impl vfs::Blob for Blob {
+    fn device(&self) -> Option<&Backing> {
+        match self {
+            Self::Local(blob) => blob.device(),
+            Self::OnDemand(_) => None,
         }
     }
 
-    /// Waits until `[address, address + len)` is there: the file that holds it.
-    ///
-    /// # Errors
-    ///
-    /// As `OnDemand::wait`.
-    pub(crate) fn fetch(&self, address: u64, len: u64) -> Result<Option<&Backing>> {
+    #[inline]
+    fn present(&self, address: u64, len: u64) -> Present<'_> {
+        match self {
+            Self::Local(blob) => match blob.file() {
+                Some(file) => Present::File(file),
+                None => Present::NoFile,
+            },
+            Self::OnDemand(blob) if blob.has(address, len) => {
+                blob.mount.count_hit();
+                Present::File(blob.file())
+            }
+            Self::OnDemand(_) => Present::Missing,
+        }
+    }
+
+    fn is_missing(&self, address: u64, len: u64) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::OnDemand(blob) => !blob.has(address, len),
+        }
+    }
+
+    fn is_fully_present(&self) -> bool {
+        match self {
+            Self::Local(_) => true,
+            Self::OnDemand(blob) => blob.is_fully_present(),
+        }
+    }
+
+    fn prefetch(&self, address: u64, len: u64) {
+        if let Self::OnDemand(blob) = self {
+            blob.prefetch(address, len);
+        }
+    }
+
+    fn fetch(&self, address: u64, len: u64) -> Result<Option<&Backing>> {
         match self {
             Self::Local(blob) => Ok(blob.file()),
             Self::OnDemand(blob) => {
-                blob.mount.missed();
+                blob.mount.count_miss();
                 blob.wait_for(address, len)?;
                 Ok(Some(blob.file()))
             }
         }
     }
 
-    /// Fills the page cache ranges of `batch`, in the background if it can.
-    pub(crate) fn read(&self, batch: Batch) {
+    fn read(&self, request: ReadRequest) {
         match self {
-            Self::Local(blob) => blob.read(batch),
-            Self::OnDemand(blob) => blob.read(batch),
+            Self::Local(blob) => blob.read(request),
+            Self::OnDemand(blob) => blob.read(request),
         }
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What becomes of reads, counted: those of one mount, and those of all.
+//! Counters of misses, requests and waits, of one mount and of all mounts.
 
 use kernel::{
     sync::atomic::{Atomic, Relaxed},
     time::{Instant, Monotonic},
 };
 
-/// What happened to reads that did not find their bytes.
+/// Counters of reads that did not find their pages present.
 pub(super) struct Counters {
     misses: Atomic<u64>,
     requests: Atomic<u64>,
@@ -16,22 +16,23 @@ pub(super) struct Counters {
     longest: Atomic<u64>,
 }
 
-/// What [`Counters`] say at one moment.
+/// A snapshot of [`Counters`].
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counts {
-    /// Reads that did not find their bytes present.
+    /// Reads that did not find their pages present.
     pub(crate) misses: u64,
-    /// READ requests that reads caused.
+    /// Submitted READs.
     pub(crate) requests: u64,
-    /// Waits for a request that another read has waited for already.
+    /// Waits for a request that had another waiter before.
     pub(crate) merged: u64,
-    /// Reads that wait now.
+    /// Reads that are waiting.
     pub(crate) waiting: u64,
-    /// Longest wait so far, in microseconds.
+    /// The longest wait so far, in microseconds.
     pub(crate) longest_wait_us: u64,
 }
 
 impl Counters {
+    /// All counters at 0.
     pub(super) const fn new() -> Self {
         Self {
             misses: Atomic::new(0),
@@ -42,28 +43,28 @@ impl Counters {
         }
     }
 
-    /// A read did not find its bytes.
-    pub(super) fn missed(&self) {
+    /// Counts a read that did not find its pages present.
+    pub(super) fn count_miss(&self) {
         self.misses.fetch_add(1, Relaxed);
     }
 
-    /// A read asked for `requests` runs of pages.
-    pub(super) fn asked(&self, requests: u64) {
+    /// Counts submitted READs.
+    pub(super) fn count_requests(&self, requests: u64) {
         self.requests.fetch_add(requests, Relaxed);
     }
 
-    /// A read waits for a request that others wait for.
-    pub(super) fn merged(&self) {
+    /// Counts a wait for a request that had another waiter before.
+    pub(super) fn count_merged(&self) {
         self.merged.fetch_add(1, Relaxed);
     }
 
-    /// A read begins to wait.
-    pub(super) fn waits(&self) {
+    /// Counts a read that starts to wait.
+    pub(super) fn begin_wait(&self) {
         self.waiting.fetch_add(1, Relaxed);
     }
 
-    /// A read has waited since `since`, and does so no more.
-    pub(super) fn waited(&self, since: Instant<Monotonic>) {
+    /// Counts the end of a wait that started at `since`.
+    pub(super) fn end_wait(&self, since: Instant<Monotonic>) {
         self.waiting.fetch_add(u64::MAX, Relaxed);
         let waited = since.elapsed().as_micros_ceil().cast_unsigned();
         let mut longest = self.longest.load(Relaxed);
@@ -75,7 +76,7 @@ impl Counters {
         }
     }
 
-    /// What was counted so far.
+    /// The present values.
     pub(super) fn counts(&self) -> Counts {
         Counts {
             misses: self.misses.load(Relaxed),

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A blob that is there in full: a file or a block device.
+//! A blob with all its bytes in a file or a block device.
 
-use crate::vfs::{Backing, BackingKind, Batch, MetaSlice, ReadMode};
+use crate::vfs::{Backing, BackingKind, MetaSlice, ReadMode, ReadRequest};
 use kernel::prelude::*;
 
 /// A file or block device that holds a blob.
 pub(crate) struct Local {
     backing: Backing,
-    /// Byte of the backing where the blob begins.
+    /// Byte of the backing at which the blob starts.
     start: u64,
-    /// The mount option: never through the page cache of the backing, for what
-    /// can be read past it.
+    /// Mount option `directio`: reads bypass the page cache of the backing wherever
+    /// they can.
     direct: bool,
 }
 
 impl Local {
-    /// The blob that begins at byte `start` of `backing`.
+    /// The blob that starts at byte `start` of `backing`.
     pub(crate) fn new(backing: Backing, start: u64, direct: bool) -> Self {
         Self {
             backing,
@@ -25,12 +25,12 @@ impl Local {
         }
     }
 
-    /// Whether it is a regular file or a block device.
+    /// The kind of the backing: a regular file or a block device.
     pub(crate) fn kind(&self) -> BackingKind {
         self.backing.kind()
     }
 
-    /// The block device, if it is one.
+    /// The backing, if it is a block device.
     pub(crate) fn device(&self) -> Option<&Backing> {
         (self.kind() == BackingKind::Device).then_some(&self.backing)
     }
@@ -39,7 +39,7 @@ impl Local {
     ///
     /// # Errors
     ///
-    /// EIO where no file can be that large.
+    /// EIO if no file can be that large.
     pub(crate) fn address(&self, offset: u64) -> Result<u64> {
         self.start
             .checked_add(offset)
@@ -47,36 +47,36 @@ impl Local {
             .ok_or(EIO)
     }
 
-    /// Metadata: up to `len` bytes at a byte of the backing that [`Self::address`]
-    /// gave, at least one, as far as one folio goes.
+    /// Reads metadata: up to `len` bytes at an address from [`Self::address`], at
+    /// least one, within one folio.
     ///
     /// # Errors
     ///
-    /// EIO beyond the end; what reading gives.
+    /// EIO beyond the end; errors of the read.
     pub(crate) fn bytes_at(&self, address: u64, len: usize) -> Result<MetaSlice> {
         self.backing.bytes(address, len)
     }
 
-    /// The file, if it is one.
+    /// The backing, if it is a regular file.
     pub(crate) fn file(&self) -> Option<&Backing> {
         (self.kind() == BackingKind::Regular).then_some(&self.backing)
     }
 
-    /// Fills the page cache ranges of `batch`, in the background if it can.
-    pub(crate) fn read(&self, batch: Batch) {
-        read(&self.backing, batch, self.direct);
+    /// Submits a read of folios. May return before it has completed.
+    pub(crate) fn read(&self, request: ReadRequest) {
+        read(&self.backing, request, self.direct);
     }
 }
 
-/// Runs of at least this many bytes are read directly: one device read costs
-/// less than a copy by then. Shorter ones go through the page cache of the
-/// blob, so that one readahead there serves many small files.
+/// Reads of at least this many bytes are direct: by then the device read costs
+/// less than the copy from the backing's page cache. Shorter ones go through that
+/// page cache, whose readahead serves many small files at once.
 const DIRECT_MIN: u64 = 64 << 10;
 
-/// Fills the page cache ranges of `batch` from `file`; always directly where
-/// that works, if `direct` says so.
-pub(super) fn read(file: &Backing, batch: Batch, direct: bool) {
-    let (address, len) = (batch.address(), batch.len());
+/// Submits a read of folios from `file`; with `direct`, a direct one wherever the
+/// file allows it.
+pub(super) fn read(file: &Backing, request: ReadRequest, direct: bool) {
+    let (address, len) = (request.address(), request.len());
     let direct = file.can_read_direct(address, len)
         && (direct || (len >= DIRECT_MIN && !file.is_cached(address, len)));
     let mode = if direct {
@@ -84,5 +84,5 @@ pub(super) fn read(file: &Backing, batch: Batch, direct: bool) {
     } else {
         ReadMode::Buffered
     };
-    batch.read(file, mode);
+    request.read(file, mode);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the on-demand blobs of one mount have in common.
+//! The state that the on-demand blobs of one mount share.
 
 use super::{
     counters::{Counters, Counts},
@@ -17,36 +17,37 @@ use kernel::{
     },
     time::{Instant, Monotonic, Msecs},
 };
+use ondine_ondemand::{platform::MountOps, session};
 
-/// How a mount bears with a daemon that does not answer.
+/// The policy by which the reads of a mount wait for the daemon.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Policy {
-    /// Whether reads of what is missing wait for another daemon when there is
-    /// none; else they fail with EIO.
+pub(crate) struct WaitPolicy {
+    /// True if reads of missing pages wait for a daemon while there is none, instead
+    /// of failing with EIO.
     pub(crate) hard: bool,
-    /// How long a read waits at most.
+    /// The longest wait of a read.
     pub(crate) limit: Option<Msecs>,
 }
 
 /// An on-demand mount.
-pub(crate) struct Mount {
+pub(crate) struct OnDemandMount {
     pub(super) cache: Arc<Cache>,
     volume: KVec<u8>,
-    /// Whether other mounts may use the same volume.
+    /// True if other mounts may use the same volume.
     shared: bool,
-    pub(super) policy: Policy,
-    /// Whether it waits for nothing any more.
+    policy: WaitPolicy,
+    /// True if the mount is being forced away.
     aborted: Atomic<bool>,
-    /// Reads that found their bytes present. One of core's atomics: each of them
-    /// counts, and the kernel's are calls.
+    /// Reads that found their pages present. One of core's atomics, which are
+    /// inlined: each hit counts, and the kernel crate's are calls.
     hits: AtomicU64,
-    /// What happened to the others.
+    /// Counters of the other reads.
     counters: Counters,
 }
 
-impl Mount {
-    /// A mount of the volume with this key. If the volume is not `shared`, no
-    /// other mount uses it at the same time.
+impl OnDemandMount {
+    /// A mount of the volume of `domain`, which it shares, or else of `fsid`, which
+    /// no other mount uses at the same time.
     ///
     /// # Errors
     ///
@@ -55,7 +56,7 @@ impl Mount {
         cache: Arc<Cache>,
         domain: Option<&[u8]>,
         fsid: &[u8],
-        policy: Policy,
+        policy: WaitPolicy,
     ) -> Result<Self> {
         let mut volume = KVec::new();
         volume.extend_from_slice(b"erofs,", GFP_KERNEL)?;
@@ -83,61 +84,38 @@ impl Mount {
         self.cache.object(&self.volume, self.shared, cookie, role)
     }
 
-    /// From now on reads of what is missing fail, also those that wait already.
+    /// Makes reads of missing pages fail, pending and future ones.
     ///
-    /// Not those alone: a page fault reads again what readahead has failed to.
+    /// Future ones too: a page fault retries the page of a failed readahead.
     pub(crate) fn abort(&self) {
         self.aborted.store(true, Relaxed);
-        self.cache.look_again();
+        self.cache.wake_waiters();
     }
 
-    /// Takes [`Self::abort`] back.
+    /// Reverts [`Self::abort`].
     pub(crate) fn resume(&self) {
         self.aborted.store(false, Relaxed);
-    }
-
-    /// Whether reads of what is missing fail.
-    pub(super) fn is_aborted(&self) -> bool {
-        self.aborted.load(Relaxed)
     }
 
     /// Waits until there is a session, or the mount is aborted.
     ///
     /// # Errors
     ///
-    /// EINTR if the task is being killed; ETIMEDOUT after `limit`.
+    /// EINTR if the task is killed; ETIMEDOUT after `limit`.
     pub(super) fn wait_for_session(&self, limit: Option<Msecs>) -> Result {
-        self.cache.wait_for_session(limit, || self.is_aborted())
+        self.cache.sessions().wait(limit, || {
+            session::is_alive(&*self.cache) || self.aborted.load(Relaxed)
+        })
     }
 
-    /// A read found its bytes present. Nothing that other mounts use is touched.
-    pub(super) fn hit(&self) {
+    /// Counts a read that found its pages present.
+    pub(super) fn count_hit(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A read did not.
-    pub(super) fn missed(&self) {
-        self.count(Counters::missed);
-    }
-
-    /// A read asked for `requests` runs of pages.
-    pub(super) fn asked(&self, requests: u64) {
-        self.count(|counters| counters.asked(requests));
-    }
-
-    /// A read waits for a request that others wait for.
-    pub(super) fn merged(&self) {
-        self.count(Counters::merged);
-    }
-
-    /// A read begins to wait; [`Self::waited`] is to follow.
-    pub(super) fn waits(&self) {
-        self.count(Counters::waits);
-    }
-
-    /// A read has waited since `since`, and does so no more.
-    pub(super) fn waited(&self, since: Instant<Monotonic>) {
-        self.count(|counters| counters.waited(since));
+    /// Counts a read that did not find its pages present.
+    pub(super) fn count_miss(&self) {
+        self.count(Counters::count_miss);
     }
 
     /// Counts for the mount, and for all mounts.
@@ -146,55 +124,56 @@ impl Mount {
         count(self.cache.counters());
     }
 
-    /// Reads that found their bytes present.
+    /// Reads that found their pages present.
     pub(crate) fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
     }
 
-    /// What the mount counts beside hits.
+    /// The other counters of the mount.
     pub(crate) fn counts(&self) -> Counts {
         self.counters.counts()
     }
+}
 
-    /// Counts a read that waits, until the result is dropped.
-    pub(super) fn wait(&self) -> Waiting<'_> {
-        self.waits();
-        Waiting {
-            mount: self,
-            since: Instant::now(),
-        }
+impl MountOps<Cache> for Arc<OnDemandMount> {
+    fn cache(&self) -> &Cache {
+        &self.cache
     }
-}
 
-/// A read that waits.
-pub(super) struct Waiting<'a> {
-    mount: &'a Mount,
-    since: Instant<Monotonic>,
-}
-
-impl Waiting<'_> {
-    /// When it began.
-    pub(super) fn since(&self) -> Instant<Monotonic> {
-        self.since
+    fn is_hard(&self) -> bool {
+        self.policy.hard
     }
-}
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.mount.waited(self.since);
+    fn is_aborted(&self) -> bool {
+        self.aborted.load(Relaxed)
     }
-}
 
-/// What is left of a time limit for one who waits since `since`.
-///
-/// # Errors
-///
-/// ETIMEDOUT if nothing is.
-pub(super) fn time_left(since: Instant<Monotonic>, limit: Option<Msecs>) -> Result<Option<Msecs>> {
-    let Some(limit) = limit else {
-        return Ok(None);
-    };
-    let left = i64::from(limit).saturating_sub(since.elapsed().as_millis());
-    let left = Msecs::try_from(left).unwrap_or(0);
-    (left != 0).then_some(Some(left)).ok_or(ETIMEDOUT)
+    fn limit(&self) -> Option<Msecs> {
+        self.policy.limit
+    }
+
+    fn elapsed(&self, since: Instant<Monotonic>) -> i64 {
+        since.elapsed().as_millis()
+    }
+
+    fn begin_wait(&self) -> Instant<Monotonic> {
+        self.count(Counters::begin_wait);
+        Instant::now()
+    }
+
+    fn end_wait(&self, since: Instant<Monotonic>) {
+        self.count(|counters| counters.end_wait(since));
+    }
+
+    fn count_requests(&self, requests: u64) {
+        self.count(|counters| counters.count_requests(requests));
+    }
+
+    fn count_merged(&self) {
+        self.count(Counters::count_merged);
+    }
+
+    fn start_timer(&self) {
+        crate::vfs::start_timer();
+    }
 }

@@ -2,114 +2,106 @@
 
 //! An object: a cache file that a daemon fills.
 
-use super::{contents::Contents, names::c_string, parked::Parked};
-use crate::vfs::{trace, Background, CacheFile, Deferred, Event, WaitQueue};
+use super::{deferred_read::DeferredRead, error, path::c_string, Cache};
+use crate::vfs::{self, trace, CacheFile, RwLock, WaitQueue, WorkHandler, WorkItem};
+use core::ops::Deref;
 use kernel::{
     new_mutex,
     prelude::*,
     str::CString,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed, Release},
+        atomic::{Atomic, Relaxed},
         Arc,
         Mutex,
         SetOnce, //
     },
 };
+use ondine_ondemand::{
+    completion::{Event, RequestObject},
+    deferred,
+    deferred_count::DeferredCount,
+    platform::ObjectOps,
+    sync::AtomicU64,
+    writers::Writers,
+    Errno, Run,
+};
 
-use ondine_ondemand::{presence::pages_of, Run};
+/// Size and presence of an object.
+pub(super) type Contents = ondine_ondemand::Contents<KVVec<AtomicU64>>;
 
 /// A counted reference to an object.
-pub(crate) type ObjectRef = Arc<Deferred<Object>>;
+#[derive(Clone)]
+pub(crate) struct ObjectRef(Arc<WorkItem<Object>>);
 
-/// One blob of the cache, known by the keys of its volume and its cookie.
+/// A blob of the cache, named by the keys of its volume and its cookie.
 #[pin_data]
 pub(crate) struct Object {
-    /// What the request table calls it.
+    /// The object's key in the request table.
     key: u64,
     volume: CString,
     cookie: CString,
     file: CacheFile,
-    /// From the first answer to an OPEN on.
-    contents: SetOnce<Contents>,
-    /// What is to be asked for then, beside what is waited for.
+    /// Set by the first answer to an OPEN.
+    pub(super) contents: SetOnce<Contents>,
+    /// Pages to request once the size is known.
     #[pin]
-    postponed: Mutex<Run>,
+    deferred_prefetch: Mutex<Run>,
+    /// Held while the size is set.
     #[pin]
-    sizing: Mutex<()>,
+    pub(super) sizing: Mutex<()>,
+    /// Tasks that wait for a request of the object.
     #[pin]
     waiters: WaitQueue,
-    /// Reads that wait without a task, but for those that [`Self::run`] looks
-    /// after at the moment.
+    /// Deferred reads, except those that the worker is processing.
     #[pin]
-    parked: Mutex<KVec<Parked>>,
-    /// All of them. Each is counted before it asks for anything: whoever ends
-    /// what it asked for, having taken the same lock since, sees it counted.
-    parked_count: Atomic<usize>,
-    dropped: Atomic<bool>,
-    /// Bytes that became present since the object was opened.
+    deferred: Mutex<KVec<DeferredRead>>,
+    deferred_count: DeferredCount,
+    writers: Writers,
+    /// Shared by writes into the cache file, until their pages are in the record.
+    #[pin]
+    writing: RwLock,
+    /// Bytes that became present since the object was made.
     filled: Atomic<u64>,
 }
 
-/// Where the size of an object is kept, as the C driver keeps it: be64 size,
-/// be64 0, type, content.
-const SIZE_ATTRIBUTE: &CStr = c"user.CacheFiles.cache";
-const SIZE_ATTRIBUTE_LEN: usize = 18;
-/// Type and content of a cache file that is what it says.
-const SIZE_ATTRIBUTE_KIND: [u8; 2] = [1, 0];
+impl Deref for ObjectRef {
+    type Target = Object;
 
-impl Object {
-    /// An object that no daemon knows yet.
-    pub(super) fn new(
-        key: u64,
-        volume: &[u8],
-        cookie: &[u8],
-        file: CacheFile,
-    ) -> Result<ObjectRef> {
-        Arc::pin_init(
-            Deferred::new(try_pin_init!(Self {
+    fn deref(&self) -> &Object {
+        &self.0
+    }
+}
+
+impl ObjectRef {
+    /// An object that is not open.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM; EINVAL for a key with a NUL.
+    pub(super) fn new(key: u64, volume: &[u8], cookie: &[u8], file: CacheFile) -> Result<Self> {
+        let object = Arc::pin_init(
+            WorkItem::new(try_pin_init!(Object {
                 key,
                 volume: c_string(volume)?,
                 cookie: c_string(cookie)?,
                 file,
                 contents: SetOnce::new(),
-                postponed <- new_mutex!(Run::EMPTY, "ondine::Object::postponed"),
+                deferred_prefetch <- new_mutex!(Run::EMPTY, "ondine::Object::deferred_prefetch"),
                 sizing <- new_mutex!((), "ondine::Object::sizing"),
                 waiters <- WaitQueue::new(),
-                parked <- new_mutex!(KVec::new(), "ondine::Object::parked"),
-                parked_count: Atomic::new(0),
-                dropped: Atomic::new(false),
+                deferred <- new_mutex!(KVec::new(), "ondine::Object::deferred"),
+                deferred_count: DeferredCount::new(),
+                writers: Writers::new(),
+                writing <- RwLock::new(),
                 filled: Atomic::new(0),
             })),
             GFP_KERNEL,
-        )
+        )?;
+        Ok(Self(object))
     }
+}
 
-    /// What the request table calls it.
-    pub(crate) fn key(&self) -> u64 {
-        self.key
-    }
-
-    /// Key of the volume.
-    pub(crate) fn volume(&self) -> &[u8] {
-        self.volume.to_bytes()
-    }
-
-    /// Key of the cookie.
-    pub(crate) fn cookie(&self) -> &[u8] {
-        self.cookie.to_bytes()
-    }
-
-    /// Traces what happens to a request for pages of the object.
-    pub(crate) fn trace(&self, event: Event, run: Run, result: Result) {
-        trace(
-            event,
-            [&self.volume, &self.cookie],
-            run.first,
-            run.count,
-            result,
-        );
-    }
-
+impl Object {
     /// The cache file.
     pub(crate) fn file(&self) -> &CacheFile {
         &self.file
@@ -121,94 +113,82 @@ impl Object {
         self.contents.as_ref()
     }
 
-    /// Keeps in mind what somebody would like to have once the size is known. Of
-    /// what lies apart, only the first is kept.
-    pub(super) fn postpone(&self, run: Run) {
-        let mut kept = self.postponed.lock();
-        *kept = kept.joined(run).unwrap_or(*kept);
-    }
-
-    /// What [`Self::postpone`] has kept.
-    pub(super) fn take_postponed(&self) -> Run {
-        core::mem::replace(&mut *self.postponed.lock(), Run::EMPTY)
-    }
-
-    /// Whether all pages of `run` are present.
-    #[inline]
-    pub(super) fn has(&self, run: Run) -> bool {
-        self.contents().is_some_and(|contents| contents.has(run))
-    }
-
-    /// Bytes that became present since the object was opened.
+    /// Bytes that became present since the object was made.
     pub(super) fn filled(&self) -> u64 {
         self.filled.load(Relaxed)
     }
 
-    /// Those who wait for requests of this object.
+    /// Tasks that wait for a request of the object.
     pub(super) fn waiters(&self) -> &WaitQueue {
         &self.waiters
     }
 
-    /// Whether the daemon may use the cache file: once it has told the size, as
-    /// long as a mount uses the object. Later, who opens the same file again
-    /// would not know what is written.
-    pub(crate) fn is_open(&self) -> bool {
-        self.contents().is_some() && !self.dropped.load(Acquire)
+    /// Deferred reads, except those that the worker is processing.
+    pub(super) fn deferred(&self) -> &Mutex<KVec<DeferredRead>> {
+        &self.deferred
     }
 
-    /// Nobody uses the object any more.
-    pub(super) fn set_dropped(&self) {
-        self.dropped.store(true, Release);
+    /// Writes into the cache file that are in progress.
+    pub(super) fn writers(&self) -> &Writers {
+        &self.writers
     }
 
-    /// Whether nobody uses the object any more.
-    pub(crate) fn is_dropped(&self) -> bool {
-        self.dropped.load(Acquire)
-    }
-
-    /// The daemon says that the object has `size` bytes.
+    /// Calls `write` with the number of bytes to write, of `len` that the daemon has for
+    /// the start of a page at `offset`, and marks the pages that it filled as present.
+    /// Returns the number of bytes, and the size in bytes of the pages that were missing.
     ///
-    /// The first time the cache file is made to fit, and what it has already is
-    /// found out. A file that was made for another size is emptied: its bytes
-    /// are of something else.
+    /// A page is written whole or not at all: what a short or failed write leaves in a
+    /// missing page is punched out. A hole must not meet a page that another write has
+    /// filled, so that it is made without other writes.
     ///
     /// # Errors
     ///
-    /// EINVAL if the size is not what it was; what resizing and seeking give.
-    pub(crate) fn set_size(&self, size: u64) -> Result {
-        let _guard = self.sizing.lock();
-        if let Some(contents) = self.contents() {
-            return if contents.size() == size {
-                Ok(())
-            } else {
-                Err(EINVAL)
-            };
+    /// EINVAL if `len` bytes fill no page; those of `write`; EIO if it wrote less than a
+    /// page; those of `fallocate(2)`.
+    pub(super) fn write_pages(
+        &self,
+        offset: u64,
+        len: u64,
+        write: impl FnOnce(u64) -> Result<u64>,
+    ) -> Result<(u64, u64)> {
+        let contents = self.contents().ok_or(ENOBUFS)?;
+        let whole = contents.whole_pages(offset, len);
+        if whole == 0 && len != 0 {
+            return Err(EINVAL);
         }
-        let room = pages_of(size)
-            .checked_mul(kernel::page::PAGE_SIZE as u64)
-            .ok_or(EFBIG)?;
-        if self.file.size() != 0 && self.recorded_size()? != Some(size) {
-            self.file.resize(0)?;
+        let shared = self.writing.share();
+        let result = write(whole);
+        let written = contents.whole_pages(offset, *result.as_ref().unwrap_or(&0));
+        let added = contents.add(offset, written);
+        drop(shared);
+        self.filled.fetch_add(added, Relaxed);
+        if written < whole {
+            let left = offset.saturating_add(written);
+            self.punch_missing(contents, left, whole.saturating_sub(written))?;
         }
-        self.record_size(size)?;
-        if self.file.size() != room {
-            self.file.resize(room)?;
+        match result {
+            Err(error) => Err(error),
+            Ok(_) if written == 0 && whole != 0 => Err(EIO),
+            Ok(_) => Ok((written, added)),
         }
-        // Only now: the file system knows which sizes there can be.
-        let contents = Contents::new(size)?;
-        // Nobody writes before the object is open.
-        for extent in self.file.extents()? {
-            contents.add(extent.start, extent.end.saturating_sub(extent.start));
+    }
+
+    /// Makes holes of the missing pages that `len` bytes at `offset` touch.
+    fn punch_missing(&self, contents: &Contents, mut offset: u64, len: u64) -> Result {
+        let end = offset.saturating_add(len);
+        let _alone = self.writing.exclude();
+        while let Some(missing) = contents.missing_bytes(offset, end.saturating_sub(offset)) {
+            offset = missing.end;
+            self.file.punch(missing)?;
         }
-        self.contents.populate(contents);
         Ok(())
     }
 
-    /// Moves the position of the cache file to where data, or a hole, begins at
-    /// or after `offset`, and returns it.
+    /// Moves the position of the cache file to the next data, or hole, at or after
+    /// `offset`, and returns it.
     ///
-    /// Presence tells, as far as it goes: see [`CacheFile::extents`] for what the
-    /// file would say.
+    /// Up to the end of the last page the presence record tells where that is: see
+    /// [`CacheFile::extents`] for what the file system would say.
     ///
     /// # Errors
     ///
@@ -219,96 +199,70 @@ impl Object {
         if let Some(found) = contents.find(offset, data) {
             return self.file.move_to(found);
         }
-        // What the daemon has written behind the last page is the file's alone.
+        // Only the file knows what the daemon wrote after the last page.
         let end = contents.end();
         match self.file.find(offset.max(end), data) {
             Err(error) if error == ENXIO && !data && offset < end => self.file.move_to(end),
             found => found,
         }
     }
+}
 
-    /// `len` bytes have been written at `offset` of the cache file. Returns how
-    /// many bytes became present.
-    pub(crate) fn wrote(&self, offset: u64, len: u64) -> u64 {
-        let Some(contents) = self.contents() else {
-            return 0;
+impl RequestObject for ObjectRef {
+    fn key(&self) -> u64 {
+        self.key
+    }
+
+    fn trace(&self, event: Event, run: Run, result: core::result::Result<(), Errno>) {
+        let event = match event {
+            Event::Submit => vfs::Event::Submit,
+            Event::Deliver => vfs::Event::Deliver,
+            Event::Complete => vfs::Event::Complete,
+            Event::Cancel => vfs::Event::Cancel,
         };
-        let added = contents.add(offset, len);
-        self.filled.fetch_add(added, Relaxed);
-        added
+        let keys: [&CStr; 2] = [&self.volume, &self.cookie];
+        trace(event, keys, run.first, run.count, result.map_err(error));
     }
 
-    /// Wakes who waits for a request of this object.
-    pub(super) fn notify(this: &ObjectRef) {
-        this.waiters.wake_all();
-        if this.has_parked() {
-            Deferred::kick(this);
-        }
+    fn wake_waiters(&self) {
+        self.waiters.wake_all();
     }
 
-    /// Whether reads of folios wait.
-    pub(super) fn has_parked(&self) -> bool {
-        self.parked_count.load(Relaxed) != 0
+    fn deferred_count(&self) -> &DeferredCount {
+        &self.deferred_count
     }
 
-    /// One more read of folios waits.
-    pub(super) fn count_parked(&self) {
-        self.parked_count.add(1, Relaxed);
-    }
-
-    /// One less.
-    pub(super) fn discount_parked(&self) {
-        let _before = self.parked_count.fetch_sub(1, Relaxed);
-    }
-
-    /// Keeps a read until its pages are present, or cannot be.
-    pub(super) fn park(this: &ObjectRef, parked: Parked) {
-        // Out of memory, the push drops the read, which fails it.
-        let _kept = this.parked.lock().push(parked, GFP_KERNEL);
-        // Its request may have ended meanwhile.
-        Deferred::kick(this);
-    }
-
-    /// The size that the cache file was made for; `None` if it does not say so.
-    ///
-    /// # Errors
-    ///
-    /// What the file system gives when it cannot tell: that is no reason to
-    /// empty a file.
-    fn recorded_size(&self) -> Result<Option<u64>> {
-        let mut value = [0u8; SIZE_ATTRIBUTE_LEN];
-        match self.file.attribute(SIZE_ATTRIBUTE, &mut value) {
-            Ok(SIZE_ATTRIBUTE_LEN) if value.get(16) == SIZE_ATTRIBUTE_KIND.first() => {
-                let size = value.first_chunk();
-                Ok(size.map(|bytes| u64::from_be_bytes(*bytes)))
-            }
-            Ok(_) => Ok(None),
-            Err(error) if error == ENODATA || error == ERANGE => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn record_size(&self, size: u64) -> Result {
-        let mut value = [0u8; SIZE_ATTRIBUTE_LEN];
-        if let Some(bytes) = value.first_chunk_mut() {
-            *bytes = size.to_be_bytes();
-        }
-        if let Some(bytes) = value.last_chunk_mut() {
-            *bytes = SIZE_ATTRIBUTE_KIND;
-        }
-        self.file.set_attribute(SIZE_ATTRIBUTE, &value)
+    fn queue_worker(&self) {
+        WorkItem::queue(&self.0);
     }
 }
 
-impl Background for Object {
-    /// Looks after the reads that are parked.
+impl ObjectOps<Cache> for ObjectRef {
+    fn volume(&self) -> &[u8] {
+        self.volume.to_bytes()
+    }
+
+    fn cookie(&self) -> &[u8] {
+        self.cookie.to_bytes()
+    }
+
+    #[inline]
+    fn contents(&self) -> Option<&Contents> {
+        Object::contents(self)
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.writers.is_dropped()
+    }
+
+    fn with_deferred_prefetch<R>(&self, change: impl FnOnce(&mut Run) -> R) -> R {
+        change(&mut self.deferred_prefetch.lock())
+    }
+}
+
+impl WorkHandler for Object {
+    /// Steps the deferred reads.
     fn run(&self) {
-        let reads = core::mem::take(&mut *self.parked.lock());
-        for mut read in reads {
-            if read.step() {
-                // As in `park`.
-                let _kept = self.parked.lock().push(read, GFP_KERNEL);
-            }
-        }
+        deferred::process(self);
     }
 }

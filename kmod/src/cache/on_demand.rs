@@ -1,29 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An object as one mount uses it: what hits, and what waits.
+//! A blob in a cache file, as one mount reads it.
 
 use super::{
-    asking::{enter, judge, Entered},
-    contents::{pages_touched, Contents},
-    local,
-    mount::{time_left, Mount},
-    parked::Parked,
+    deferred_read::{DeferredRead, Folios},
+    error, local,
+    object::Contents,
     registry::Role,
-    Object, ObjectRef,
+    Cache, ObjectRef, OnDemandMount,
 };
-use crate::vfs::{metadata_error, Backing, Batch, MetaSlice};
-use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
-use ondine_ondemand::{presence::PAGE_SHIFT, Run};
+use crate::vfs::{metadata_error, Backing, MetaSlice, ReadRequest};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc,
+    time::{Instant, Monotonic},
+};
+use ondine_ondemand::{
+    deferred::defer,
+    page::PAGE_SHIFT,
+    platform::{MountOps, ObjectOps},
+    read::{PendingRead, Step},
+    submit, Run,
+};
 
-/// Metadata is asked for in aligned runs of this many pages: 128 KiB.
-const META_RUN: u64 = (128 << 10) >> PAGE_SHIFT;
+/// Metadata is requested in aligned runs of this many pages: 128 KiB.
+const METADATA_RUN: u64 = (128 << 10) >> PAGE_SHIFT;
 
 /// A blob that a daemon fills.
 pub(crate) struct OnDemand {
     pub(super) object: ObjectRef,
-    pub(super) mount: Arc<Mount>,
+    pub(super) mount: Arc<OnDemandMount>,
     /// As for a [`Local`](super::Local) blob.
-    pub(super) direct: bool,
+    direct: bool,
 }
 
 impl OnDemand {
@@ -31,9 +40,9 @@ impl OnDemand {
     ///
     /// # Errors
     ///
-    /// As [`Mount::object`].
+    /// As [`OnDemandMount::object`].
     pub(crate) fn open(
-        mount: &Arc<Mount>,
+        mount: &Arc<OnDemandMount>,
         cookie: &[u8],
         role: Role,
         direct: bool,
@@ -50,123 +59,101 @@ impl OnDemand {
         self.object.file()
     }
 
-    /// Whether `[address, address + len)` is there to be read.
+    /// Returns whether the pages of `[address, address + len)` are present.
     #[inline]
     pub(super) fn has(&self, address: u64, len: u64) -> bool {
-        self.object.has(pages_touched(address, len))
+        self.object.has(Run::touched_by(address, len))
     }
 
-    /// Whether all of it is there.
-    pub(super) fn is_whole(&self) -> bool {
-        self.object.contents().is_some_and(Contents::is_whole)
+    /// Returns whether no page is missing.
+    pub(super) fn is_fully_present(&self) -> bool {
+        self.object
+            .contents()
+            .is_some_and(Contents::is_fully_present)
     }
 
-    /// Metadata, as [`Blob::bytes`](super::Blob::bytes): waits for what is
-    /// missing.
+    /// Reads metadata, as [`Blob::bytes`](super::Blob::bytes); waits for missing
+    /// pages.
     pub(super) fn bytes(&self, address: u64, len: usize) -> Result<MetaSlice> {
         let mut len = len as u64;
         if !self.has(address, len) {
-            // One page is enough; what follows is asked for on the way.
+            // The caller gets one page, and those around it are prefetched. While
+            // the size is not known, which is when an image is mounted, the daemon
+            // is asked for one page alone, as by Linux 6.12.
             let page = PAGE_SIZE as u64;
             len = len.min(page.wrapping_sub(address & page.wrapping_sub(1)));
             let first = address >> PAGE_SHIFT;
-            let run = Run {
-                first: first & !META_RUN.wrapping_sub(1),
-                count: META_RUN,
-            };
-            self.ask(run);
+            if self.object.contents().is_some() {
+                let run = Run {
+                    first: first & !METADATA_RUN.wrapping_sub(1),
+                    count: METADATA_RUN,
+                };
+                submit::prefetch::<Cache>(&self.mount, &self.object, run);
+            }
             self.wait(Run { first, count: 1 }).map_err(metadata_error)?;
         }
         self.file().bytes(address, len as usize)
     }
 
-    /// Asks for what is missing of `[address, address + len)`, now or when the
-    /// size is known, and does not wait for it.
-    pub(super) fn ask_for(&self, address: u64, len: u64) {
-        let run = pages_touched(address, len);
-        if self.object.contents().is_some() {
-            self.ask(run);
-        } else {
-            self.object.postpone(run);
-        }
+    /// Requests the missing pages of `[address, address + len)`, now or once the
+    /// size is known, without waiting for them.
+    pub(super) fn prefetch(&self, address: u64, len: u64) {
+        submit::prefetch::<Cache>(&self.mount, &self.object, Run::touched_by(address, len));
     }
 
-    /// Waits until `[address, address + len)` is there.
+    /// Waits until the pages of `[address, address + len)` are present.
     ///
     /// # Errors
     ///
     /// As [`Self::wait`].
     pub(super) fn wait_for(&self, address: u64, len: u64) -> Result {
-        self.wait(pages_touched(address, len))
+        self.wait(Run::touched_by(address, len))
     }
 
-    /// Fills the page cache ranges of `batch`: what is there now, and the rest when
-    /// it is.
-    pub(super) fn read(&self, mut batch: Batch) {
+    /// Reads folios: present pages now, and missing ones when they have come.
+    pub(super) fn read(&self, mut request: ReadRequest) {
         loop {
-            let rest = batch.split_off(self.stretch(batch.address(), batch.len()));
-            if self.has(batch.address(), batch.len()) {
-                if !batch.is_fetched() {
-                    self.mount.hit();
+            let (address, len) = (request.address(), request.len());
+            let contents = self.object.contents();
+            let uniform = contents.map_or(len, |contents| contents.uniform_len(address, len));
+            let rest = request.split_off(uniform);
+            if self.has(request.address(), request.len()) {
+                if !request.was_waited_for() {
+                    self.mount.count_hit();
                 }
-                local::read(self.file(), batch, self.direct);
+                local::read(self.file(), request, self.direct);
             } else {
-                self.mount.missed();
-                Object::park(&self.object, Parked::new(self, batch));
+                self.mount.count_miss();
+                let folios = Folios {
+                    request,
+                    direct: self.direct,
+                };
+                let read = DeferredRead::new(self.mount.clone(), self.object.clone(), folios);
+                defer(&*self.object, read);
             }
             match rest {
-                Some(rest) => batch = rest,
+                Some(rest) => request = rest,
                 None => return,
             }
         }
     }
 
-    /// How many of `len` bytes from `address` on are alike, there or missing.
-    fn stretch(&self, address: u64, len: u64) -> u64 {
-        let Some(contents) = self.object.contents() else {
-            return len;
-        };
-        let (run, presence) = (pages_touched(address, len), contents.presence());
-        let next = if presence.contains(run.first, 1) {
-            presence.first_missing(run.first, run.count)
-        } else {
-            presence.first_present(run.first, run.count)
-        };
-        next.map_or(len, |page| (page << PAGE_SHIFT).saturating_sub(address))
-    }
-
-    fn ask(&self, run: Run) {
-        let contents = self.object.contents();
-        let run = contents.map_or(run, |contents| run.before(contents.pages()));
-        // Only a hint: who needs a page will ask again, and then be told.
-        let _wanted = self.mount.ask(&self.object, run);
-    }
-
-    /// Waits until the pages of `run` are there.
+    /// Waits until the pages of `run` are present.
     ///
     /// # Errors
     ///
-    /// EIO if the daemon answered without writing them, if there is no daemon
-    /// and the mount is soft, or if they are beyond the end; what the daemon
-    /// says; EINTR if the task is killed; ETIMEDOUT.
+    /// As [`PendingRead::step`]; EINTR if the task is killed.
     fn wait(&self, run: Run) -> Result {
-        let mount = &*self.mount;
-        let waiting = mount.wait();
+        let wait = CountedWait::new(&self.mount);
+        let mut read = PendingRead::<Cache>::new(run, wait.since);
         loop {
-            if self.object.has(run) {
-                return Ok(());
-            }
-            if mount.is_aborted() {
-                return Err(EIO);
-            }
-            let limit = time_left(waiting.since(), mount.policy.limit)?;
-            match enter(mount, &self.object, run)? {
-                Entered::Present => return Ok(()),
-                Entered::NoSession => mount.wait_for_session(limit)?,
-                Entered::Asked(wanted) => {
-                    let done = || wanted.ticket.outcome().is_some() || mount.is_aborted();
-                    self.object.waiters().wait(limit, done)?;
-                    judge(&self.object, &wanted)?;
+            let step = read.step(&self.mount, &self.object);
+            match step.map_err(error)? {
+                Step::Ready => return Ok(()),
+                Step::WaitForSession(limit) => self.mount.wait_for_session(limit)?,
+                Step::WaitForRequest(limit) => {
+                    let woken = || read.is_woken(&self.mount);
+                    self.object.waiters().wait(limit, woken)?;
                 }
             }
         }
@@ -176,5 +163,24 @@ impl OnDemand {
 impl Drop for OnDemand {
     fn drop(&mut self) {
         self.mount.cache.release(&self.object);
+    }
+}
+
+/// A wait of a task, counted until it is dropped.
+struct CountedWait<'a> {
+    mount: &'a Arc<OnDemandMount>,
+    since: Instant<Monotonic>,
+}
+
+impl<'a> CountedWait<'a> {
+    fn new(mount: &'a Arc<OnDemandMount>) -> Self {
+        let since = mount.begin_wait();
+        Self { mount, since }
+    }
+}
+
+impl Drop for CountedWait<'_> {
+    fn drop(&mut self) {
+        self.mount.end_wait(self.since);
     }
 }

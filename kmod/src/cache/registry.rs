@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which objects there are, and how many blobs of mounts use each.
+//! The objects in use, and the number of mounted blobs that use each.
 
 use super::{Object, ObjectRef};
 use kernel::prelude::*;
+use ondine_ondemand::{completion::RequestObject, platform::ObjectOps};
 
-/// What a mount wants an object for.
+/// The use that a mount makes of an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The image itself: nobody else may use the object.
+    /// The image itself: no other mount may use the object.
     Primary,
-    /// A device of it.
+    /// An extra device of the image.
     Device,
 }
 
@@ -23,12 +24,24 @@ pub(super) struct Registry {
 
 struct Entry {
     object: ObjectRef,
+    /// 0 if the object is dropped, and a write into its file was in progress.
     users: usize,
-    /// Whether mounts share the object's volume.
+    /// True if mounts share the object's volume.
     shared: bool,
 }
 
+/// The object of a mount.
+pub(super) enum Found {
+    /// In use.
+    Object(ObjectRef),
+    /// Dropped, with a write into its file in progress, which has to end first.
+    Dropped(ObjectRef),
+    /// None.
+    Absent,
+}
+
 impl Registry {
+    /// No objects.
     pub(super) const fn new() -> Self {
         Self {
             entries: KVec::new(),
@@ -36,23 +49,22 @@ impl Registry {
         }
     }
 
-    /// The object, with one more user, if it is there.
+    /// The object with these keys, with one more user.
     ///
     /// # Errors
     ///
-    /// EBUSY if the volume is another mount's; EEXIST if the object may not be
-    /// shared.
+    /// EBUSY if another mount uses the volume and does not share it; EEXIST if the
+    /// object is a primary one that another mount uses; EINVAL if a mount uses the
+    /// same object twice.
     pub(super) fn find(
         &mut self,
         volume: &[u8],
         shared: bool,
         cookie: &[u8],
         role: Role,
-    ) -> Result<Option<ObjectRef>> {
-        let mut of_volume = self
-            .entries
-            .iter()
-            .filter(|one| one.object.volume() == volume);
+    ) -> Result<Found> {
+        let of_volume = |one: &&Entry| one.users != 0 && one.object.volume() == volume;
+        let mut of_volume = self.entries.iter().filter(of_volume);
         let busy = match (shared, role) {
             (false, Role::Primary) => of_volume.next().is_some(),
             _ => of_volume.any(|one| one.shared != shared),
@@ -64,19 +76,22 @@ impl Registry {
         let same =
             |one: &&mut Entry| one.object.volume() == volume && one.object.cookie() == cookie;
         let Some(entry) = entries.find(same) else {
-            return Ok(None);
+            return Ok(Found::Absent);
         };
+        if entry.users == 0 {
+            return Ok(Found::Dropped(entry.object.clone()));
+        }
         match (shared, role) {
             (true, Role::Primary) => Err(EEXIST),
             (false, _) => Err(EINVAL),
             (true, Role::Device) => {
                 entry.users = entry.users.wrapping_add(1);
-                Ok(Some(entry.object.clone()))
+                Ok(Found::Object(entry.object.clone()))
             }
         }
     }
 
-    /// A key for a new object.
+    /// The key of a new object.
     pub(super) fn new_key(&mut self) -> u64 {
         let key = self.next;
         self.next = key.wrapping_add(1);
@@ -93,7 +108,8 @@ impl Registry {
         Ok(self.entries.push(entry, GFP_KERNEL)?)
     }
 
-    /// Takes one user away; tells whether that was the last one.
+    /// Removes a user of an object, and drops the object with the last one. Returns
+    /// whether it was the last one.
     pub(super) fn release(&mut self, key: u64) -> bool {
         let found = self.entries.iter().position(|one| one.object.key() == key);
         let Some(entry) = found.and_then(|at| self.entries.get_mut(at)) else {
@@ -103,19 +119,26 @@ impl Registry {
         if entry.users != 0 {
             return false;
         }
-        if let Some(at) = found {
-            // Found just above.
-            let _entry = self.entries.remove(at);
+        if entry.object.writers().drop_object() {
+            self.forget(key);
         }
         true
     }
 
-    /// Whether the cache file with these names is in use.
+    /// Removes a dropped object, into whose file nothing is written any more.
+    pub(super) fn forget(&mut self, key: u64) {
+        let gone = |one: &Entry| one.object.key() == key && one.object.writers().are_gone();
+        if let Some(at) = self.entries.iter().position(gone) {
+            let _entry = self.entries.remove(at);
+        }
+    }
+
+    /// Returns whether `is` holds for any object whose file is in use.
     pub(super) fn any(&self, mut is: impl FnMut(&Object) -> bool) -> bool {
         self.entries.iter().any(|one| is(&one.object))
     }
 
-    /// The objects.
+    /// The objects in use.
     pub(super) fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
         self.entries.iter().map(|one| &one.object)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The descriptor of an object, through which a daemon fills it.
+//! The descriptor of an object, through which the daemon fills it.
 //!
 //! C header: [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
 
@@ -22,17 +22,21 @@ use kernel::{
         Arc, //
     },
 };
-use ondine_ondemand::requests::Outcome;
+use ondine_ondemand::{
+    platform::{CacheOps, ObjectOps},
+    requests::Outcome,
+    session,
+};
 
-/// What hangs off the descriptor's file.
+/// The private data of a descriptor's file. It holds one of the cache's pins.
 pub(super) struct Handle {
     cache: Arc<Cache>,
     object: ObjectRef,
-    /// The id that messages call it by; 0 until the daemon is told.
+    /// The id by which messages name the descriptor; 0 until the OPEN is delivered.
     id: Atomic<u32>,
 }
 
-/// READ_COMPLETE; the argument is the message id itself.
+/// Answers a READ; the argument is the message id itself.
 const READ_COMPLETE: u32 = kernel::ioctl::_IOW::<c_int>(0x98, 1);
 
 const OPS: &sys::file_operations = &sys::file_operations {
@@ -46,16 +50,22 @@ const OPS: &sys::file_operations = &sys::file_operations {
     ..pin_init::zeroed()
 };
 
-/// A file of a [`Handle`] that no process has yet.
-pub(super) struct NewFile(ARef<File>);
+/// A file that is not a descriptor of any process yet.
+///
+/// # Invariants
+///
+/// The private data is a [`Handle`], which the file's release drops.
+pub(super) struct HandleFile(ARef<File>);
 
 impl Handle {
-    /// A descriptor's file for `object`.
+    /// A file for a descriptor of `object`.
     ///
     /// # Errors
     ///
     /// ENFILE, ENOMEM.
-    pub(super) fn file(cache: &Arc<Cache>, object: &ObjectRef) -> Result<NewFile> {
+    pub(super) fn new_file(cache: &Arc<Cache>, object: &ObjectRef) -> Result<HandleFile> {
+        // Before the handle exists: dropping a handle drops a pin.
+        cache.lock().pin();
         let handle = KBox::new(
             Self {
                 cache: cache.clone(),
@@ -64,10 +74,9 @@ impl Handle {
             },
             GFP_KERNEL,
         )?;
-        cache.pin();
         let handle = KBox::into_raw(handle);
-        // SAFETY: The name is a constant; the operations are for files whose
-        // private data is a handle.
+        // SAFETY: The name is a NUL-terminated constant. The operations are static,
+        // and are for files whose private data is a `Handle` from `KBox::into_raw`.
         let file = from_err_ptr(unsafe {
             sys::anon_inode_getfile_fmode(
                 c"[cachefiles]".as_char_ptr(),
@@ -80,28 +89,30 @@ impl Handle {
         match file {
             Ok(file) => {
                 let file = NonNull::new(file.cast::<File>()).ok_or(ENFILE)?;
-                // SAFETY: The call gave a reference; nobody uses the position
-                // of a file that is in no table.
-                Ok(NewFile(unsafe { ARef::from_raw(file) }))
+                // INVARIANT: The private data was given above.
+                // SAFETY: anon_inode_getfile_fmode() returns a reference, which the
+                // result takes over. The file is no descriptor yet, so that there is
+                // no fdget_pos() of it.
+                Ok(HandleFile(unsafe { ARef::from_raw(file) }))
             }
             Err(error) => {
-                // SAFETY: No file took it over.
+                // SAFETY: The pointer is from `KBox::into_raw`, and a call that
+                // fails does not take it over.
                 drop(unsafe { KBox::from_raw(handle) });
                 Err(error)
             }
         }
     }
 
+    /// The handle of a file.
+    ///
     /// # Safety
     ///
-    /// `file` is a file of a handle, not released during `'a`.
+    /// The private data of `file` is a handle, and its release does not run during
+    /// `'a`.
     unsafe fn of<'a>(file: *mut sys::file) -> &'a Self {
         // SAFETY: By the caller.
         unsafe { &*(*file).private_data.cast::<Self>() }
-    }
-
-    fn id(&self) -> u32 {
-        self.id.load(Relaxed)
     }
 
     fn ioctl(&self, command: u32, argument: usize) -> Result {
@@ -113,22 +124,18 @@ impl Handle {
             }
             _ => return Err(EINVAL),
         };
-        let ticket = self.cache.lock().table.answer_read(id, self.object.key());
-        if let Some(ticket) = ticket.map_err(error)? {
-            ticket.answer(outcome);
-        }
-        Ok(())
+        session::answer_read(&*self.cache, &self.object, id, outcome).map_err(error)
     }
 }
 
-impl NewFile {
-    /// The daemon is going to know the descriptor by this id.
+impl HandleFile {
+    /// Sets the id by which messages name the descriptor.
     pub(super) fn set_id(&self, id: u32) {
-        // SAFETY: The file was made by `Handle::file`.
+        // SAFETY: By the type invariant; `self` holds a reference to the file.
         unsafe { Handle::of(self.0.as_ptr()) }.id.store(id, Relaxed);
     }
 
-    /// The file, to be put into a table of descriptors.
+    /// The file, for a table of descriptors.
     pub(super) fn into_file(self) -> ARef<File> {
         self.0
     }
@@ -136,7 +143,7 @@ impl NewFile {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.cache.unpin();
+        session::unpin(&*self.cache);
     }
 }
 
@@ -144,15 +151,12 @@ impl Drop for Handle {
 ///
 /// # Safety
 ///
-/// `file` is a file of a handle; this is its last use.
+/// The private data of `file` is a handle; this is the last use of the file.
 unsafe extern "C" fn release(_inode: *mut sys::inode, file: *mut sys::file) -> c_int {
-    // SAFETY: By the caller; `Handle::file` made it with `KBox::into_raw`.
+    // SAFETY: By the caller; the pointer is from `KBox::into_raw` in
+    // `Handle::new_file`, and nothing else takes it back.
     let handle = unsafe { KBox::from_raw((*file).private_data.cast::<Handle>()) };
-    let (key, id) = (handle.object.key(), handle.id());
-    let readable = handle.cache.lock().table.handle_closed(key, id);
-    if readable {
-        handle.cache.pollers().notify_all();
-    }
+    session::close_descriptor(&*handle.cache, &handle.object, handle.id.load(Relaxed));
     0
 }
 
@@ -160,9 +164,9 @@ unsafe extern "C" fn release(_inode: *mut sys::inode, file: *mut sys::file) -> c
 ///
 /// # Safety
 ///
-/// `file` is a file of a handle.
+/// The private data of `file` is a handle; the file is open during the call.
 unsafe extern "C" fn llseek(file: *mut sys::file, offset: i64, whence: c_int) -> i64 {
-    // SAFETY: The VFS gives a file of ours.
+    // SAFETY: By the caller.
     let object = unsafe { &Handle::of(file).object };
     if !object.is_open() {
         return i64::from(ENOBUFS.to_errno());
@@ -182,32 +186,37 @@ unsafe extern "C" fn llseek(file: *mut sys::file, offset: i64, whence: c_int) ->
 ///
 /// # Safety
 ///
-/// `kiocb` is a request on a file of a handle; only this call uses it and `iter`.
+/// `kiocb` is a valid request on a file whose private data is a handle, and `iter` a
+/// valid source; no other call uses them.
 unsafe extern "C" fn write_iter(kiocb: *mut sys::kiocb, iter: *mut sys::iov_iter) -> isize {
-    // SAFETY: The VFS gives a request on a file of ours.
+    // SAFETY: By the caller; the request keeps its file open.
     let (handle, position) = unsafe { (Handle::of((*kiocb).ki_filp), (*kiocb).ki_pos) };
     let object = &handle.object;
     let position = position.cast_unsigned();
-    if !object.is_open() || position % PAGE_SIZE as u64 != 0 {
+    if position % PAGE_SIZE as u64 != 0 {
         return ENOBUFS.to_errno() as isize;
     }
-    sized(handle.cache.check_room().and_then(|()| {
-        // SAFETY: The VFS gives a valid source.
-        let written = unsafe { object.file().write(iter, position) }?;
-        handle.cache.add_filled(object.wrote(position, written));
-        // SAFETY: As above.
+    // SAFETY: By the caller.
+    let len = unsafe { sys::ondine_iov_iter_count(iter) } as u64;
+    // SAFETY: By the caller `iter` is a valid source for this call alone.
+    let write = |len| unsafe { object.file().write(iter, position, len) };
+    let advance = |written: u64| {
+        // SAFETY: By the caller `kiocb` is valid, and for this call alone.
         unsafe { (*kiocb).ki_pos = position.wrapping_add(written).cast_signed() };
-        Ok(written as usize)
-    }))
+        written as usize
+    };
+    let written = handle.cache.write(object, position, len, write);
+    sized(written.map(advance))
 }
 
 /// `file_operations.poll`
 ///
 /// # Safety
 ///
-/// `file` is a file of a handle; `table` is null or valid.
+/// The private data of `file` is a handle, and the file is open during the call;
+/// `table` is null or valid.
 unsafe extern "C" fn poll(file: *mut sys::file, table: *mut sys::poll_table_struct) -> c_uint {
-    // SAFETY: The VFS gives a file of ours, and a table.
+    // SAFETY: By the caller; poll() is called without fdget_pos().
     let (handle, table, file) = unsafe {
         (
             Handle::of(file),
@@ -216,11 +225,10 @@ unsafe extern "C" fn poll(file: *mut sys::file, table: *mut sys::poll_table_stru
         )
     };
     table.register_wait(file, handle.cache.pollers());
-    let gone = !handle.cache.is_alive() || handle.object.is_dropped();
-    if gone {
+    if !session::is_alive(&*handle.cache) || handle.object.is_dropped() {
         sys::POLLERR | sys::POLLHUP
     } else {
-        // As for any file that does not say.
+        // As for a file without a poll operation.
         sys::POLLIN | sys::POLLOUT | sys::POLLRDNORM | sys::POLLWRNORM
     }
 }
@@ -229,9 +237,9 @@ unsafe extern "C" fn poll(file: *mut sys::file, table: *mut sys::poll_table_stru
 ///
 /// # Safety
 ///
-/// `file` is a file of a handle.
+/// The private data of `file` is a handle; the file is open during the call.
 unsafe extern "C" fn ioctl(file: *mut sys::file, command: c_uint, argument: c_ulong) -> c_long {
-    // SAFETY: The VFS gives a file of ours.
+    // SAFETY: By the caller.
     match unsafe { Handle::of(file) }.ioctl(command, argument) {
         Ok(()) => 0,
         Err(error) => error.to_errno() as c_long,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/cachefiles`: where a daemon binds the cache, reads what is wanted, and
-//! answers.
+//! `/dev/cachefiles`, the device through which a daemon binds the cache, reads
+//! requests and answers them.
 //!
-//! | file | what is in it |
+//! | file | content |
 //! | --- | --- |
 //! | this one | the device, and its file operations |
-//! | [`session`] | one opening of it: commands |
+//! | [`mod@session`] | one opening of the device: commands |
 //! | [`deliver`] | reading messages |
 //! | [`handle`] | the descriptor of an object |
-//! | [`extension`] | what ondine adds to the protocol |
+//! | [`extension`] | ondine's extensions of the protocol |
 //!
 //! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h),
 //! [`include/linux/poll.h`](srctree/include/linux/poll.h)
@@ -19,8 +19,11 @@ mod extension;
 mod handle;
 mod session;
 
-use self::{deliver::Buffer, session::Session};
-use crate::{cache::Cache, sys};
+use self::{deliver::DeviceRead, session::Session};
+use crate::{
+    cache::{error, Cache},
+    sys,
+};
 use core::mem::offset_of;
 use kernel::{
     error::{from_result, to_result},
@@ -30,8 +33,9 @@ use kernel::{
     types::Opaque,
     uaccess::UserSlice,
 };
+use ondine_ondemand::{delivery, platform::CacheOps};
 
-/// The module, as who owns file operations: it stays while files are open.
+/// The owner of the file operations: open files hold a reference to the module.
 const OWNER: *mut sys::module = kernel::module::this_module::<crate::OndineModule>().as_ptr();
 
 /// The registered device.
@@ -46,10 +50,10 @@ pub(crate) struct Registration {
     misc: Opaque<sys::miscdevice>,
 }
 
-// SAFETY: After initialisation nothing is changed but by the driver core, which
-// locks for itself.
+// SAFETY: The driver core, which has a lock of its own, is the only one to use `misc`
+// after the initialisation, and `Arc<Cache>` is `Send`.
 unsafe impl Send for Registration {}
-// SAFETY: No method takes `&self` and changes anything.
+// SAFETY: `misc` is not accessible through `&self`, and `Arc<Cache>` is `Sync`.
 unsafe impl Sync for Registration {}
 
 impl Registration {
@@ -62,9 +66,10 @@ impl Registration {
         try_pin_init!(Self {
             cache,
             misc <- Opaque::try_ffi_init(|slot: *mut sys::miscdevice| {
-                // SAFETY: `slot` is valid for writes; the parameter's string
-                // lives as long as the module, and is not changed after
-                // loading (mode 0444). The device stays in place until the drop.
+                // SAFETY: `slot` is valid for writes, and pinned until the drop, which
+                // deregisters it. The parameter's string lives as long as the
+                // module, and does not change after loading (mode 0444). `cache`,
+                // which `open` uses, is initialised before this field.
                 let result = unsafe {
                     slot.write_bytes(0, 1);
                     (*slot).minor = sys::MISC_DYNAMIC_MINOR.cast_signed();
@@ -84,8 +89,9 @@ impl Registration {
 #[pinned_drop]
 impl PinnedDrop for Registration {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariants. Open files hold the module, so that
-        // there are none: loading it does not fail once the device is there.
+        // SAFETY: By the type invariant. There are no open files, which would hold a
+        // reference to the module: this runs at its exit, or if its init fails, and
+        // no step of init that can fail follows the registration.
         unsafe { sys::misc_deregister(self.misc.get()) };
     }
 }
@@ -110,19 +116,22 @@ const OPS: &sys::file_operations = &sys::file_operations {
 /// `file` is being opened on the misc device of a [`Registration`].
 unsafe extern "C" fn open(_inode: *mut sys::inode, file: *mut sys::file) -> c_int {
     from_result(|| {
-        // SAFETY: No requirements.
+        // SAFETY: The function has no requirements.
         if !unsafe { sys::ondine_capable_admin() } {
             return Err(EPERM);
         }
-        // SAFETY: The misc core puts the device there before it calls us. It
-        // is the field of a registration, which lives while files are open.
+        // SAFETY: misc_open() stores the `miscdevice` there before it calls this
+        // function. It is the `misc` field of a registration, whose `cache` is
+        // initialised before `misc` is registered, and which lives while files are
+        // open.
         let cache = unsafe {
             let misc = (*file).private_data.cast::<sys::miscdevice>();
             let registration = misc.byte_sub(offset_of!(Registration, misc));
             (*registration.cast::<Registration>()).cache.clone()
         };
         let session = Session::new(cache)?;
-        // SAFETY: The file is being opened; nobody else uses it.
+        // SAFETY: By the caller the file is being opened, so that no other call uses
+        // it. The session stays pinned: `release` is the next to own it.
         unsafe { (*file).private_data = KBox::into_raw(Pin::into_inner_unchecked(session)).cast() };
         Ok(0)
     })
@@ -132,10 +141,10 @@ unsafe extern "C" fn open(_inode: *mut sys::inode, file: *mut sys::file) -> c_in
 ///
 /// # Safety
 ///
-/// `file` went through [`open`] with success, and not through [`release`];
-/// neither does it during `'a`.
+/// [`open`] of `file` has succeeded, and [`release`] does not run before the end of
+/// `'a`.
 unsafe fn session<'a>(file: *mut sys::file) -> &'a Session {
-    // SAFETY: By the caller; `open` put a session there.
+    // SAFETY: By the caller; `open` stores a session there.
     unsafe { &*(*file).private_data.cast::<Session>() }
 }
 
@@ -143,10 +152,10 @@ unsafe fn session<'a>(file: *mut sys::file) -> &'a Session {
 ///
 /// # Safety
 ///
-/// `file` went through [`open`] with success; this is its last use.
+/// [`open`] of `file` has succeeded; this is the last use of the file.
 unsafe extern "C" fn release(_inode: *mut sys::inode, file: *mut sys::file) -> c_int {
-    // SAFETY: By the caller; `open` made the session with `KBox::into_raw`, and
-    // it has been pinned since.
+    // SAFETY: By the caller; the pointer is from `KBox::into_raw` in `open`, of a
+    // session that has been pinned since, and nothing else takes it back.
     drop(unsafe { Pin::new_unchecked(KBox::from_raw((*file).private_data.cast::<Session>())) });
     0
 }
@@ -155,31 +164,36 @@ unsafe extern "C" fn release(_inode: *mut sys::inode, file: *mut sys::file) -> c
 ///
 /// # Safety
 ///
-/// `file` is open.
+/// [`open`] of `file` has succeeded, and the file is open during the call.
 unsafe extern "C" fn read(
     file: *mut sys::file,
     buf: *mut c_char,
     len: usize,
     _position: *mut i64,
 ) -> isize {
-    // SAFETY: The VFS gives an open file of ours.
+    // SAFETY: By the caller.
     let session = unsafe { session(file) };
-    let at = UserPtr::from_ptr(buf.cast());
-    sized(deliver::message(session.cache(), Buffer { at, len }))
+    let cache = session.cache();
+    let mut read = DeviceRead {
+        cache,
+        buffer: UserPtr::from_ptr(buf.cast()),
+        len,
+    };
+    sized(delivery::deliver(&**cache, &mut read).map_err(error))
 }
 
 /// `file_operations.write`
 ///
 /// # Safety
 ///
-/// `file` is open.
+/// [`open`] of `file` has succeeded, and the file is open during the call.
 unsafe extern "C" fn write(
     file: *mut sys::file,
     buf: *const c_char,
     len: usize,
     _position: *mut i64,
 ) -> isize {
-    // SAFETY: The VFS gives an open file of ours.
+    // SAFETY: By the caller.
     let session = unsafe { session(file) };
     let user = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), len);
     sized(session.command(user.reader()).map(|()| len))
@@ -189,9 +203,10 @@ unsafe extern "C" fn write(
 ///
 /// # Safety
 ///
-/// `file` is open; `table` is null or valid.
+/// [`open`] of `file` has succeeded, and the file is open during the call; `table` is
+/// null or valid.
 unsafe extern "C" fn poll(file: *mut sys::file, table: *mut sys::poll_table_struct) -> c_uint {
-    // SAFETY: The VFS gives an open file of ours, and a table.
+    // SAFETY: By the caller; poll() is called without fdget_pos().
     let (session, table, file) = unsafe {
         (
             session(file),
@@ -212,17 +227,17 @@ unsafe extern "C" fn poll(file: *mut sys::file, table: *mut sys::poll_table_stru
 ///
 /// # Safety
 ///
-/// `file` is open.
+/// [`open`] of `file` has succeeded, and the file is open during the call.
 unsafe extern "C" fn ioctl(file: *mut sys::file, command: c_uint, argument: c_ulong) -> c_long {
-    // SAFETY: The VFS gives an open file of ours.
+    // SAFETY: By the caller.
     let session = unsafe { session(file) };
-    match extension::ask(session.cache(), command, argument) {
+    match extension::device_ioctl(session.cache(), command, argument) {
         Ok(()) => 0,
         Err(error) => error.to_errno() as c_long,
     }
 }
 
-/// A length, as file operations return it.
+/// The return value of a file operation that returns a length.
 fn sized(result: Result<usize>) -> isize {
     match result {
         Ok(len) => len.cast_signed(),

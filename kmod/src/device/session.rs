@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One opening of the device: the commands that are written to it.
+//! An opening of the device: the commands that the daemon writes.
 
 use crate::{
-    cache::{c_string, error, Attached, Cache, Ticket},
-    vfs::{Found, Store},
+    cache::{c_string, errno, error, Cache, CacheAttachment, ObjectRef},
+    vfs::{CacheDir, CacheDirEntry},
 };
 use kernel::{
     new_mutex, prelude::*, str::CString, sync::Arc, sync::Mutex, uaccess::UserSliceReader,
@@ -13,25 +13,24 @@ use ondine_ondemand::{
     command::{Mode, TEXT_MAX},
     limits::Resource,
     names::{CACHE_DIR, GRAVEYARD_DIR},
-    requests::Outcome,
-    Answer, Command, Errno, Limits,
+    session, Command, Limits,
 };
 
 /// A daemon that has the device open.
 #[pin_data]
 pub(super) struct Session {
-    cache: Attached,
+    cache: CacheAttachment,
     #[pin]
     settings: Mutex<Settings>,
 }
 
-/// What commands have set.
+/// The settings that commands have made.
 #[derive(Default)]
 struct Settings {
     dir: Option<CString>,
     tagged: bool,
     limits: Limits,
-    /// `bind ondemand` was tried: from then on answers are taken.
+    /// `bind ondemand` was tried: from then on answers are accepted.
     on_demand: bool,
     bound: bool,
 }
@@ -62,7 +61,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of the protocol, section 2; EFAULT.
+    /// Those of docs/spec/cachefiles-ondemand.md section 2; EFAULT.
     pub(super) fn command(&self, mut from: UserSliceReader) -> Result {
         if from.len() > TEXT_MAX {
             return Err(EOPNOTSUPP);
@@ -79,13 +78,14 @@ impl Session {
         })?;
         match command {
             Command::Copen { msg_id, answer } => {
-                drop(settings_of_answer(settings)?);
-                self.copen(msg_id, answer)
+                // A command of another thread need not wait for the file system.
+                drop(accepting_answers(settings)?);
+                let set_size = |object: &ObjectRef, size| object.set_size(size).map_err(errno);
+                session::answer_open(&**self.cache(), msg_id, answer, set_size).map_err(error)
             }
             Command::Restore => {
-                drop(settings_of_answer(settings)?);
-                self.cache.lock().table.restore();
-                self.cache.pollers().notify_all();
+                drop(accepting_answers(settings)?);
+                session::restore(&**self.cache());
                 Ok(())
             }
             Command::Dir(path) => set_once(settings.dir.is_some(), || {
@@ -96,8 +96,8 @@ impl Session {
                 settings.tagged = true;
                 Ok(())
             }),
-            // No security module is asked: files are made with the credentials
-            // of who binds.
+            // Security modules are not consulted: files are made with the
+            // credentials of the binding task.
             Command::Secctx(_) => Err(EOPNOTSUPP),
             Command::Limit {
                 resource,
@@ -108,8 +108,8 @@ impl Session {
                 .set(resource, threshold, percent)
                 .map_err(error),
             Command::Bind(mode) => self.bind(&mut settings, mode),
-            Command::Cull(name) => self.cull(&*self.store()?, name),
-            Command::InUse(name) => self.unused(&*self.store()?, name).map(drop),
+            Command::Cull(name) => self.cull(&*self.dir()?, name),
+            Command::InUse(name) => self.unused(&*self.dir()?, name).map(drop),
             Command::Debug(_) => Ok(()),
         }
     }
@@ -121,103 +121,76 @@ impl Session {
         }
         match mode {
             None => return Err(EINVAL),
-            // A cache for network file systems is the stock module's business.
+            // Caches of network file systems are left to the kernel's own module.
             Some(Mode::Cache) => return Err(EOPNOTSUPP),
             Some(Mode::OnDemand) => {}
         }
-        let store = Store::open(dir);
+        let dir = CacheDir::open(dir);
         settings.on_demand = true;
-        let store = Arc::new(store?, GFP_KERNEL)?;
+        let dir = Arc::new(dir?, GFP_KERNEL)?;
         let stop = settings.limits.levels(Resource::Blocks).stop;
-        let room = store.room()?;
+        let space = dir.free_space()?;
         let files = settings.limits.levels(Resource::Files).stop;
-        if room.blocks < u64::from(stop) || room.files < u64::from(files) {
+        if space.blocks < u64::from(stop) || space.files < u64::from(files) {
             return Err(ENOBUFS);
         }
-        store.probe()?;
+        dir.probe()?;
         for name in [CACHE_DIR, GRAVEYARD_DIR] {
-            store.make_directory(&c_string(name)?)?;
+            dir.make_directory(&c_string(name)?)?;
         }
-        self.cache.bind(store, stop);
+        session::bind(&**self.cache(), dir, stop);
         settings.bound = true;
-        // From now on it has a tag, if only the default one.
+        // The default tag, unless another was set, cannot be changed any more.
         settings.tagged = true;
         Ok(())
     }
 
-    fn copen(&self, msg_id: u32, answer: Answer) -> Result {
-        let opened = self.cache.lock().table.opened(msg_id).map_err(error)?;
-        let result = match answer {
-            Answer::Size(size) => opened.payload.set_size(size).map_err(|error| {
-                Errno::from_number(error.to_errno().wrapping_neg()).unwrap_or(Errno::EIO)
-            }),
-            Answer::Refused(errno) | Answer::Bad(errno) => Err(errno),
-        };
-        let end = |ticket: Arc<Ticket>, outcome: Outcome| ticket.cancel(outcome);
-        let (answered, readable) =
-            self.cache
-                .lock()
-                .table
-                .answer_open(opened.sequence, result, end);
-        if let Some(answered) = answered {
-            if let Some(ticket) = answered.ticket {
-                ticket.answer(answered.outcome);
-            }
-        }
-        if readable {
-            self.cache.pollers().notify_all();
-        }
-        match (answer, result) {
-            // That is what the daemon wanted.
-            (Answer::Refused(_), _) => Ok(()),
-            (_, result) => result.map_err(error),
-        }
-    }
-
-    /// Where cache files are.
+    /// The cache directory.
     ///
     /// # Errors
     ///
-    /// EIO if nothing is bound.
-    fn store(&self) -> Result<Arc<Store>> {
-        self.cache.store().map_err(|_| EIO)
+    /// EIO if the cache is not bound.
+    fn dir(&self) -> Result<Arc<CacheDir>> {
+        self.cache.dir().map_err(|_| EIO)
     }
 
-    /// What has this name in the current directory: a cache file, or a directory
-    /// of cache files.
+    /// The cache file, or directory of cache files, with this name in the current
+    /// directory.
     ///
     /// # Errors
     ///
-    /// EBUSY if a mount uses it; as [`Store::look_up`].
-    fn unused(&self, store: &Store, name: &[u8]) -> Result<Found> {
-        let found = store.look_up(&c_string(name)?)?;
-        if self.cache.uses(|object| object.file().is_in(&found)) {
+    /// EBUSY if a mount uses it; as [`CacheDir::look_up`].
+    fn unused(&self, dir: &CacheDir, name: &[u8]) -> Result<CacheDirEntry> {
+        let found = dir.look_up(&c_string(name)?)?;
+        if self.cache.any_object(|object| object.file().is_in(&found)) {
             return Err(EBUSY);
         }
         Ok(found)
     }
 
-    /// Removes it.
+    /// Removes the cache file, or directory of cache files, with this name in the
+    /// current directory.
     ///
     /// # Errors
     ///
-    /// As [`Self::unused`]; what removing gives.
-    fn cull(&self, store: &Store, name: &[u8]) -> Result {
-        let _held = self.cache.hold();
-        store.remove(&self.unused(store, name)?)
+    /// As [`Self::unused`]; errors of the removal.
+    fn cull(&self, dir: &CacheDir, name: &[u8]) -> Result {
+        // A mount must not start to use the file after it was found unused.
+        let _making = self.cache.lock_making();
+        dir.remove(&self.unused(dir, name)?)
     }
 }
 
-/// Passes on settings under which answers are taken.
+/// Returns the settings if answers are accepted.
 ///
 /// # Errors
 ///
-/// EOPNOTSUPP if nobody tried to bind the cache for on-demand use.
-fn settings_of_answer<T: core::ops::Deref<Target = Settings>>(settings: T) -> Result<T> {
+/// EOPNOTSUPP if the daemon has not tried to bind the cache on demand.
+fn accepting_answers<T: core::ops::Deref<Target = Settings>>(settings: T) -> Result<T> {
     settings.on_demand.then_some(settings).ok_or(EOPNOTSUPP)
 }
 
-/// Sets what can be set once only.
+/// Makes a setting that can be made once only.
 ///
 /// # Errors
 ///

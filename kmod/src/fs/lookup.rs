@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Looking names up, and listing directories.
+//! Lookup and listing of directories.
 //!
-//! Directory blocks are read where they are, in the page cache of the blob: a
-//! directory has no page cache of its own.
+//! Directory blocks are used in place, in the page cache of the blob: a directory
+//! has no page cache of its own.
 
 use super::{
-    data::{checked, Answer},
+    error::{checked, ImageResult},
     Inode,
 };
 use crate::vfs::{DirSink, Flow, MetaSlice, Target};
@@ -20,7 +20,7 @@ impl DirSource for Blocks<'_> {
     type Block = MetaSlice;
     type Error = kernel::error::Error;
 
-    fn block(&self, index: u32) -> Answer<MetaSlice> {
+    fn block(&self, index: u32) -> ImageResult<MetaSlice> {
         let dir = self.0;
         let block_size = u64::from(dir.super_block().block_size());
         let position = u64::from(index).wrapping_mul(block_size);
@@ -33,7 +33,7 @@ impl DirSource for Blocks<'_> {
                     .map_err(Error::Source)?
             }
             Target::Inline(bytes, _) => bytes,
-            // Zeroes are no directory block.
+            // A block of zeros is not a valid directory block.
             Target::Hole => return Err(Defect::DirentCount.into()),
         };
         if bytes.len() < wanted {
@@ -45,14 +45,14 @@ impl DirSource for Blocks<'_> {
 
 pub(super) fn lookup(dir: &Inode, name: &[u8]) -> Result<Option<u64>> {
     let sb = dir.super_block();
-    let found = ondine_erofs::lookup(&Blocks(dir), &sb.data().image, dir.node(), name);
+    let found = ondine_erofs::lookup(&Blocks(dir), &sb.data().superblock, dir.node(), name);
     Ok(checked(sb, dir.nid(), found)?.map(|found| found.nid))
 }
 
 pub(super) fn read_dir(dir: &Inode, sink: &mut DirSink<'_>) -> Result {
     let sb = dir.super_block();
     let size = dir.size();
-    let bits = sb.data().image.block_bits();
+    let bits = sb.data().superblock.block_bits();
     while sink.position() < size {
         let position = sink.position();
         let index = position.wrapping_shr(bits);
@@ -65,9 +65,9 @@ pub(super) fn read_dir(dir: &Inode, sink: &mut DirSink<'_>) -> Result {
         let next = start.wrapping_add(u64::from(sb.block_size()));
         sink.skip_to(next.min(size));
     }
-    // A directory that leaves "." out is shown with one, behind its end.
+    // A directory without an entry "." on disk is listed with one, at the end.
     if dir.node().dot_omitted && sink.position() == size {
-        let ino = sb.data().image.ino(dir.nid());
+        let ino = sb.data().superblock.ino(dir.nid());
         sink.emit(
             b".",
             ino,
@@ -79,15 +79,15 @@ pub(super) fn read_dir(dir: &Inode, sink: &mut DirSink<'_>) -> Result {
     Ok(())
 }
 
-/// Emits the entries of one block from the offset `within` on.
+/// Emits the entries of a block, beginning at the offset `within`.
 fn emit_block(
     dir: &Inode,
     index: u64,
     start: u64,
     within: u32,
     sink: &mut DirSink<'_>,
-) -> Answer<Flow> {
-    let image = &dir.super_block().data().image;
+) -> ImageResult<Flow> {
+    let superblock = &dir.super_block().data().superblock;
     let index = u32::try_from(index).map_err(|_| Defect::DirTooBig)?;
     let bytes = Blocks(dir).block(index)?;
     let valid = dir.size().saturating_sub(start) as usize;
@@ -96,7 +96,7 @@ fn emit_block(
         let entry = entry?;
         let position = start.wrapping_add(u64::from(entry.offset));
         let next = position.wrapping_add(u64::from(DIRENT_SIZE));
-        let (ino, dtype) = (image.ino(entry.nid), entry.file_type.dtype());
+        let (ino, dtype) = (superblock.ino(entry.nid), entry.file_type.dtype());
         if sink.emit(entry.name, ino, dtype, position, next) == Flow::Stop {
             return Ok(Flow::Stop);
         }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From a position in a file to a place on a blob.
+//! Mapping file positions to blobs.
 
-use super::{data::checked, Inode, Ondine};
+use super::{error::checked, Inode, Ondine};
 use crate::vfs::{Extent, Target};
 use kernel::prelude::*;
 use ondine_erofs::resolve;
 
-/// Where extents end at the latest: behind the last byte that a signed position
-/// can name. A file of 2^63 - 1 bytes ends one before, in the middle of a block
-/// that has to be mapped whole.
+/// Upper limit of the end of extents: one more than the last signed file
+/// position. A file of 2^63 - 1 bytes ends one byte before, in the middle of a
+/// block that is mapped as a whole.
 const END: u64 = 1 << 63;
 
 pub(super) fn map(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Ondine>> {
@@ -20,8 +20,8 @@ pub(super) fn map(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, 
 
 fn find(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Ondine>> {
     let sb = inode.super_block();
-    let data = sb.data();
-    let extent = ondine_erofs::map(data, &data.image, inode.node(), position, want);
+    let image = sb.data();
+    let extent = ondine_erofs::map(image, &image.superblock, inode.node(), position, want);
     let extent = checked(sb, inode.nid(), extent)?;
     match extent.target {
         ondine_erofs::Target::Hole => Ok(Extent {
@@ -30,27 +30,26 @@ fn find(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Ondine>> {
             target: Target::Hole,
         }),
         ondine_erofs::Target::Inline { space, offset } => {
-            let bytes = data.bytes(space, offset, extent.len as usize)?;
-            // One block does not cross a folio: short means that the image
-            // ends too soon.
+            let bytes = image.bytes(space, offset, extent.len as usize)?;
+            // A block lies in one folio, so that less means the end of the image.
             if (bytes.len() as u64) < extent.len {
                 return Err(EIO);
             }
             Ok(Extent {
                 start: extent.start,
                 len: extent.len,
-                target: Target::Inline(bytes, data.address(space, offset)),
+                target: Target::Inline(bytes, image.address(space, offset)),
             })
         }
         ondine_erofs::Target::Mapped { device_id, addr } => {
-            // From the block of `position` on: an earlier part may be on
-            // another device.
-            let block_mask = u64::from(data.image.block_size()).wrapping_sub(1);
+            // Begin at the block of `position`: an earlier part of the extent may
+            // be on another device.
+            let block_mask = u64::from(image.superblock.block_size()).wrapping_sub(1);
             let skip = position.saturating_sub(extent.start) & !block_mask;
             let len = extent.len.saturating_sub(skip);
-            let devices = data.devices();
+            let devices = image.devices();
             let place = resolve(
-                &data.image,
+                &image.superblock,
                 &devices,
                 device_id,
                 addr.wrapping_add(skip),
@@ -58,7 +57,7 @@ fn find(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Ondine>> {
             )
             .map_err(ondine_erofs::Error::Defect);
             let place = checked(sb, inode.nid(), place)?;
-            let blob = data.blobs.get(usize::from(place.device)).ok_or(ENODEV)?;
+            let blob = image.blobs.get(usize::from(place.device)).ok_or(ENODEV)?;
             Ok(Extent {
                 start: extent.start.wrapping_add(skip),
                 len: place.len,

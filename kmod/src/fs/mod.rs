@@ -1,59 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The file system: EROFS, read-only, of any source that [`crate::cache`] has.
+//! The file system: read-only EROFS, on the blobs of [`crate::cache`].
 //!
-//! What bytes mean is [`ondine_erofs`]'s business, how the kernel works is
-//! [`crate::vfs`]'s. This module puts the two together.
+//! [`ondine_erofs`] parses the image and [`crate::vfs`] wraps the kernel; this
+//! module connects the two.
 
-mod attributes;
-mod data;
+mod error;
+mod image;
 mod inode;
 mod lookup;
 mod map;
 mod mount;
 mod options;
-mod prefixes;
+mod sysfs;
 mod xattr;
+mod xattr_prefixes;
 
-pub(crate) use self::data::Data;
+pub(crate) use self::image::Image;
 
 use crate::{
     cache::{Blob, Cache},
     vfs::{
         self,
-        Attribute,
-        Attributes,
-        Backing,
-        Batch,
         DirSink,
         Extent,
         FileSystem,
         INode,
+        InodeAttributes,
         MountOption,
+        MountSource,
         NewSuperBlock,
-        Present,
-        Source,
         StatFs,
         SuperBlock,
         SuperParameters,
+        SysfsAttribute,
         XattrList,
         XattrNamespace, //
     },
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{prelude::*, sync::SetOnce};
 
 /// The file system type.
 pub(crate) struct Ondine;
 
-/// What the wrappers of [`vfs`] are called here.
+/// An inode of the file system; its on-disk part is [`ondine_erofs::Inode`].
 pub(crate) type Inode = INode<Ondine>;
 
 impl FileSystem for Ondine {
-    const MAGIC: u64 = 0xE0F5_E1E2;
+    const MAGIC: u64 = vfs::EROFS_MAGIC;
 
-    type Shared = Arc<Cache>;
-    type Options = options::Options;
-    type Data = Data;
+    type Shared = Cache;
+    type Options = options::MountOptions;
+    type Data = Image;
     type Node = ondine_erofs::Inode;
     type Blob = Blob;
 
@@ -62,11 +60,11 @@ impl FileSystem for Ondine {
     }
 
     fn is_cached(options: &Self::Options) -> bool {
-        options.cached.fsid.is_some()
+        options.cache.fsid.is_some()
     }
 
     fn options(sb: &SuperBlock<Self>) -> Self::Options {
-        sb.data().options.again()
+        sb.data().options.for_remount()
     }
 
     fn reconfigure(sb: &SuperBlock<Self>, options: Self::Options) -> Result<bool> {
@@ -79,8 +77,8 @@ impl FileSystem for Ondine {
     fn fill(
         sb: &NewSuperBlock<'_, Self>,
         options: Self::Options,
-        source: Source,
-    ) -> Result<(KBox<Data>, SuperParameters)> {
+        source: MountSource,
+    ) -> Result<(KBox<Image>, SuperParameters)> {
         mount::fill(sb, options, source)
     }
 
@@ -88,20 +86,20 @@ impl FileSystem for Ondine {
         mount::activate(sb)
     }
 
-    fn deactivate(data: &Data) {
-        // Reads that nobody waits for any more may be parked still, and keep
-        // folios locked for as long as the daemon likes. Giving up an inode waits
-        // for its folios: for these two at once, if the mount has failed.
-        Self::abort(data);
-        data.metabox.clear();
-        data.packed.clear();
+    fn deactivate(image: &mut Image) {
+        // Pending readahead keeps its folios locked until the daemon answers, and
+        // evicting an inode waits for its folios. If the mount has failed, the
+        // two inodes below are evicted at once.
+        Self::abort(image);
+        image.metabox = SetOnce::new();
+        image.packed = SetOnce::new();
     }
 
-    fn ino(data: &Data, nid: u64) -> u64 {
-        data.image.ino(nid)
+    fn ino(image: &Image, nid: u64) -> u64 {
+        image.superblock.ino(nid)
     }
 
-    fn read_inode(sb: &SuperBlock<Self>, nid: u64) -> Result<(Self::Node, Attributes)> {
+    fn read_inode(sb: &SuperBlock<Self>, nid: u64) -> Result<(Self::Node, InodeAttributes)> {
         inode::read(sb, nid)
     }
 
@@ -117,43 +115,14 @@ impl FileSystem for Ondine {
         map::map(inode, position, want)
     }
 
-    fn has_metadata(data: &Data) -> bool {
-        data.blobs.first().is_some_and(Blob::is_whole)
+    fn blobs(image: &Image) -> &[Blob] {
+        &image.blobs
     }
 
-    fn submit(_inode: &Inode, blob: &Blob, batch: Batch) {
-        blob.read(batch);
-    }
-
-    #[inline]
-    fn present(blob: &Blob, address: u64, len: u64) -> Present<'_> {
-        blob.present(address, len)
-    }
-
-    fn is_whole(data: &Data) -> bool {
-        data.blobs.iter().all(Blob::is_whole)
-    }
-
-    fn is_missing(blob: &Blob, address: u64, len: u64) -> bool {
-        blob.is_missing(address, len)
-    }
-
-    fn ask(blob: &Blob, address: u64, len: u64) {
-        blob.ask(address, len);
-    }
-
-    fn fetch(blob: &Blob, address: u64, len: u64) -> Result<Option<&Backing>> {
-        blob.fetch(address, len)
-    }
-
-    fn abort(data: &Data) {
-        if let Some(mount) = &data.mount {
+    fn abort(image: &Image) {
+        if let Some(mount) = &image.mount {
             mount.abort();
         }
-    }
-
-    fn device(blob: &Blob) -> Option<&Backing> {
-        blob.device()
     }
 
     fn xattr(
@@ -170,8 +139,8 @@ impl FileSystem for Ondine {
     }
 
     fn statfs(sb: &SuperBlock<Self>) -> StatFs {
-        let data = sb.data();
-        let stat = data.image.statfs(&data.slots);
+        let image = sb.data();
+        let stat = image.superblock.statfs(&image.slots);
         StatFs {
             blocks: stat.blocks,
             files: stat.inos,
@@ -179,26 +148,26 @@ impl FileSystem for Ondine {
         }
     }
 
-    fn show_options(data: &Data, options: &mut vfs::Options<'_>) {
-        data.options.show(options);
+    fn show_options(image: &Image, options: &mut vfs::OptionWriter<'_>) {
+        image.options.show(options);
     }
 
-    fn label(data: &Data) -> &[u8] {
-        data.image.label()
+    fn label(image: &Image) -> &[u8] {
+        image.superblock.label()
     }
 
-    const ATTRIBUTES: &'static [Attribute<Self>] = &[
-        Attribute::new(c"block_size", attributes::block_size),
-        Attribute::new(c"bytes_filled", attributes::bytes_filled),
-        Attribute::new(c"devices", attributes::devices),
-        Attribute::new(c"feature_compat", attributes::feature_compat),
-        Attribute::new(c"feature_incompat", attributes::feature_incompat),
-        Attribute::new(c"hits", attributes::hits),
-        Attribute::new(c"longest_wait_us", attributes::longest_wait_us),
-        Attribute::new(c"misses", attributes::misses),
-        Attribute::new(c"requests", attributes::requests),
-        Attribute::new(c"requests_merged", attributes::requests_merged),
-        Attribute::new(c"source", attributes::source),
-        Attribute::new(c"waiting", attributes::waiting),
+    const ATTRIBUTES: &'static [SysfsAttribute<Self>] = &[
+        SysfsAttribute::new(c"block_size", sysfs::block_size),
+        SysfsAttribute::new(c"bytes_filled", sysfs::bytes_filled),
+        SysfsAttribute::new(c"devices", sysfs::devices),
+        SysfsAttribute::new(c"feature_compat", sysfs::feature_compat),
+        SysfsAttribute::new(c"feature_incompat", sysfs::feature_incompat),
+        SysfsAttribute::new(c"hits", sysfs::hits),
+        SysfsAttribute::new(c"longest_wait_us", sysfs::longest_wait_us),
+        SysfsAttribute::new(c"misses", sysfs::misses),
+        SysfsAttribute::new(c"requests", sysfs::requests),
+        SysfsAttribute::new(c"requests_merged", sysfs::requests_merged),
+        SysfsAttribute::new(c"source", sysfs::source),
+        SysfsAttribute::new(c"waiting", sysfs::waiting),
     ];
 }

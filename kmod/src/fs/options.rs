@@ -3,8 +3,8 @@
 //! Mount options.
 
 use crate::{
-    cache::Policy,
-    vfs::{self, MountOption, Source},
+    cache::WaitPolicy,
+    vfs::{self, MountOption, MountSource},
 };
 use kernel::{
     prelude::*,
@@ -12,42 +12,42 @@ use kernel::{
     sync::atomic::{Atomic, Relaxed},
 };
 
-/// What a mount was asked for.
-pub(crate) struct Options {
+/// Mount options of an image.
+pub(crate) struct MountOptions {
     /// Extra devices, in the order of the device table.
-    pub(super) devices: KVec<Source>,
-    /// Byte of the source where the image begins.
+    pub(super) devices: KVec<MountSource>,
+    /// Byte of the source at which the image begins.
     pub(super) offset: u64,
-    /// Whether blobs are read past their own page cache wherever that works.
+    /// Blobs are read by direct I/O wherever that is possible.
     pub(super) direct_io: bool,
-    /// What an image in the cache is called, and how it is waited for.
-    pub(super) cached: Cached,
+    /// Options of an on-demand mount.
+    pub(super) cache: CacheOptions,
     user_xattr: Atomic<bool>,
     acl: Atomic<bool>,
 }
 
 /// Options of an on-demand mount.
 #[derive(Default)]
-pub(crate) struct Cached {
+pub(crate) struct CacheOptions {
     pub(super) fsid: Option<CString>,
     pub(super) domain_id: Option<CString>,
-    pub(super) policy: Policy,
+    pub(super) policy: WaitPolicy,
 }
 
-impl Default for Options {
+impl Default for MountOptions {
     fn default() -> Self {
         Self {
             devices: KVec::new(),
             offset: 0,
             direct_io: false,
-            cached: Cached::default(),
+            cache: CacheOptions::default(),
             user_xattr: Atomic::new(true),
             acl: Atomic::new(true),
         }
     }
 }
 
-impl Options {
+impl MountOptions {
     pub(super) fn set(&mut self, option: MountOption) -> Result {
         match option {
             MountOption::Device(source) => self.devices.push(source, GFP_KERNEL)?,
@@ -55,49 +55,50 @@ impl Options {
             MountOption::Acl(on) => self.acl.store(on, Relaxed),
             MountOption::DirectIo(on) => self.direct_io = on,
             MountOption::Offset(offset) => self.offset = offset,
-            MountOption::FsId(key) => self.cached.fsid = Some(key),
-            MountOption::DomainId(key) => self.cached.domain_id = Some(key),
-            MountOption::Hard(hard) => self.cached.policy.hard = hard,
+            MountOption::FsId(key) => self.cache.fsid = Some(key),
+            MountOption::DomainId(key) => self.cache.domain_id = Some(key),
+            MountOption::Hard(hard) => self.cache.policy.hard = hard,
             MountOption::Timeout(seconds) => {
-                self.cached.policy.limit = (seconds != 0).then(|| seconds.saturating_mul(1000));
+                self.cache.policy.limit = (seconds != 0).then(|| seconds.saturating_mul(1000));
             }
         }
         Ok(())
     }
 
-    /// Whether `user.*` attributes can be read and listed.
+    /// Returns whether `user.*` attributes are visible.
     pub(super) fn user_xattr(&self) -> bool {
         self.user_xattr.load(Relaxed)
     }
 
-    /// Whether POSIX ACLs are honoured.
+    /// Returns whether POSIX ACLs are in effect.
     pub(super) fn acl(&self) -> bool {
         self.acl.load(Relaxed)
     }
 
     /// The same options, for a remount to change.
-    pub(super) fn again(&self) -> Self {
+    pub(super) fn for_remount(&self) -> Self {
         Self {
             devices: KVec::new(),
             offset: self.offset,
             direct_io: self.direct_io,
-            // A remount ignores what they say, as the C driver did.
-            cached: Cached::default(),
+            // A remount ignores these options, as the C driver did.
+            cache: CacheOptions::default(),
             user_xattr: Atomic::new(self.user_xattr()),
             acl: Atomic::new(self.acl()),
         }
     }
 
-    /// Takes over what a remount may change; tells whether ACLs are honoured.
+    /// Applies the options that a remount may change. Returns whether POSIX ACLs
+    /// are in effect.
     ///
     /// # Errors
     ///
-    /// EINVAL for what is settled by the first mount: where the image is, and
-    /// how it is read.
+    /// EINVAL if an option differs that is fixed at mount: the location of the
+    /// image, and direct I/O.
     pub(super) fn remount(&self, new: &Self) -> Result<bool> {
-        let settled =
+        let fixed_are_equal =
             new.devices.is_empty() && new.offset == self.offset && new.direct_io == self.direct_io;
-        if !settled {
+        if !fixed_are_equal {
             return Err(EINVAL);
         }
         self.user_xattr.store(new.user_xattr(), Relaxed);
@@ -105,23 +106,23 @@ impl Options {
         Ok(new.acl())
     }
 
-    /// As `/proc/mounts` shows them.
-    pub(super) fn show(&self, to: &mut vfs::Options<'_>) {
+    /// Prints the options for `/proc/mounts`.
+    pub(super) fn show(&self, to: &mut vfs::OptionWriter<'_>) {
         let no = |on: bool| if on { "" } else { "no" };
         to.add(format_args!("{}user_xattr", no(self.user_xattr())));
         to.add(format_args!("{}acl", no(self.acl())));
         if self.direct_io {
             to.add(format_args!("directio"));
         }
-        self.cached.show(to);
+        self.cache.show(to);
         if self.offset != 0 {
             to.add(format_args!("fsoffset={}", self.offset));
         }
     }
 }
 
-impl Cached {
-    fn show(&self, to: &mut vfs::Options<'_>) {
+impl CacheOptions {
+    fn show(&self, to: &mut vfs::OptionWriter<'_>) {
         let Some(fsid) = &self.fsid else {
             return;
         };

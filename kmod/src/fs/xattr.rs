@@ -2,11 +2,7 @@
 
 //! Extended attributes.
 
-use super::{
-    data::{checked, Data},
-    prefixes::Prefixes,
-    Inode,
-};
+use super::{error::checked, image::Image, xattr_prefixes::XattrPrefixes, Inode};
 use crate::vfs::{XattrList, XattrNamespace};
 use kernel::prelude::*;
 use ondine_erofs::{
@@ -35,15 +31,15 @@ fn namespace(name_index: u8) -> Option<XattrNamespace> {
     }
 }
 
-fn prefixes(data: &Data) -> Result<&Prefixes> {
-    data.prefixes.as_ref().ok_or(EIO)
+fn prefixes(image: &Image) -> Result<&XattrPrefixes> {
+    image.prefixes.as_ref().ok_or(EIO)
 }
 
-/// Whether the mount options let the namespace be seen.
-fn is_visible(data: &Data, namespace: XattrNamespace) -> bool {
+/// Returns whether the mount options make the namespace visible.
+fn is_visible(image: &Image, namespace: XattrNamespace) -> bool {
     match namespace {
-        XattrNamespace::User => data.options.user_xattr(),
-        XattrNamespace::AclAccess | XattrNamespace::AclDefault => data.options.acl(),
+        XattrNamespace::User => image.options.user_xattr(),
+        XattrNamespace::AclAccess | XattrNamespace::AclDefault => image.options.acl(),
         XattrNamespace::Trusted | XattrNamespace::Security => true,
     }
 }
@@ -55,29 +51,29 @@ pub(super) fn get(
     value: Option<&mut [u8]>,
 ) -> Result<usize> {
     let sb = inode.super_block();
-    let data = sb.data();
-    if !is_visible(data, namespace) {
+    let image = sb.data();
+    if !is_visible(image, namespace) {
         return Err(EOPNOTSUPP);
     }
     let node = inode.node();
-    let prefixes = prefixes(data)?;
+    let prefixes = prefixes(image)?;
     let index = name_index(namespace);
-    let answer = xattr::get(data, &data.image, node, prefixes, index, name, value);
+    let answer = xattr::get(image, &image.superblock, node, prefixes, index, name, value);
     checked(sb, inode.nid(), answer)
 }
 
 pub(super) fn list(inode: &Inode, list: &mut XattrList<'_>) -> Result {
     let sb = inode.super_block();
-    let data = sb.data();
-    let prefixes = prefixes(data)?;
+    let image = sb.data();
+    let prefixes = prefixes(image)?;
     let mut scratch = [0u8; SCRATCH];
     let answer = xattr::list(
-        data,
-        &data.image,
+        image,
+        &image.superblock,
         inode.node(),
         prefixes,
         &mut scratch,
-        |name| match namespace(name.index).filter(|&namespace| is_visible(data, namespace)) {
+        |name| match namespace(name.index).filter(|&namespace| is_visible(image, namespace)) {
             Some(namespace) => list
                 .add(namespace, name.infix, name.suffix)
                 .map_err(Error::Source),

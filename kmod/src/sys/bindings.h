@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What bindgen reads: the headers that rust/bindings/bindings_helper.h leaves
- * out, our own wrappers, and constants that bindgen cannot see by itself.
+ * Input of bindgen: kernel headers that rust/bindings/bindings_helper.h does not
+ * include, our C functions, and constants that bindgen cannot evaluate.
  */
 #ifndef ONDINE_BINDINGS_H
 #define ONDINE_BINDINGS_H
 
 #include "helpers.h"
+#include "../vfs/cache_dir.h"
+#include "../vfs/fs_context.h"
+#include "../vfs/page_cache.h"
 
 #define ONDINE_CONST(T, X) static const T ONDINE_CONST_##X = X
 

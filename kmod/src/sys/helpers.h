@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Wrappers of what Rust cannot call: inline functions, macros, and what
- * depends on the configuration. Each does one thing and decides nothing.
+ * Wrappers of inline functions, macros and functions that depend on the kernel
+ * configuration, none of which Rust can call. They contain no policy.
  */
 #ifndef ONDINE_HELPERS_H
 #define ONDINE_HELPERS_H
@@ -36,23 +36,7 @@
 #include <linux/workqueue.h>
 #include <linux/xattr.h>
 
-/* Numbers that fs_parse() answers for ondine_fs_parameters. */
-enum ondine_option {
-	ONDINE_OPT_SOURCE,
-	ONDINE_OPT_DEVICE,
-	ONDINE_OPT_USER_XATTR,
-	ONDINE_OPT_ACL,
-	ONDINE_OPT_CACHE_STRATEGY,
-	ONDINE_OPT_DIRECTIO,
-	ONDINE_OPT_FSOFFSET,
-	ONDINE_OPT_FSID,
-	ONDINE_OPT_DOMAIN_ID,
-	ONDINE_OPT_HARD,
-	ONDINE_OPT_SOFT,
-	ONDINE_OPT_TIMEOUT,
-};
-
-/* What ondine_trace() tells. */
+/* Events of ondine_trace(). */
 enum ondine_event {
 	ONDINE_EVENT_SUBMIT,
 	ONDINE_EVENT_DELIVER,
@@ -62,11 +46,7 @@ enum ondine_event {
 
 extern char *ondine_fstype;
 extern char *ondine_device;
-extern const struct fs_parameter_spec ondine_fs_parameters[];
 
-int ondine_fs_parse(struct fs_context *fc, struct fs_parameter *param,
-		    struct fs_parse_result *result);
-void ondine_errorfc(struct fs_context *fc, const char *message);
 void ondine_pr_err_ratelimited(const char *device, u64 nid, const char *message,
 			       int len);
 
@@ -90,17 +70,10 @@ struct file *ondine_get_file(struct file *file);
 void ondine_init_kiocb(struct kiocb *kiocb, struct file *file);
 const struct cred *ondine_override_creds(const struct cred *cred);
 void ondine_revert_creds(const struct cred *cred);
+const struct cred *ondine_get_current_cred(void);
+void ondine_put_cred(const struct cred *cred);
 loff_t ondine_i_size(const struct inode *inode);
 
-bool ondine_mapping_can_read(struct address_space *mapping);
-struct folio *ondine_meta_folio(struct address_space *mapping, pgoff_t index,
-				struct file *file, struct file_ra_state *ra);
-struct folio *ondine_read_folio(struct address_space *mapping, pgoff_t index);
-const char *ondine_get_link(struct dentry *dentry, struct inode *inode,
-			    struct delayed_call *done);
-size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter);
-size_t ondine_read_mapped(struct inode *inode, loff_t pos, size_t len, struct iov_iter *iter);
-void ondine_drop_copied(struct address_space *mapping, loff_t pos, size_t len);
 void ondine_folio_put(struct folio *folio);
 const u8 *ondine_folio_bytes(struct folio *folio, loff_t pos, size_t *len);
 loff_t ondine_folio_pos(struct folio *folio);
@@ -131,34 +104,18 @@ void ondine_debugfs_remove(struct dentry *directory);
 void ondine_trace(enum ondine_event event, const char *volume, const char *cookie, u64 first,
 		  u64 count, int result);
 
-int ondine_store_check(struct file *dir);
-int ondine_store_probe(struct file *dir);
-int ondine_store_room(struct file *dir, u64 *blocks, u64 *files);
-int ondine_store_make_dir(struct file *dir, const char *name);
-struct file *ondine_store_open(struct file *dir, const char *const *names, unsigned int count);
-ssize_t ondine_store_write(struct file *file, struct iov_iter *iter, loff_t pos);
-bool ondine_store_is_in(struct file *file, struct file *dir);
-bool ondine_store_is_below(struct file *file, struct file *dir);
-int ondine_store_remove(struct file *dir, struct file *file);
-void ondine_store_forget(struct file *file);
-bool ondine_store_is_cached(struct file *file);
-int ondine_store_resize(struct file *file, loff_t size);
-ssize_t ondine_store_get_xattr(struct file *file, const char *name, void *value, size_t size);
-int ondine_store_set_xattr(struct file *file, const char *name, const void *value, size_t size);
-const struct cred *ondine_get_current_cred(void);
-void ondine_put_cred(const struct cred *cred);
-
-struct ondine_ticker {
+struct ondine_timer {
 	struct delayed_work work;
-	bool (*tick)(void *data);
+	bool (*expired)(void *data);
 	void *data;
 };
 
-void ondine_ticker_init(struct ondine_ticker *ticker, bool (*tick)(void *), void *data);
-void ondine_ticker_start(struct ondine_ticker *ticker);
-void ondine_ticker_stop(struct ondine_ticker *ticker);
+void ondine_timer_init(struct ondine_timer *timer, bool (*expired)(void *), void *data);
+void ondine_timer_start(struct ondine_timer *timer);
+void ondine_timer_stop(struct ondine_timer *timer);
 
 void ondine_init_waitqueue(struct wait_queue_head *queue);
+void ondine_init_rwsem(struct rw_semaphore *sem);
 void ondine_wake_up_all(struct wait_queue_head *queue);
 long ondine_wait_killable(struct wait_queue_head *queue, bool (*done)(void *), void *data,
 			  unsigned long msecs);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Raw bindings: what the kernel crate binds already, what our own bindgen run
-//! adds, and the C wrappers of inline functions.
+//! Raw bindings: those of the kernel crate, those that our own bindgen run adds,
+//! and our C functions.
 //!
-//! Only [`crate::vfs`] and `device/` may name these.
+//! For use in [`crate::vfs`] and [`crate::device`] only.
 
 #![allow(
     clippy::all,

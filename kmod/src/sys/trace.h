@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Tracepoints of requests, from the kernel's question to its end.
+ * Tracepoints of requests to the daemon, from submission to completion.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM ondine
@@ -11,10 +11,10 @@
 #include <linux/tracepoint.h>
 
 /*
- * An OPEN or a READ of the object that the keys `volume` and `cookie` name, for
- * `count` pages from `first` on: none for an OPEN. `result` is 0, or, where the
- * request ends, the negative errno that it ends with. A CLOSE, which nobody waits
- * for, is not traced.
+ * An OPEN or a READ of the object with the keys @volume and @cookie, for @count
+ * pages from @first on; @count is 0 for an OPEN. @result is 0, or the negative
+ * errno with which the request has ended. A CLOSE, which has no answer, is not
+ * traced.
  */
 DECLARE_EVENT_CLASS(ondine_request,
 	TP_PROTO(const char *volume, const char *cookie, u64 first, u64 count, int result),
@@ -37,28 +37,28 @@ DECLARE_EVENT_CLASS(ondine_request,
 		  __entry->first, __entry->count, __entry->result)
 );
 
-/* A request is put into the table: once, and it ends once. */
+/* A request is added to the table, once. It also ends once. */
 DEFINE_EVENT(ondine_request, ondine_submit,
 	TP_PROTO(const char *volume, const char *cookie, u64 first, u64 count, int result),
 	TP_ARGS(volume, cookie, first, count, result));
 
 /*
- * The daemon has read its message. Again, if the request was restored, or if the
- * descriptor was closed before the answer came. The OPEN that then brings another
- * descriptor is for READs that are in the table: of it, nothing else is traced.
+ * The daemon has read the message of a request. Traced again if the request was
+ * restored, or if the descriptor was closed before the answer. The OPEN that then
+ * provides another descriptor serves READs in the table, and has no other events.
  */
 DEFINE_EVENT(ondine_request, ondine_deliver,
 	TP_PROTO(const char *volume, const char *cookie, u64 first, u64 count, int result),
 	TP_ARGS(volume, cookie, first, count, result));
 
-/* The daemon has answered. */
+/* The daemon has answered the request. */
 DEFINE_EVENT(ondine_request, ondine_complete,
 	TP_PROTO(const char *volume, const char *cookie, u64 first, u64 count, int result),
 	TP_ARGS(volume, cookie, first, count, result));
 
 /*
- * It ends without an answer: session or object are gone, the daemon could not be
- * given the message, or it refuses the object that a READ is of.
+ * The request ended without an answer: the session or the object ended, the
+ * message could not be delivered, or the daemon refused the object of a READ.
  */
 DEFINE_EVENT(ondine_request, ondine_cancel,
 	TP_PROTO(const char *volume, const char *cookie, u64 first, u64 count, int result),

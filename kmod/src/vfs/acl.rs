@@ -20,14 +20,14 @@ pub(super) unsafe extern "C" fn get<F: FileSystem>(
     rcu: bool,
 ) -> *mut kernel::bindings::posix_acl {
     if rcu {
-        // Reading may sleep: have the VFS call again when that is possible.
+        // Reading may sleep: the VFS calls again outside of RCU mode.
         return ECHILD.to_ptr();
     }
     let namespace = match kind.cast_unsigned() {
         sys::ONDINE_CONST_ACL_TYPE_ACCESS => XattrNamespace::AclAccess,
         _ => XattrNamespace::AclDefault,
     };
-    // SAFETY: The VFS gives an inode of ours.
+    // SAFETY: By the caller.
     match read(unsafe { INode::<F>::from_raw(inode) }, namespace) {
         // SAFETY: The value is valid for its length, and copied.
         Ok(value) => unsafe { sys::ondine_acl_from_xattr(value.as_ptr().cast(), value.len()) },

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The page cache of a file: filling its folios through iomap.
+//! Filling the page cache of a file through iomap.
 //!
-//! On a block device iomap reads by itself; of regular files we gather what is
-//! contiguous into one [`Batch`] and let the file system submit it.
+//! On a block device iomap submits the bios. Blobs in regular files are read by
+//! [`ReadRequest`]s: each gathers ranges that are contiguous on one blob.
 //!
 //! C headers: [`include/linux/iomap.h`](srctree/include/linux/iomap.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use super::{
-    ahead, batch::Batch, iomap, iomap::Target, wait::metadata_error, FileSystem, INode, Present,
+    blob::{metadata_error, Blob, Present},
+    extent::Target,
+    iomap, prefetch,
+    read_request::ReadRequest,
+    FileSystem, INode,
 };
 use crate::sys;
 use core::{marker::PhantomData, ptr};
@@ -35,13 +39,13 @@ impl<F: FileSystem> Table<F> {
     };
 }
 
-/// Gives a new inode a page cache that fills itself.
+/// Sets up the page cache of a new inode.
 ///
 /// # Safety
 ///
 /// `inode` is new and of type `F`.
 pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
-    // SAFETY: By the caller; a new inode has its embedded mapping.
+    // SAFETY: By the caller. The embedded mapping of a new inode is not in use.
     unsafe {
         let mapping = (*inode).i_mapping;
         (*mapping).a_ops = Table::<F>::OPS;
@@ -52,20 +56,21 @@ pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
 }
 
 /// Allows large folios in the page cache of a file that is going to be mapped or
-/// spliced, once all of it is there: that needs all of a folio, and must not wait
-/// for, nor fail with, pages that nobody asks for.
+/// spliced, once the file is fully present. A large folio is read as a whole, so
+/// otherwise a fault could block on, or fail because of, pages outside of the
+/// faulting page.
 pub(super) fn allow_large_folios<F: FileSystem>(inode: &INode<F>) {
-    // SAFETY: A complete inode has its embedded mapping. To allow them once more
-    // changes nothing, nor does it matter who allocates a folio just then.
+    // SAFETY: A complete inode has its embedded mapping;
+    // `ondine_mapping_allow_large_folios()` is atomic.
     unsafe {
         let mapping = (*inode.as_raw()).i_mapping;
-        if !sys::ondine_mapping_has_large_folios(mapping) && inode.is_present() {
-            sys::ondine_mapping_set_large_folios(mapping);
+        if !sys::ondine_mapping_has_large_folios(mapping) && inode.is_fully_present() {
+            sys::ondine_mapping_allow_large_folios(mapping);
         }
     }
 }
 
-/// Whether the super block of an inode is on a device.
+/// Returns whether the super block of an inode is on a block device.
 ///
 /// # Safety
 ///
@@ -75,7 +80,8 @@ unsafe fn is_on_device(inode: *mut sys::inode) -> bool {
     unsafe { !(*(*inode).i_sb).s_bdev.is_null() }
 }
 
-/// Who reads for this inode: iomap, if its super block is on a device.
+/// The functions that submit reads for an inode: iomap's, if its super block is
+/// on a block device.
 ///
 /// # Safety
 ///
@@ -98,13 +104,13 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
     file: *mut sys::file,
     folio: *mut sys::folio,
 ) -> c_int {
-    // SAFETY: The VFS gives a locked folio of an inode of ours, and iomap
-    // unlocks it.
+    // SAFETY: The page cache calls this with a locked folio of an inode of ours;
+    // `iomap_read_folio()` unlocks it.
     unsafe {
         let inode = sys::ondine_folio_inode(folio);
-        // iomap keeps to itself why a position has no place, and the page cache
-        // why a folio that was handed over did not fill; whoever waits for this
-        // one is to be told.
+        // iomap discards the mapping error and the page cache the reason of a
+        // failed asynchronous read. Resolve and wait here so that the caller gets
+        // the errno.
         let position = sys::ondine_folio_pos(folio).cast_unsigned();
         let len = sys::ondine_folio_size(folio) as u64;
         if let Err(error) = fetch(INode::<F>::from_raw(inode), position, len, file.is_null()) {
@@ -122,10 +128,11 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
     0
 }
 
-/// Waits until all of `[position, position + len)` that is in the file can be
-/// read from where it is, and counts that as hits and misses.
+/// Waits until all bytes of `[position, position + len)` that are in the file are
+/// present, and counts hits and misses.
 ///
-/// Without an open file it is metadata that is read.
+/// `metadata` is set for a read without an open file, of an inode that holds
+/// metadata.
 fn fetch<F: FileSystem>(inode: &INode<F>, position: u64, len: u64, metadata: bool) -> Result {
     let end = position.saturating_add(len).min(inode.size());
     let mut position = position;
@@ -135,8 +142,8 @@ fn fetch<F: FileSystem>(inode: &INode<F>, position: u64, len: u64, metadata: boo
         if let Target::Blob(blob, address) = extent.target {
             let address = address.wrapping_add(position.wrapping_sub(extent.start));
             let len = next.min(end).wrapping_sub(position);
-            if let Present::Missing = F::present(blob, address, len) {
-                F::fetch(blob, address, len).map_err(|error| {
+            if let Present::Missing = blob.present(address, len) {
+                blob.fetch(address, len).map_err(|error| {
                     if metadata {
                         metadata_error(error)
                     } else {
@@ -156,8 +163,8 @@ fn fetch<F: FileSystem>(inode: &INode<F>, position: u64, len: u64, metadata: boo
 ///
 /// `rac` is a readahead request for a complete inode of type `F`.
 unsafe extern "C" fn readahead<F: FileSystem>(rac: *mut sys::readahead_control) {
-    // SAFETY: The VFS gives a readahead request for an inode of ours; iomap
-    // consumes its folios.
+    // SAFETY: The page cache calls this with a readahead request for an inode of
+    // ours; iomap consumes its folios.
     unsafe {
         let mut context = sys::iomap_read_folio_ctx {
             ops: read_ops::<F>((*(*rac).mapping).host),
@@ -178,12 +185,12 @@ unsafe extern "C" fn bmap<F: FileSystem>(
     mapping: *mut sys::address_space,
     block: sys::sector_t,
 ) -> sys::sector_t {
-    // SAFETY: The VFS gives a mapping of an inode of ours.
+    // SAFETY: The VFS calls this with the mapping of an inode of ours.
     unsafe { sys::iomap_bmap(mapping, block, iomap::Table::<F>::OPS) }
 }
 
-/// `iomap_read_ops.read_folio_range`: adds one range of a folio to the batch, or
-/// submits that and starts another.
+/// `iomap_read_ops.read_folio_range`: adds a range of a folio to the pending
+/// request, or submits that and begins another.
 ///
 /// # Safety
 ///
@@ -194,33 +201,35 @@ unsafe extern "C" fn read_folio_range<F: FileSystem>(
     len: usize,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: iomap gives valid arguments that nobody else uses now.
+        // SAFETY: iomap passes valid arguments, which only this call uses.
         let (iter, context) = unsafe { (&*iter, &mut *context) };
         let map = &iter.iomap;
         let position = iter.pos.cast_unsigned();
-        // In range: iomap reads inside the map.
+        // Does not wrap: iomap reads within the mapping.
         let skip = position.wrapping_sub(map.offset.cast_unsigned());
         let address = map.addr.wrapping_add(skip);
         let folio = context.cur_folio;
-        // SAFETY: iomap holds the folio locked.
+        // SAFETY: iomap holds the folio locked, so that it is valid.
         let folio_start = unsafe { sys::ondine_folio_pos(folio) }.cast_unsigned();
         let offset = position.wrapping_sub(folio_start) as usize;
 
-        // SAFETY: Only this function and `submit_read` touch `read_ctx`, which
-        // is null or a pending batch.
+        // SAFETY: `read_ctx` is accessed here and in `submit` only, and is null
+        // or a pending request.
         let pending = unsafe { context.read_ctx.cast::<Pending>().as_mut() };
         if let Some(pending) = pending {
-            if pending.blob == map.private && pending.batch.follows(address) {
-                // SAFETY: The folio is locked, and the range was handed over.
-                unsafe { pending.batch.push(folio, offset, len) };
+            if pending.blob == map.private && pending.request.follows(address) {
+                // SAFETY: The folio is locked, and iomap leaves the range to the
+                // request.
+                unsafe { pending.request.push(folio, offset, len) };
                 return Ok(0);
             }
             // SAFETY: As above.
             unsafe { submit::<F>(iter, context) };
         }
-        // SAFETY: A readahead request is valid as long as its context.
-        let (folios, fetched) = match unsafe { context.rac.as_mut() } {
-            // This folio has been taken out of the request already.
+        // SAFETY: A readahead request is valid as long as the context that points
+        // to it.
+        let (folios, waited_for) = match unsafe { context.rac.as_mut() } {
+            // The folio has been taken out of the readahead request already.
             // SAFETY: As above.
             Some(rac) => (
                 unsafe { sys::ondine_readahead_pages(rac) }.saturating_add(1),
@@ -228,22 +237,23 @@ unsafe extern "C" fn read_folio_range<F: FileSystem>(
             ),
             None => (1, true),
         };
-        let mut batch = Batch::new(position, address, folios as usize, fetched)?;
+        let mut request = ReadRequest::new(position, address, folios as usize, waited_for)?;
         // SAFETY: As above.
-        unsafe { batch.push(folio, offset, len) };
+        unsafe { request.push(folio, offset, len) };
         let blob = map.private;
-        // A failure drops the batch, which ends the folio's read by itself:
-        // from `push` on it must not be reported here as well.
-        if let Ok(pending) = KBox::new(Pending { batch, blob }, GFP_KERNEL) {
+        // If the allocation fails, the request is dropped, which fails the read
+        // of the folio: from `push` on an error must not be returned to iomap as
+        // well.
+        if let Ok(pending) = KBox::new(Pending { request, blob }, GFP_KERNEL) {
             context.read_ctx = KBox::into_raw(pending).cast();
         }
         Ok(0)
     })
 }
 
-/// A batch that grows, and the blob that it reads from.
+/// A read request to which ranges are being added.
 struct Pending {
-    batch: Batch,
+    request: ReadRequest,
     blob: *mut c_void,
 }
 
@@ -256,7 +266,7 @@ unsafe extern "C" fn submit_read<F: FileSystem>(
     iter: *const sys::iomap_iter,
     context: *mut sys::iomap_read_folio_ctx,
 ) {
-    // SAFETY: iomap gives valid arguments that nobody else uses now.
+    // SAFETY: iomap passes valid arguments, which only this call uses.
     unsafe { submit::<F>(&*iter, &mut *context) };
 }
 
@@ -268,14 +278,14 @@ unsafe fn submit<F: FileSystem>(iter: &sys::iomap_iter, context: &mut sys::iomap
     if pending.is_null() {
         return;
     }
-    // SAFETY: By the caller it is a `Pending` made by `KBox`; the blob is one
-    // that `begin` stored, and lives as long as the super block. A readahead
-    // request is valid as long as its context.
+    // SAFETY: By the caller it is a `Pending` that `KBox` allocated;
+    // `iomap::begin` stored the pointer to the blob, which lives as long as the
+    // super block. A readahead request is valid as long as its context.
     unsafe {
         let pending = KBox::into_inner(KBox::from_raw(pending.cast::<Pending>()));
         let inode = INode::<F>::from_raw(iter.inode);
         let blob = &*pending.blob.cast::<F::Blob>();
-        ahead::window(inode, blob, &pending.batch, context.rac);
-        F::submit(inode, blob, pending.batch);
+        prefetch::prefetch_window(inode, blob, &pending.request, context.rac);
+        blob.read(pending.request);
     }
 }

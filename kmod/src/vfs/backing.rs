@@ -6,18 +6,25 @@
 //! [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h),
 //! [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
 
-use super::folio::MetaSlice;
+use super::{credentials::Credentials, folio::MetaSlice, iov_iter::IovIter};
 use crate::sys;
 use core::{
     mem::MaybeUninit,
     ptr::{self, NonNull},
 };
-use kernel::{error::from_err_ptr, page::PAGE_SIZE, prelude::*, types::Opaque};
+use kernel::{error::from_err_ptr, prelude::*, types::Opaque};
 
-/// EROFS, in the C driver and here: magic number of a super block.
-const EROFS_MAGIC: usize = 0xE0F5_E1E2;
+/// Magic number of EROFS super blocks, those of the C driver and ours.
+pub(crate) const EROFS_MAGIC: u64 = 0xE0F5_E1E2;
 
-/// What kind of file a [`Backing`] is.
+/// Returns whether `error`, of a direct read, means that the same read succeeds
+/// through the page cache: the file system has alignment rules that it did not
+/// tell, or no direct I/O for this file.
+pub(super) fn refuses_direct(error: Error) -> bool {
+    error == EINVAL || error == ENOTBLK || error == EOPNOTSUPP
+}
+
+/// Kind of file of a [`Backing`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BackingKind {
     /// A regular file, read through its own file system.
@@ -26,45 +33,44 @@ pub(crate) enum BackingKind {
     Device,
 }
 
-/// Whether bytes of a blob can be read from a file now.
-pub(crate) enum Present<'a> {
-    /// From this file.
-    File(&'a Backing),
-    /// They have to be waited for first.
-    Missing,
-    /// There is no such file: the inode's own page cache has to be used.
-    NoFile,
-}
-
 /// An open, readable file or block device.
 ///
 /// # Invariants
 ///
-/// - `file` is a valid file that was opened for reading; `self` owns one
-///   reference, and with `claimed` also the claim of an opened block device.
-/// - `readahead` was initialised for the file's mapping.
+/// - `file` is valid and was opened for reading; `self` owns a reference to it,
+///   and with `claimed` also the claim of an opened block device.
+/// - `readahead` is initialised for the mapping of the file.
 pub(crate) struct Backing {
     file: NonNull<sys::file>,
     kind: BackingKind,
     claimed: bool,
-    /// The readahead window of metadata reads. As for any file, concurrent
-    /// readers may disturb each other's window, and nothing worse.
+    /// Alignment of direct reads, a power of two and at least a page; 0 if there
+    /// are none.
+    direct_align: u32,
+    /// Readahead state of metadata reads, shared by concurrent readers like
+    /// `f_ra`.
     readahead: Opaque<sys::file_ra_state>,
 }
 
 // SAFETY: `struct file` may be used and released from any task.
 unsafe impl Send for Backing {}
-// SAFETY: All that is done through `&self` is reading, for which the VFS locks;
-// `readahead` holds hints that the page cache code bounds on each use.
+// SAFETY: What `&self` allows, here and in `CacheFile`, is what tasks that share a
+// file may do concurrently: reading, writing, truncating and extended attributes,
+// for which the file system takes its locks, and moving the position, which
+// `CacheFile::seek` does under `f_pos_lock`. `readahead` has the heuristics of
+// `f_ra`, which concurrent readers share without a lock, and which the page cache
+// bounds on each use.
 unsafe impl Sync for Backing {}
 
 impl Backing {
-    /// Opens a regular file for reading, with the credentials of the caller.
+    /// Opens a regular file for reading, with the credentials of the current
+    /// task.
     ///
     /// # Errors
     ///
-    /// What opening gives; EINVAL if it is not a regular file; ENOTBLK if its
-    /// file system is stacked on another one.
+    /// Errors of `open(2)`; EINVAL if it is not a regular file or cannot be read
+    /// through the page cache; ENOTBLK if its file system is stacked on another
+    /// one.
     pub(crate) fn open(path: &CStr) -> Result<Self> {
         // SAFETY: The path is NUL-terminated.
         let file = from_err_ptr(unsafe {
@@ -74,19 +80,21 @@ impl Backing {
                 0,
             )
         })?;
-        // SAFETY: filp_open() gave a reference, and nobody else has the file
-        // yet. Reading an image is no access to the file that it is in.
+        // SAFETY: filp_open() returned a reference to a file that no other task
+        // has. O_NOATIME: reading an image is no access to the file that contains
+        // it.
         unsafe {
             (*file).f_flags |= sys::O_NOATIME;
             Self::from_owned(file)
         }
     }
 
-    /// Opens a block device for reading. `holder` marks who shares it.
+    /// Opens a block device for reading. Opens with equal `holder` share the
+    /// device.
     ///
     /// # Errors
     ///
-    /// What opening gives: ENOTBLK if it is no block device.
+    /// Errors of `open(2)`; ENOTBLK if it is not a block device.
     pub(super) fn open_device(path: &CStr, holder: *mut c_void) -> Result<Self> {
         // SAFETY: The path is NUL-terminated; the holder is only compared.
         let file = from_err_ptr(unsafe {
@@ -97,7 +105,7 @@ impl Backing {
                 ptr::null(),
             )
         })?;
-        // SAFETY: The call gave a reference and, with a holder, a claim.
+        // SAFETY: The call returned a reference and, with a holder, a claim.
         let mut backing = unsafe { Self::from_owned(file) }?;
         backing.claimed = true;
         Ok(backing)
@@ -107,7 +115,8 @@ impl Backing {
     ///
     /// # Errors
     ///
-    /// As [`Self::open`]; EBADF if the file is not open for reading.
+    /// EBADF if the file is not open for reading; EINVAL and ENOTBLK as
+    /// [`Self::open`].
     ///
     /// # Safety
     ///
@@ -117,19 +126,24 @@ impl Backing {
             file: NonNull::new(file).ok_or(EINVAL)?,
             kind: BackingKind::Regular,
             claimed: false,
+            direct_align: 0,
             readahead: Opaque::zeroed(),
         };
         // From here on `backing` releases the file on failure.
-        // SAFETY: The file is valid; inode, mapping and super block live as
-        // long as it.
+        // SAFETY: The file is valid, and holds its inode, mapping and super
+        // block.
         unsafe {
-            // An `O_PATH` descriptor of a block device has the mapping of its node.
+            // An `O_PATH` descriptor of a block device refers to the mapping of
+            // its device node, not of the device.
             if (*file).f_mode & sys::ONDINE_CONST_FMODE_READ == 0 {
                 return Err(EBADF);
             }
             let inode = (*(*file).f_mapping).host;
             match u32::from((*inode).i_mode) & sys::S_IFMT {
-                sys::S_IFREG => backing.check_regular(inode)?,
+                sys::S_IFREG => {
+                    backing.check_regular(inode)?;
+                    backing.direct_align = sys::ondine_direct_align(file);
+                }
                 sys::S_IFBLK => backing.kind = BackingKind::Device,
                 _ => return Err(EINVAL),
             }
@@ -138,7 +152,7 @@ impl Backing {
         Ok(backing)
     }
 
-    /// What a regular file must fulfil to carry an image.
+    /// Checks that a regular file can hold an image.
     ///
     /// # Safety
     ///
@@ -147,10 +161,9 @@ impl Backing {
         // SAFETY: By the caller, here and below.
         unsafe {
             let sb = (*inode).i_sb;
-            // Reads nest: one file system on top of another is all that the
-            // kernel's stack is sized for, and `s_stack_depth` does not count
-            // file-backed EROFS.
-            let file_backed = (*sb).s_magic == EROFS_MAGIC && (*sb).s_bdev.is_null();
+            // Reads nest, and the kernel stack suffices for one file system on
+            // top of another. `s_stack_depth` does not count file-backed EROFS.
+            let file_backed = (*sb).s_magic as u64 == EROFS_MAGIC && (*sb).s_bdev.is_null();
             if (*sb).s_stack_depth != 0 || file_backed {
                 return Err(ENOTBLK);
             }
@@ -166,11 +179,11 @@ impl Backing {
     }
 
     pub(super) fn mapping(&self) -> *mut sys::address_space {
-        // SAFETY: By the type invariants; a file's mapping does not change.
+        // SAFETY: By the type invariants; the mapping of a file does not change.
         unsafe { (*self.as_raw()).f_mapping }
     }
 
-    /// Regular file or block device.
+    /// Kind of the file.
     pub(crate) fn kind(&self) -> BackingKind {
         self.kind
     }
@@ -184,93 +197,115 @@ impl Backing {
         }
     }
 
-    /// Size in bytes, now.
+    /// Current size in bytes.
     pub(crate) fn size(&self) -> u64 {
         // SAFETY: The mapping's host is valid as long as the file is.
         let size = unsafe { sys::ondine_i_size((*self.mapping()).host) };
         u64::try_from(size).unwrap_or(0)
     }
 
-    /// Up to `len` bytes of the page cache at `offset`, at least one, read
-    /// from the store if they are not there.
+    /// Reads metadata: up to `len` bytes at `offset`, at least one, as far as one
+    /// folio of the page cache goes.
     ///
     /// # Errors
     ///
-    /// EIO where the file ends before `offset + 1`; what reading gives.
+    /// EIO if the file ends at or before `offset`; errors of reading.
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> Result<MetaSlice> {
         let left = self.size().checked_sub(offset).filter(|&left| left != 0);
         let len = left.ok_or(EIO)?.min(len as u64) as usize;
-        // SAFETY: Mapping and file belong together; the state is of that
-        // mapping, and may be changed by several readers.
+        // SAFETY: The file is valid, and the readahead state is initialised for its
+        // mapping and may be shared by readers.
         let folio = from_err_ptr(unsafe {
             sys::ondine_meta_folio(
-                self.mapping(),
-                (offset >> sys::PAGE_SHIFT) as usize,
                 self.as_raw(),
+                offset.cast_signed(),
+                len,
                 self.readahead.get(),
             )
         })?;
-        // SAFETY: The call gave a reference to a folio of this mapping that is
-        // up to date and holds `offset`.
+        // SAFETY: The call returned a reference to an up-to-date folio of this
+        // mapping, which contains `offset`.
         Ok(unsafe { MetaSlice::new(folio, offset, len) })
     }
 
-    /// Copies what the page cache has, from `position` on, of `len` bytes: the
-    /// number of bytes, 0 if [`Self::read_iter`] has to read them.
-    ///
-    /// # Safety
-    ///
-    /// `iter` is a valid destination of `len` bytes at least.
+    /// Copies up to `len` bytes at `position` to `iter` that are in the page cache.
+    /// Returns their number, or 0 if [`Self::read_buffered`] has to read them.
     #[inline]
-    pub(super) unsafe fn read_cached(
-        &self,
-        iter: *mut sys::iov_iter,
-        position: u64,
-        len: u64,
-    ) -> usize {
-        // SAFETY: The file is valid; by the caller, the iterator is.
-        unsafe {
-            sys::ondine_read_cached(self.as_raw(), position.cast_signed(), len as usize, iter)
-        }
+    pub(super) fn read_cached(&self, mut iter: IovIter<'_>, position: u64, len: u64) -> usize {
+        let (file, position) = (self.as_raw(), position.cast_signed());
+        // SAFETY: The file is valid by the type invariants, and so is the
+        // iterator.
+        unsafe { sys::ondine_read_cached(file, position, len as usize, iter.as_raw()) }
     }
 
-    /// Reads `iter` full from `position`, as a read of the file itself would:
-    /// through its page cache, or past it with `direct`.
+    /// Reads from `position` to `iter` through the page cache of the file. Returns
+    /// the number of bytes, which is less than `iter` has room for at the end of
+    /// the file only.
     ///
-    /// # Safety
+    /// Holds no lock of the file while it copies to `iter`.
     ///
-    /// `iter` is a valid destination of `len` bytes at least.
-    pub(super) unsafe fn read_iter(
+    /// # Errors
+    ///
+    /// EOVERFLOW for a position that is no file offset; errors of reading; EFAULT.
+    pub(super) fn read_buffered(&self, iter: IovIter<'_>, position: u64) -> Result<usize> {
+        self.read(iter, position, |kiocb, iter| {
+            // SAFETY: `read` passes a valid request without a completion, and a
+            // valid destination.
+            unsafe { sys::ondine_read_buffered(kiocb, iter) }
+        })
+    }
+
+    /// Reads from `position` to `iter` by direct I/O. Returns the number of bytes,
+    /// which may be less than `iter` has room for.
+    ///
+    /// Pins user memory before it enters the file system, so that no page fault
+    /// runs under a lock of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_buffered`]; one for which [`refuses_direct`] holds, if the
+    /// read must be buffered.
+    pub(super) fn read_direct(&self, iter: IovIter<'_>, position: u64) -> Result<usize> {
+        self.read(iter, position, |kiocb, iter| {
+            // SAFETY: As in `read_buffered`. The alignment is a power of two, see
+            // `can_read_direct`.
+            unsafe {
+                (*kiocb).ki_flags |= sys::ONDINE_CONST_IOCB_DIRECT;
+                sys::ondine_read_direct(kiocb, iter, self.direct_align)
+            }
+        })
+    }
+
+    /// Calls `read` with a synchronous request at `position`, with the credentials
+    /// of the file.
+    fn read(
         &self,
-        iter: *mut sys::iov_iter,
+        mut iter: IovIter<'_>,
         position: u64,
-        direct: bool,
+        read: impl FnOnce(*mut sys::kiocb, *mut sys::iov_iter) -> isize,
     ) -> Result<usize> {
         let position = position.try_into()?;
         let mut kiocb = MaybeUninit::<sys::kiocb>::uninit();
-        // SAFETY: The file is valid, and stays so during the synchronous call.
-        let read = unsafe {
-            let kiocb = kiocb.as_mut_ptr();
+        let kiocb = kiocb.as_mut_ptr();
+        // SAFETY: The file is valid by the type invariants, also during the call of
+        // `read`: the kiocb has no completion.
+        unsafe {
             sys::ondine_init_kiocb(kiocb, self.as_raw());
             (*kiocb).ki_pos = position;
-            if direct {
-                (*kiocb).ki_flags |= sys::ONDINE_CONST_IOCB_DIRECT;
-            }
-            let _credentials = self.as_opener();
-            sys::vfs_iocb_iter_read(self.as_raw(), kiocb, iter)
-        };
+        }
+        let _credentials = self.as_opener();
+        let read = read(kiocb, iter.as_raw());
         usize::try_from(read).map_err(|_| Error::from_errno(read as c_int))
     }
 
-    /// Whether direct reads of `[position, position + len)` are possible.
+    /// Returns whether direct reads of `[position, position + len)` are possible.
     pub(crate) fn can_read_direct(&self, position: u64, len: u64) -> bool {
-        let align = PAGE_SIZE as u64 - 1;
-        // SAFETY: By the type invariants.
-        let mode = unsafe { (*self.as_raw()).f_mode };
-        mode & sys::ONDINE_CONST_FMODE_CAN_ODIRECT != 0 && (position | len) & align == 0
+        let align = u64::from(self.direct_align);
+        align != 0 && (position | len) & align.wrapping_sub(1) == 0
     }
 
-    /// Whether any page of `[position, position + len)` is in the page cache.
+    /// Returns whether any page of `[position, position + len)` is in the page
+    /// cache.
     pub(crate) fn is_cached(&self, position: u64, len: u64) -> bool {
         let (Ok(first), Ok(last)) = (
             i64::try_from(position),
@@ -282,17 +317,17 @@ impl Backing {
         unsafe { sys::filemap_range_has_page(self.mapping(), first, last) }
     }
 
-    /// Acts as the one who opened the file, until the result is dropped.
-    pub(super) fn as_opener(&self) -> Credentials {
-        // SAFETY: The file's credentials live as long as the file, which
-        // outlives the guard: both are used by one call.
+    /// Overrides the credentials of the task with those of the file, until the
+    /// result is dropped.
+    pub(super) fn as_opener(&self) -> Credentials<'_> {
+        // SAFETY: The file holds its credentials, and the result borrows the file.
         unsafe { Credentials::of((*self.as_raw()).f_cred) }
     }
 }
 
 impl Drop for Backing {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants, reference and claim are ours.
+        // SAFETY: By the type invariants `self` owns the reference and the claim.
         unsafe {
             if self.claimed {
                 sys::bdev_fput(self.as_raw());
@@ -300,31 +335,5 @@ impl Drop for Backing {
                 sys::fput(self.as_raw());
             }
         }
-    }
-}
-
-/// The credentials to go back to.
-///
-/// # Invariants
-///
-/// They were the current task's, and still have the reference of the task.
-pub(super) struct Credentials(*const sys::cred);
-
-impl Credentials {
-    /// Acts with `cred`, until the result is dropped.
-    ///
-    /// # Safety
-    ///
-    /// `cred` is valid, and outlives the result.
-    pub(super) unsafe fn of(cred: *const sys::cred) -> Self {
-        // SAFETY: By the caller.
-        Self(unsafe { sys::ondine_override_creds(cred) })
-    }
-}
-
-impl Drop for Credentials {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants.
-        unsafe { sys::ondine_revert_creds(self.0) };
     }
 }

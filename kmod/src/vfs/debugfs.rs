@@ -2,10 +2,10 @@
 
 //! `/sys/kernel/debug/ondine/`: one read-only file with the state of the module.
 //!
-//! The kernel crate's `debugfs` is not used: the file operations that it makes
-//! name no owner, and debugfs looks for `release` in them when a file is closed,
-//! which may be after the module is gone. "Short" operations have no `release`,
-//! and debugfs guards their other ones against removal.
+//! The kernel crate's `debugfs` is not used: its file operations have no owner,
+//! and debugfs looks for `release` in them when a file is closed, which may be
+//! after the module was unloaded. "Short" operations have no `release`, and
+//! debugfs guards the others against removal.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
@@ -14,40 +14,40 @@ use crate::sys;
 use core::{fmt, marker::PhantomData};
 use kernel::{prelude::*, sync::Arc};
 
-/// Bytes that a report has at most.
+/// Longest report, in bytes.
 const REPORT_MAX: usize = 512;
 
-/// What can be looked at.
+/// State that is shown in debugfs.
 pub(crate) trait Report: Send + Sync + 'static {
-    /// Prints lines, of [`REPORT_MAX`] bytes at most together.
+    /// Prints the state, as lines of [`REPORT_MAX`] bytes at most in total.
     fn report(&self, to: &mut PageWriter<'_>) -> fmt::Result;
 }
 
-/// The directory, with the file `state` in it; both go when this is dropped.
+/// The directory and the file `state` in it, which are removed on drop.
 ///
-/// A kernel without debugfs, or one that has no memory for it, has neither; that
-/// is no error.
+/// Without debugfs or memory for it neither exists, which is no error.
 ///
 /// # Invariants
 ///
-/// `directory` is what `ondine_debugfs_create` gave, with a pointer to the value
-/// that `_value` keeps alive, and has not been removed.
+/// `directory` is the result of `ondine_debugfs_create`, called with a pointer to
+/// the value that `_value` keeps alive, and has not been removed.
 pub(crate) struct DebugDirectory<T: Report> {
     directory: *mut sys::dentry,
     _value: Arc<T>,
 }
 
-// SAFETY: Entries of debugfs may be removed by any task.
+// SAFETY: debugfs entries may be removed by any task; the value is `Send`,
+// `Sync`.
 unsafe impl<T: Report> Send for DebugDirectory<T> {}
-// SAFETY: Nothing can be done with `&self`.
+// SAFETY: No method takes `&self`.
 unsafe impl<T: Report> Sync for DebugDirectory<T> {}
 
 impl<T: Report> DebugDirectory<T> {
-    /// Shows `value`.
+    /// Creates the directory, to show `value`.
     pub(crate) fn new(value: Arc<T>) -> Self {
         let data = Arc::as_ptr(&value).cast_mut().cast();
-        // SAFETY: The value lives until the drop, which removes the file before;
-        // the operations are static, and for a file with such a value.
+        // SAFETY: The drop removes the file before it drops the value; the
+        // operations are static, and for a file with a pointer to a `T`.
         let directory = unsafe { sys::ondine_debugfs_create(data, Operations::<T>::TABLE) };
         // INVARIANT: Created just now.
         Self {
@@ -59,8 +59,8 @@ impl<T: Report> DebugDirectory<T> {
 
 impl<T: Report> Drop for DebugDirectory<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants. This waits for those who read the
-        // file now; nobody can afterwards.
+        // SAFETY: By the type invariants. Waits for tasks that are reading the
+        // file.
         unsafe { sys::ondine_debugfs_remove(self.directory) };
     }
 }
@@ -78,16 +78,16 @@ impl<T: Report> Operations<T> {
 ///
 /// # Safety
 ///
-/// `file` is the file of a [`DebugDirectory`] of a `T`; `to` is a pointer of user
-/// space, and `position` is the file's own.
+/// `file` is the file of a [`DebugDirectory`] of a `T`; `to` is a user pointer;
+/// `position` is the position of the file.
 unsafe extern "C" fn read<T: Report>(
     file: *mut sys::file,
     to: *mut c_char,
     len: usize,
     position: *mut i64,
 ) -> isize {
-    // SAFETY: `simple_open` put the pointer there that the file was made with;
-    // debugfs keeps the directory from being removed meanwhile.
+    // SAFETY: `simple_open()` stored the pointer that the file was created with;
+    // debugfs keeps the file from being removed during the call.
     let value = unsafe { &*(*file).private_data.cast::<T>() };
     let mut text = [0u8; REPORT_MAX];
     let mut writer = PageWriter::new(&mut text);
@@ -95,7 +95,7 @@ unsafe extern "C" fn read<T: Report>(
         return EFBIG.to_errno() as isize;
     }
     let room = writer.room();
-    // SAFETY: By the caller; that much of the text was written.
+    // SAFETY: By the caller; the length is that of the text which was written.
     unsafe {
         sys::simple_read_from_buffer(
             to.cast(),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories: looking names up and listing them.
+//! Directories: lookup and listing.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{file, xattr, FileSystem, INode};
+use super::{file, FileSystem, INode};
 use crate::sys;
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
@@ -28,7 +28,6 @@ impl<F: FileSystem> Table<F> {
 pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
     // SAFETY: By the caller.
     unsafe {
-        (*inode).i_op = xattr::Table::<F>::DIRECTORY;
         (*inode).__bindgen_anon_3.i_fop = Table::<F>::OPS;
     }
 }
@@ -43,8 +42,7 @@ pub(super) unsafe extern "C" fn lookup<F: FileSystem>(
     dentry: *mut sys::dentry,
     _flags: c_uint,
 ) -> *mut sys::dentry {
-    // SAFETY: The VFS gives a directory of ours, and a dentry whose name does
-    // not change during the call.
+    // SAFETY: By the caller. The name of a dentry does not change during lookup.
     let (dir, name) = unsafe {
         let name = &(*dentry).__bindgen_anon_1.d_name;
         let len = name.__bindgen_anon_1.__bindgen_anon_1.len as usize;
@@ -56,7 +54,8 @@ pub(super) unsafe extern "C" fn lookup<F: FileSystem>(
     let found = F::lookup(dir, name)
         .and_then(|nid| nid.map(|nid| dir.super_block().inode(nid)).transpose());
     match found {
-        // SAFETY: d_splice_alias() takes the inode's reference, or none.
+        // SAFETY: d_splice_alias() takes over the reference to the inode, or
+        // null.
         Ok(inode) => unsafe {
             sys::d_splice_alias(inode.map_or(ptr::null_mut(), INode::into_raw), dentry)
         },
@@ -64,32 +63,32 @@ pub(super) unsafe extern "C" fn lookup<F: FileSystem>(
     }
 }
 
-/// Whether a directory is to go on emitting.
+/// Tells a directory whether to emit further entries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {
-    /// There is room for more.
+    /// The buffer of the reader has room for more.
     Continue,
-    /// The reader's buffer is full.
+    /// The buffer of the reader is full.
     Stop,
 }
 
-/// Takes directory entries.
+/// Destination of directory entries.
 ///
 /// # Invariants
 ///
-/// The context is valid for `'a`, and used by nobody else.
+/// The context is valid for `'a`, and used through `self` only.
 pub(crate) struct DirSink<'a>(*mut sys::dir_context, PhantomData<&'a mut ()>);
 
 impl DirSink<'_> {
-    /// Where to go on, as [`Self::emit`] or [`Self::skip_to`] set it last, or
-    /// `lseek(2)` did.
+    /// Position of the next entry, as set by [`Self::emit`], [`Self::skip_to`] or
+    /// `lseek(2)`.
     pub(crate) fn position(&self) -> u64 {
         // SAFETY: By the type invariants.
         u64::try_from(unsafe { (*self.0).pos }).unwrap_or(0)
     }
 
-    /// Emits one entry at `position`; once it was taken, listing goes on at
-    /// `next`. `file_type` is a `DT_*` value.
+    /// Emits the entry at `position`. If the reader takes it, the position
+    /// becomes `next`. `file_type` is a `DT_*` value.
     pub(crate) fn emit(
         &mut self,
         name: &[u8],
@@ -98,10 +97,10 @@ impl DirSink<'_> {
         position: u64,
         next: u64,
     ) -> Flow {
-        // A name is at most a block long.
+        // Fits: a name is at most a block long.
         let len = name.len() as c_int;
-        // SAFETY: By the type invariants; the actor copies the name. It asks
-        // for flags in the type if it wants any, and we have none.
+        // SAFETY: By the type invariants; the actor copies the name. The type has
+        // none of the flags that an actor may ask for.
         let taken = unsafe {
             (*self.0).actor.is_some_and(|actor| {
                 let (name, position) = (name.as_ptr().cast(), position.cast_signed());
@@ -116,7 +115,7 @@ impl DirSink<'_> {
         }
     }
 
-    /// Moves on without an entry.
+    /// Sets the position without emitting an entry.
     pub(crate) fn skip_to(&mut self, position: u64) {
         // SAFETY: By the type invariants.
         unsafe { (*self.0).pos = position.cast_signed() };
@@ -134,9 +133,9 @@ unsafe extern "C" fn iterate<F: FileSystem>(
     context: *mut sys::dir_context,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: The VFS gives an open directory of ours.
+        // SAFETY: By the caller.
         let dir = unsafe { INode::<F>::from_raw((*(*file).f_mapping).host) };
-        // INVARIANT: The context is ours during the call.
+        // INVARIANT: By the caller, during this call.
         F::read_dir(dir, &mut DirSink(context, PhantomData))?;
         Ok(0)
     })

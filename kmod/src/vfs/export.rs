@@ -2,8 +2,8 @@
 
 //! File handles: `name_to_handle_at(2)`, NFS export, overlayfs.
 //!
-//! A handle is the nid, a generation that is always 0 (images do not change),
-//! and the same of the parent if it is to be connectable.
+//! A handle consists of the nid and a generation, which is always 0 since images
+//! do not change; a connectable one has the same of the parent.
 //!
 //! C header: [`include/linux/exportfs.h`](srctree/include/linux/exportfs.h)
 
@@ -24,7 +24,7 @@ impl<F: FileSystem> Table<F> {
     };
 }
 
-/// Words of a handle: nid low, nid high, generation.
+/// Words of a handle: low and high half of the nid, generation.
 const WORDS: usize = 3;
 
 /// `export_operations.encode_fh`
@@ -40,8 +40,7 @@ unsafe extern "C" fn encode<F: FileSystem>(
     parent: *mut sys::inode,
 ) -> c_int {
     let words = if parent.is_null() { WORDS } else { 2 * WORDS };
-    // SAFETY: The VFS gives inodes of ours, and a handle of `*max_words` words,
-    // of which we say how many are needed.
+    // SAFETY: By the caller; at most `*max_words` words are written.
     unsafe {
         let room = usize::try_from(*max_words).unwrap_or(0);
         *max_words = words as c_int;
@@ -67,7 +66,7 @@ unsafe extern "C" fn encode<F: FileSystem>(
     }
 }
 
-/// The nid in the first part of a handle, or in the second one: the parent's.
+/// The nid in the first part of a handle, or with `parent` in the second part.
 ///
 /// # Safety
 ///
@@ -91,10 +90,10 @@ unsafe fn decode(fid: *mut sys::fid, words: c_int, kind: c_int, parent: bool) ->
 
 fn dentry<F: FileSystem>(sb: &SuperBlock<F>, nid: u64) -> *mut sys::dentry {
     match sb.inode(nid) {
-        // SAFETY: d_obtain_alias() takes the reference.
+        // SAFETY: d_obtain_alias() takes over the reference.
         Ok(inode) => unsafe { sys::d_obtain_alias(INode::into_raw(inode)) },
-        // A handle is a name from outside: one that leads to no inode is
-        // stale, whatever reading there failed with.
+        // User space may make up handles: one that leads to no inode is stale,
+        // whatever error reading there fails with.
         Err(error) if error == ENOMEM => error.to_ptr(),
         Err(_) => ESTALE.to_ptr(),
     }
@@ -156,7 +155,7 @@ unsafe extern "C" fn to_parent<F: FileSystem>(
 ///
 /// `child` is a directory of a mounted super block of type `F`.
 unsafe extern "C" fn parent<F: FileSystem>(child: *mut sys::dentry) -> *mut sys::dentry {
-    // SAFETY: The VFS gives a directory of ours.
+    // SAFETY: By the caller.
     let child = unsafe { INode::<F>::from_raw((*child).d_inode) };
     match F::lookup(child, b"..") {
         Ok(Some(nid)) => dentry(child.super_block(), nid),

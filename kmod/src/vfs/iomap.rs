@@ -1,33 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From file positions to places: what iomap asks of a file system.
+//! The `iomap_ops` table: mapping file positions to blobs.
 //!
 //! C header: [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
 
-use super::{FileSystem, INode, MetaSlice};
+use super::{blob::Blob, extent::Target, FileSystem, INode, MetaSlice};
 use crate::sys;
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
-
-/// Where the bytes of an extent are.
-pub(crate) enum Target<'a, F: FileSystem> {
-    /// Nowhere: they are zeroes.
-    Hole,
-    /// On a blob, from this byte address on.
-    Blob(&'a F::Blob, u64),
-    /// In metadata, which is there already: all that is left of the file; with
-    /// the byte address on the primary blob, if it is on one.
-    Inline(MetaSlice, Option<u64>),
-}
-
-/// A contiguous part of a file.
-pub(crate) struct Extent<'a, F: FileSystem> {
-    /// File position of the first byte.
-    pub(crate) start: u64,
-    /// Bytes; not zero. A multiple of the block size but for inline data.
-    pub(crate) len: u64,
-    pub(crate) target: Target<'a, F>,
-}
 
 pub(super) struct Table<F>(PhantomData<F>);
 
@@ -49,11 +29,11 @@ unsafe extern "C" fn next<F: FileSystem>(
     iomap: *mut sys::iomap,
     srcmap: *mut sys::iomap,
 ) -> c_int {
-    // SAFETY: The arguments are iomap's own.
+    // SAFETY: The arguments are those of iomap.
     unsafe { sys::ondine_iomap_next(iter, iomap, srcmap, Some(begin::<F>), Some(end)) }
 }
 
-/// Fills a map for a position.
+/// Fills `iomap` with the extent at a position.
 ///
 /// # Safety
 ///
@@ -67,14 +47,13 @@ unsafe extern "C" fn begin<F: FileSystem>(
     _srcmap: *mut sys::iomap,
 ) -> c_int {
     from_result(|| {
-        // SEEK_HOLE and FIEMAP go through all extents of a file in one call. What
-        // reads is short, and may read for others too.
-        // SAFETY: No requirements.
+        // SEEK_HOLE and FIEMAP walk all extents of a file in one call and must be
+        // killable. Reads are short, and may be on behalf of other tasks.
+        // SAFETY: Callable in any task that may sleep.
         if flags & sys::IOMAP_REPORT != 0 && unsafe { sys::ondine_is_killed() } {
             return Err(EINTR);
         }
-        // SAFETY: iomap calls this for inodes whose operations are ours, which
-        // are complete, and gives a valid map.
+        // SAFETY: By the caller.
         let (inode, iomap) = unsafe { (INode::<F>::from_raw(inode), &mut *iomap) };
         let extent = F::map(inode, position.cast_unsigned(), len.cast_unsigned())?;
         iomap.offset = extent.start.cast_signed();
@@ -86,10 +65,10 @@ unsafe extern "C" fn begin<F: FileSystem>(
             Target::Blob(blob, address) => {
                 iomap.type_ = sys::IOMAP_MAPPED as u16;
                 iomap.addr = address;
-                // The super block's data owns the blob and outlives its inodes
-                // and their page cache.
+                // The data of the super block owns the blob, and outlives the
+                // inodes and their page cache.
                 iomap.private = ptr::from_ref(blob).cast_mut().cast();
-                if let Some(device) = F::device(blob) {
+                if let Some(device) = blob.device() {
                     iomap.bdev = device.bdev();
                 }
             }
@@ -98,7 +77,7 @@ unsafe extern "C" fn begin<F: FileSystem>(
                 let (data, folio) = bytes.into_raw();
                 iomap.type_ = sys::IOMAP_INLINE as u16;
                 iomap.inline_data = data.cast();
-                // Held until `end`.
+                // `end` drops the reference.
                 iomap.private = folio.cast();
             }
         }
@@ -106,7 +85,7 @@ unsafe extern "C" fn begin<F: FileSystem>(
     })
 }
 
-/// Gives up what [`begin`] put into a map.
+/// Drops the reference to inline data that [`begin`] took.
 ///
 /// # Safety
 ///
@@ -119,7 +98,8 @@ unsafe extern "C" fn end(
     _flags: c_uint,
     iomap: *mut sys::iomap,
 ) -> c_int {
-    // SAFETY: iomap gives back what `begin` filled, once.
+    // SAFETY: By the caller; the pointer to the folio came from
+    // `MetaSlice::into_raw`, and iomap calls this once for each map.
     unsafe {
         if (*iomap).type_ == sys::IOMAP_INLINE as u16 {
             MetaSlice::release((*iomap).private.cast());

@@ -3,54 +3,96 @@
 //! Safe types over the VFS, the page cache, iomap and files.
 //!
 //! The kernel crate of Linux 7.3 has no super block, inode, dentry, folio or
-//! iomap. This module is the missing part, shaped so that a file system is an
-//! implementation of one trait, [`FileSystem`], and contains no unsafe code.
+//! iomap. This module provides them in the shape of one trait, [`FileSystem`]: an
+//! implementation of it contains no unsafe code.
+//!
+//! It is generic over the file system `F` in form, and has one user. Of that it
+//! knows the names "ondine" (of the slab cache, the workqueue, sysfs and debugfs),
+//! the mount options with their meaning ([`MountOption`]: `fsid`, `domain_id` and
+//! so on), and that two EROFS file systems must not be stacked
+//! ([`EROFS_MAGIC`]). All else comes from `F`.
+//!
+//! | file | content |
+//! | --- | --- |
+//! | [`registration`], [`fs_type`] | registering the type; state that its super blocks share |
+//! | [`fs_context`], [`mount_source`] | mount options, from `fsconfig(2)` to a super block |
+//! | [`fill_super`], [`super_ops`], [`super_block`] | filling a super block, its operations, and its use |
+//! | [`statfs`], [`mod@export`] | `statfs(2)`, `/proc/mounts`; file handles |
+//! | [`iget`], [`inode_slab`], [`inode`] | getting, allocating and using inodes |
+//! | [`inode_ops`] | the `inode_operations` tables |
+//! | [`dir`], [`xattr`], [`acl`] | directories, extended attributes, ACLs |
+//! | [`file`](mod@file), [`read`], [`read_call`], [`iov_iter`] | `file_operations`; `read(2)` and its arguments |
+//! | [`extent`], [`extent_cache`], [`iomap`] | the location of file data |
+//! | [`aops`], [`read_request`] | filling the page cache of an inode |
+//! | [`blob`], [`backing`], [`folio`] | the files and devices that hold an image |
+//! | [`prefetch`] | requesting missing data ahead of a reader |
+//! | [`cache_dir`], [`credentials`] | cache files |
+//! | [`rw_lock`] | a lock that tasks share |
+//! | [`wait`], [`work`], [`workqueue`], [`timer`] | waiting, and deferring work |
+//! | [`sysfs`], [`debugfs`], [`mod@trace`] | state for user space |
+//! | `page_cache.c`, `cache_dir.c`, `fs_context.c` | code that needs macros and inline functions |
 
 mod acl;
-mod ahead;
 mod aops;
 mod backing;
-mod batch;
-mod context;
+mod blob;
+mod cache_dir;
+mod credentials;
 mod debugfs;
-mod deferred;
 mod dir;
 mod export;
+mod extent;
+mod extent_cache;
 mod file;
+mod fill_super;
 mod folio;
+mod fs_context;
+mod fs_type;
+mod iget;
 mod inode;
-mod inode_slot;
+mod inode_ops;
+mod inode_slab;
 mod iomap;
+mod iov_iter;
+mod mount_source;
+mod prefetch;
+mod read;
+mod read_call;
+mod read_request;
 mod registration;
-mod stats;
-mod store;
+mod rw_lock;
+mod statfs;
 mod super_block;
+mod super_ops;
 mod sysfs;
-mod ticker;
+mod timer;
 mod trace;
 mod wait;
-mod whole;
+mod work;
+mod workqueue;
 mod xattr;
 
 pub(crate) use self::{
-    backing::{Backing, BackingKind, Present},
-    batch::{Batch, ReadMode},
-    context::{MountOption, Source},
+    backing::{Backing, BackingKind, EROFS_MAGIC},
+    blob::{metadata_error, Blob, Present},
+    cache_dir::{CacheDir, CacheDirEntry, CacheFile},
     debugfs::{DebugDirectory, Report},
-    deferred::{Background, Deferred},
     dir::{DirSink, Flow},
+    extent::{Extent, Target},
+    fill_super::{NewSuperBlock, SuperParameters},
     folio::MetaSlice,
-    inode::{Attributes, INode, Kind},
-    inode_slot::InodeSlot,
-    iomap::{Extent, Target},
+    inode::{FileKind, INode, InodeAttributes},
+    mount_source::{MountOption, MountSource},
+    read_request::{ReadMode, ReadRequest},
     registration::Registration,
-    stats::{Options, StatFs},
-    store::{CacheFile, Found, Store},
-    super_block::{NewSuperBlock, SuperBlock, SuperParameters},
-    sysfs::{Attribute, PageWriter},
-    ticker::{start as start_ticker, Tick, Ticker},
+    rw_lock::RwLock,
+    statfs::{OptionWriter, StatFs},
+    super_block::SuperBlock,
+    sysfs::{PageWriter, SysfsAttribute},
+    timer::{start as start_timer, TimerHandler},
     trace::{trace, Event},
-    wait::{metadata_error, WaitQueue},
+    wait::WaitQueue,
+    work::{WorkHandler, WorkItem},
     xattr::{XattrList, XattrNamespace}, //
 };
 
@@ -58,93 +100,75 @@ use kernel::{prelude::*, sync::aref::ARef};
 
 /// A read-only file system.
 ///
-/// All methods may sleep. Errors are what user space gets.
+/// All methods may sleep. Their errors are returned to user space.
 pub(crate) trait FileSystem: Sized + 'static {
-    /// Magic number that `statfs(2)` reports.
+    /// Magic number, for `statfs(2)`.
     const MAGIC: u64;
 
-    /// What all super blocks of the type use.
-    type Shared: Send + Sync;
-    /// Mount options while they are parsed.
+    /// State that all super blocks of the type share; handles the module's timer.
+    type Shared: TimerHandler;
+    /// Mount options.
     type Options: Send + Sync + Default;
-    /// What a mounted super block owns; dropped after its last inode is gone.
+    /// Data of a super block, dropped after its last inode was evicted.
     type Data: Send + Sync;
-    /// What each inode carries; plain data, nothing to drop.
+    /// The file system's part of an inode; plain data without a drop.
     type Node: Copy + Send + Sync;
-    /// Where file data lives; owned by [`Self::Data`].
-    type Blob: Send + Sync;
+    /// A file or device that holds data of the image; owned by [`Self::Data`].
+    type Blob: Blob;
 
-    /// Takes one mount option.
+    /// Applies a mount option to `options`.
     fn parse(options: &mut Self::Options, option: MountOption) -> Result;
 
-    /// Whether the image is in a cache, and no source is to be opened.
+    /// Returns whether the image is in the cache, so that no source is opened.
     fn is_cached(options: &Self::Options) -> bool;
 
-    /// The options that a remount starts from.
+    /// Options for a remount to change, with the current values.
     fn options(sb: &SuperBlock<Self>) -> Self::Options;
 
-    /// Remounts with other options; tells whether ACLs are honoured from now on.
+    /// Remounts with `options`. Returns whether POSIX ACLs are in effect.
     fn reconfigure(sb: &SuperBlock<Self>, options: Self::Options) -> Result<bool>;
 
-    /// Builds the super block's data from its source.
+    /// Makes the data of a new super block from its source.
     fn fill(
         sb: &NewSuperBlock<'_, Self>,
         options: Self::Options,
-        source: Source,
+        source: MountSource,
     ) -> Result<(KBox<Self::Data>, SuperParameters)>;
 
-    /// Loads what needs inodes, and gives the root's nid.
+    /// Reads the metadata that inodes are needed for. Returns the nid of the
+    /// root.
     fn activate(sb: &SuperBlock<Self>) -> Result<u64>;
 
-    /// Gives up every inode that [`Self::Data`] holds, before the inodes go.
-    fn deactivate(data: &Self::Data);
+    /// Drops every reference to an inode that [`Self::Data`] holds, before the VFS
+    /// evicts all inodes of the super block. Nothing else uses the data any more.
+    fn deactivate(data: &mut Self::Data);
 
-    /// The number that user space sees for a nid.
+    /// The inode number of a nid.
     fn ino(data: &Self::Data, nid: u64) -> u64;
 
-    /// Reads an inode.
-    fn read_inode(sb: &SuperBlock<Self>, nid: u64) -> Result<(Self::Node, Attributes)>;
+    /// Reads the inode with this nid from the image.
+    fn read_inode(sb: &SuperBlock<Self>, nid: u64) -> Result<(Self::Node, InodeAttributes)>;
 
-    /// Finds a name in a directory; `None` if it is not there.
+    /// Looks a name up in a directory. Returns its nid, or `None` if it does not
+    /// exist.
     fn lookup(dir: &INode<Self>, name: &[u8]) -> Result<Option<u64>>;
 
-    /// Emits the entries from `sink.position()` on.
+    /// Emits directory entries, beginning at `sink.position()`.
     fn read_dir(dir: &INode<Self>, sink: &mut DirSink<'_>) -> Result;
 
-    /// Whether [`Self::map`] never has to wait for metadata that is not there.
-    fn has_metadata(data: &Self::Data) -> bool;
+    /// The blobs of a mounted image; the first one holds the metadata.
+    fn blobs(data: &Self::Data) -> &[Self::Blob];
 
-    /// Maps a file position: the extent that holds `position`, at best `want`
-    /// bytes long.
+    /// Maps a file position. Returns the extent that contains `position`; the
+    /// file system may end it after `want` bytes.
     fn map(inode: &INode<Self>, position: u64, want: u64) -> Result<Extent<'_, Self>>;
 
-    /// Reads a batch of page cache ranges from a blob; may return before the
-    /// bytes are there.
-    fn submit(inode: &INode<Self>, blob: &Self::Blob, batch: Batch);
-
-    /// What holds `[address, address + len)` of a blob, by a read that is about to
-    /// use it.
-    fn present(blob: &Self::Blob, address: u64, len: u64) -> Present<'_>;
-
-    /// Whether nothing of any blob can be missing.
-    fn is_whole(data: &Self::Data) -> bool;
-
-    /// Whether some of `[address, address + len)` of a blob has to be waited for.
-    fn is_missing(blob: &Self::Blob, address: u64, len: u64) -> bool;
-
-    /// Has `[address, address + len)` of a blob brought in, and does not wait.
-    fn ask(blob: &Self::Blob, address: u64, len: u64);
-
-    /// Waits until `[address, address + len)` of a blob is in its file.
-    fn fetch(blob: &Self::Blob, address: u64, len: u64) -> Result<Option<&Backing>>;
-
-    /// Ends all waiting, so that the file system can be unmounted.
+    /// Fails all reads that wait for missing data, and those to come, so that the
+    /// super block can be unmounted (`umount -f`).
     fn abort(data: &Self::Data);
 
-    /// The block device behind a blob, if it is one.
-    fn device(blob: &Self::Blob) -> Option<&Backing>;
-
-    /// Reads the value of an attribute; its length if `value` is `None`.
+    /// Reads the value of an extended attribute, and returns its length; only the
+    /// length if `value` is `None`.
     fn xattr(
         inode: &INode<Self>,
         namespace: XattrNamespace,
@@ -152,20 +176,20 @@ pub(crate) trait FileSystem: Sized + 'static {
         value: Option<&mut [u8]>,
     ) -> Result<usize>;
 
-    /// Lists attribute names.
+    /// Adds the names of all extended attributes to `list`.
     fn list_xattrs(inode: &INode<Self>, list: &mut XattrList<'_>) -> Result;
 
-    /// Fills `statfs(2)`.
+    /// The result of `statfs(2)`.
     fn statfs(sb: &SuperBlock<Self>) -> StatFs;
 
-    /// Prints the mount options that differ from the defaults.
-    fn show_options(data: &Self::Data, options: &mut Options<'_>);
+    /// Prints the mount options for `/proc/mounts`.
+    fn show_options(data: &Self::Data, options: &mut OptionWriter<'_>);
 
     /// The volume label, for `FS_IOC_GETFSLABEL`.
     fn label(data: &Self::Data) -> &[u8];
 
     /// The files of `/sys/fs/ondine/<id>/`.
-    const ATTRIBUTES: &'static [Attribute<Self>];
+    const ATTRIBUTES: &'static [SysfsAttribute<Self>];
 }
 
 /// A counted reference to an inode.

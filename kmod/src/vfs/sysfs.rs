@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/fs/<type>/<id>/`: one directory for each super block.
+//! `/sys/fs/ondine/<id>/`: a directory for each super block.
 //!
 //! C headers: [`include/linux/kobject.h`](srctree/include/linux/kobject.h),
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
-use super::{FileSystem, SuperBlock};
+use super::FileSystem;
 use crate::sys;
 use core::{
     fmt::{self, Write},
@@ -22,19 +22,19 @@ use kernel::{
     types::Opaque,
 };
 
-/// Prints one value, without a line end.
+/// Prints the value of a file, without a line feed.
 type Show<F> = fn(&<F as FileSystem>::Data, &mut PageWriter<'_>) -> fmt::Result;
 
-/// One read-only file.
+/// A read-only file of the directory.
 #[repr(C)]
-pub(crate) struct Attribute<F: FileSystem> {
+pub(crate) struct SysfsAttribute<F: FileSystem> {
     raw: sys::attribute,
     show: Show<F>,
 }
 
-impl<F: FileSystem> Attribute<F> {
-    /// A file of this name, with what `show` prints in it.
-    // Lockdep adds fields.
+impl<F: FileSystem> SysfsAttribute<F> {
+    /// A file with this name; `show` prints its content.
+    // `needless_update`: with lockdep the struct has further fields.
     #[allow(clippy::needless_update)]
     pub(crate) const fn new(name: &'static CStr, show: Show<F>) -> Self {
         Self {
@@ -48,16 +48,16 @@ impl<F: FileSystem> Attribute<F> {
     }
 }
 
-/// Writes into the page that sysfs gives, or another buffer.
+/// Formatted text in a buffer of fixed size, such as the page of sysfs.
 pub(crate) struct PageWriter<'a>(&'a mut [u8]);
 
 impl<'a> PageWriter<'a> {
-    /// Writes from the beginning of `buffer` on.
+    /// An empty text, to be written to `buffer`.
     pub(super) fn new(buffer: &'a mut [u8]) -> Self {
         Self(buffer)
     }
 
-    /// Bytes that can be written still.
+    /// Bytes that can still be written.
     pub(super) fn room(&self) -> usize {
         self.0.len()
     }
@@ -76,16 +76,16 @@ impl fmt::Write for PageWriter<'_> {
     }
 }
 
-/// `/sys/fs/<type>`
+/// `/sys/fs/ondine`, whatever name the file system type is registered under.
 ///
 /// # Invariants
 ///
-/// The pointer is a valid kset, and its reference is ours.
+/// The pointer is to a valid kset, and `self` owns a reference to it.
 pub(super) struct Directory(NonNull<sys::kset>);
 
-// SAFETY: A kset may be used from any task.
+// SAFETY: A kset may be used and released by any task.
 unsafe impl Send for Directory {}
-// SAFETY: As above.
+// SAFETY: As above; kobjects take their own locks.
 unsafe impl Sync for Directory {}
 
 impl Directory {
@@ -93,7 +93,7 @@ impl Directory {
         // SAFETY: Name and parent are valid; the name is copied.
         let kset =
             unsafe { sys::kset_create_and_add(c"ondine".as_char_ptr(), ptr::null(), sys::fs_kobj) };
-        // INVARIANT: Created just now.
+        // INVARIANT: Just created.
         NonNull::new(kset).map(Self).ok_or(ENOMEM)
     }
 }
@@ -105,45 +105,52 @@ impl Drop for Directory {
     }
 }
 
-/// The directory of one super block; it goes when this is dropped.
+/// The directory of a super block, removed on drop.
 pub(super) struct Entry<F: FileSystem>(Pin<KBox<Node<F>>>);
 
 #[pin_data]
 struct Node<F: FileSystem> {
     #[pin]
     kobject: Opaque<sys::kobject>,
-    /// Completed when the last reader of a file in the directory is gone.
+    /// Completed by the release of the kobject.
     #[pin]
     released: Completion,
-    sb: *mut sys::super_block,
-    file_system: PhantomData<F>,
+    data: *const F::Data,
 }
 
 impl<F: FileSystem> Entry<F> {
-    pub(super) fn new(sb: &SuperBlock<F>) -> Result<Self> {
+    /// Creates the directory `name` in `directory`, with the files of
+    /// [`FileSystem::ATTRIBUTES`] in it.
+    ///
+    /// # Errors
+    ///
+    /// EEXIST if the name is taken; ENOMEM.
+    ///
+    /// # Safety
+    ///
+    /// `directory` and `data` outlive the result.
+    pub(super) unsafe fn new(directory: &Directory, name: &CStr, data: &F::Data) -> Result<Self> {
         let node = KBox::try_pin_init(
             try_pin_init!(Node::<F> {
                 kobject: Opaque::zeroed(),
                 released <- Completion::new(),
-                sb: sb.as_raw(),
-                file_system: PhantomData,
+                data: ptr::from_ref(data),
             }),
             GFP_KERNEL,
         )?;
         let kobject = node.kobject.get();
-        // From here on the drop of `entry` unmakes what was made.
+        // From here on an error drops `entry`, which removes the directory.
         let entry = Self(node);
-        // SAFETY: The kobject is zeroed and pinned; the type's directory
-        // outlives its super blocks; the name is copied.
+        // SAFETY: The kobject is zeroed and pinned; by the caller the directory
+        // outlives it; the name is copied.
         unsafe {
-            let directory = super::Registration::<F>::directory_of(sb.as_raw());
             (*kobject).kset = directory.0.as_ptr();
             to_result(sys::kobject_init_and_add(
                 kobject,
                 Table::<F>::TYPE,
                 ptr::null_mut(),
                 c"%s".as_char_ptr(),
-                sb.id().as_char_ptr(),
+                name.as_char_ptr(),
             ))?;
         }
         for attribute in F::ATTRIBUTES {
@@ -158,10 +165,11 @@ impl<F: FileSystem> Entry<F> {
 
 impl<F: FileSystem> Drop for Entry<F> {
     fn drop(&mut self) {
-        // Removes the directory too, if there is one: `kobject_del` would leave
-        // the kset once more than a kobject that could not be added has joined it.
-        // SAFETY: The kobject was initialised by `new`, and this reference is
-        // the first one.
+        // Removes the directory too, if it was added. `kobject_del()` would be
+        // wrong for a kobject that was not: it drops a reference to the kset that
+        // such a kobject does not own.
+        // SAFETY: `new` initialised the kobject, and this drops its first
+        // reference.
         unsafe { sys::kobject_put(self.0.kobject.get()) };
         self.0.released.wait_for_completion();
     }
@@ -196,7 +204,7 @@ unsafe fn node<'a, F: FileSystem>(kobject: *mut sys::kobject) -> &'a Node<F> {
 ///
 /// `kobject` is the field of a live [`Node`].
 unsafe extern "C" fn release<F: FileSystem>(kobject: *mut sys::kobject) {
-    // SAFETY: The drop of the entry waits for this.
+    // SAFETY: By the caller: the drop of the entry waits for the completion.
     unsafe { node::<F>(kobject) }.released.complete_all();
 }
 
@@ -212,13 +220,12 @@ unsafe extern "C" fn show<F: FileSystem>(
     page: *mut c_char,
 ) -> isize {
     let result = from_result(|| {
-        // SAFETY: sysfs gives a kobject and an attribute of ours, and a page
-        // that only we use. Removing the directory waits for us, and comes
-        // before the super block's data goes.
+        // SAFETY: By the caller. Removing the directory waits for this function,
+        // and by the contract of `Entry::new` comes before the data is dropped.
         let (data, attribute, page) = unsafe {
             (
-                SuperBlock::<F>::from_raw(node::<F>(kobject).sb).data(),
-                &*attribute.cast::<Attribute<F>>(),
+                &*node::<F>(kobject).data,
+                &*attribute.cast::<SysfsAttribute<F>>(),
                 slice::from_raw_parts_mut(page.cast::<u8>(), PAGE_SIZE),
             )
         };

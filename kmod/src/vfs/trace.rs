@@ -5,21 +5,22 @@
 use crate::sys;
 use kernel::prelude::*;
 
-/// What happens to a request.
+/// Step in the life of a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
-    /// It is put into the table.
+    /// The request was added to the table.
     Submit,
-    /// The daemon has read it.
+    /// The daemon has read its message.
     Deliver,
-    /// The daemon has answered.
+    /// The daemon has answered it.
     Complete,
-    /// It ends without an answer.
+    /// The request ended without an answer.
     Cancel,
 }
 
-/// Tells of a request for `count` pages from `first` on, of which an OPEN has
-/// none, of the object `cookie` in `volume`; `result` says how it ended.
+/// Traces a request for `count` pages from `first` on (none for an OPEN) of the
+/// object `cookie` in `volume`. `result` is the result of the request, if it has
+/// ended.
 pub(crate) fn trace(
     event: Event,
     [volume, cookie]: [&CStr; 2],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting that a fatal signal ends.
+//! Killable waiting.
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
@@ -8,20 +8,20 @@ use crate::sys;
 use core::ptr;
 use kernel::{prelude::*, time::Msecs, types::Opaque};
 
-/// Tasks that wait for something to become true.
+/// A queue of tasks that wait for conditions.
 #[pin_data]
 pub(crate) struct WaitQueue {
     #[pin]
     head: Opaque<sys::wait_queue_head>,
 }
 
-// SAFETY: A wait queue locks for itself.
+// SAFETY: A wait queue may be used from any task, and takes its own lock.
 unsafe impl Send for WaitQueue {}
 // SAFETY: As above.
 unsafe impl Sync for WaitQueue {}
 
 impl WaitQueue {
-    /// A queue in which nobody waits.
+    /// An empty queue.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             head <- Opaque::ffi_init(|head: *mut sys::wait_queue_head| {
@@ -31,27 +31,27 @@ impl WaitQueue {
         })
     }
 
-    /// Wakes everyone who waits, to look again.
+    /// Wakes all waiters to re-check their condition.
     pub(crate) fn wake_all(&self) {
         // SAFETY: The queue is initialised.
         unsafe { sys::ondine_wake_up_all(self.head.get()) };
     }
 
-    /// Waits until `done` says so; it is asked after every wake-up, and must
-    /// not sleep. `limit` bounds the wait, if there is one.
+    /// Waits until `done` returns true. It is called before sleeping and after
+    /// each wake-up, and must not sleep. `limit` bounds the wait.
     ///
     /// # Errors
     ///
     /// EINTR if the task is being killed; ETIMEDOUT after `limit`.
     pub(crate) fn wait<D: Fn() -> bool>(&self, limit: Option<Msecs>, done: D) -> Result {
-        // 0 stands for no limit.
+        // 0 means no limit.
         let limit = limit.map_or(0, |limit| limit.max(1) as usize);
-        // SAFETY: The queue is initialised; the callback gets the pointer that
-        // is given here, to a closure that lives during the call.
+        // SAFETY: The queue is initialised. The callback is called during this
+        // call only, with a pointer to a closure that outlives it.
         let left = unsafe {
             sys::ondine_wait_killable(
                 self.head.get(),
-                Some(ask::<D>),
+                Some(call::<D>),
                 ptr::from_ref(&done).cast_mut().cast(),
                 limit,
             )
@@ -64,21 +64,10 @@ impl WaitQueue {
     }
 }
 
-/// What who looks at metadata gets where waiting for it gives `error`.
-///
-/// A daemon's errno is about its blob. ENODATA, say, would mean that a file has
-/// no attributes.
-pub(crate) fn metadata_error(error: Error) -> Error {
-    match error {
-        EINTR | ETIMEDOUT | ENOMEM => error,
-        _ => EIO,
-    }
-}
-
 /// # Safety
 ///
 /// `data` points to a `D` that outlives the call.
-unsafe extern "C" fn ask<D: Fn() -> bool>(data: *mut c_void) -> bool {
+unsafe extern "C" fn call<D: Fn() -> bool>(data: *mut c_void) -> bool {
     // SAFETY: By the caller.
     unsafe { (*data.cast::<D>())() }
 }

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extended attributes, and the inode operation tables that carry them.
+//! Extended attributes: reading and listing.
 //!
 //! C header: [`include/linux/xattr.h`](srctree/include/linux/xattr.h)
 
-use super::{acl, dir, file, FileSystem, INode};
+use super::{FileSystem, INode};
 use crate::sys;
 use core::{marker::PhantomData, ptr, slice};
 use kernel::{error::from_result, prelude::*};
 
-/// The first part of an attribute's name.
+/// Namespace of an attribute: the prefix of its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum XattrNamespace {
     /// `user.`
     User,
-    /// `trusted.`, listed to CAP_SYS_ADMIN only.
+    /// `trusted.`, listed only with CAP_SYS_ADMIN.
     Trusted,
     /// `security.`
     Security,
-    /// `system.posix_acl_access`, whole.
+    /// `system.posix_acl_access`, the complete name.
     AclAccess,
-    /// `system.posix_acl_default`, whole.
+    /// `system.posix_acl_default`, the complete name.
     AclDefault,
 }
 
@@ -35,7 +35,7 @@ impl XattrNamespace {
         }
     }
 
-    /// From what [`handler`] stored.
+    /// The namespace that [`handler`] stored in the flags.
     fn from_flags(flags: c_int) -> Option<Self> {
         [Self::User, Self::Trusted, Self::Security]
             .into_iter()
@@ -45,7 +45,7 @@ impl XattrNamespace {
 
 pub(super) struct Table<F>(PhantomData<F>);
 
-/// A table of pointers, which other tasks only read.
+/// A NULL-terminated table of handlers.
 #[repr(transparent)]
 pub(super) struct Handlers([*const sys::xattr_handler; 4]);
 
@@ -69,44 +69,6 @@ impl<F: FileSystem> Table<F> {
         ptr::from_ref(Self::SECURITY),
         ptr::null(),
     ]);
-
-    /// Operations of regular files.
-    pub(super) const FILE: &'static sys::inode_operations = &sys::inode_operations {
-        fiemap: Some(file::fiemap::<F>),
-        ..operations::<F>()
-    };
-
-    /// Operations of directories.
-    pub(super) const DIRECTORY: &'static sys::inode_operations = &sys::inode_operations {
-        lookup: Some(dir::lookup::<F>),
-        ..operations::<F>()
-    };
-
-    /// Operations of links whose target is in memory.
-    pub(super) const FAST_LINK: &'static sys::inode_operations = &sys::inode_operations {
-        get_link: Some(sys::simple_get_link),
-        get_inode_acl: None,
-        ..operations::<F>()
-    };
-
-    /// Operations of links whose target is read through the page cache.
-    pub(super) const LINK: &'static sys::inode_operations = &sys::inode_operations {
-        get_link: Some(sys::ondine_get_link),
-        get_inode_acl: None,
-        ..operations::<F>()
-    };
-
-    /// Operations of devices, fifos and sockets.
-    pub(super) const SPECIAL: &'static sys::inode_operations = &operations::<F>();
-}
-
-/// What all kinds of inodes have.
-const fn operations<F: FileSystem>() -> sys::inode_operations {
-    sys::inode_operations {
-        listxattr: Some(list::<F>),
-        get_inode_acl: Some(acl::get::<F>),
-        ..pin_init::zeroed()
-    }
 }
 
 const fn handler<F: FileSystem>(namespace: XattrNamespace) -> sys::xattr_handler {
@@ -133,8 +95,7 @@ unsafe extern "C" fn get<F: FileSystem>(
     size: usize,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: The VFS gives one of our handlers, an inode of ours, and a
-        // NUL-terminated name without the prefix.
+        // SAFETY: By the caller.
         let (namespace, inode, name) = unsafe {
             (
                 XattrNamespace::from_flags((*handler).flags).ok_or(EOPNOTSUPP)?,
@@ -142,17 +103,17 @@ unsafe extern "C" fn get<F: FileSystem>(
                 CStr::from_char_ptr(name).to_bytes(),
             )
         };
-        // SAFETY: With a size, the buffer is that large, and only ours.
+        // SAFETY: By the caller; only this call uses the buffer.
         let value = unsafe { buffer_slice(buffer.cast(), size) };
         Ok(F::xattr(inode, namespace, name, value)?.try_into()?)
     })
 }
 
-/// The buffer of a caller that wants more than the length.
+/// The buffer, or `None` if only the length is asked for.
 ///
 /// # Safety
 ///
-/// `buffer` is null, or valid for `size` bytes and used by nobody else.
+/// `buffer` is null, or valid for `size` bytes and used through the result only.
 unsafe fn buffer_slice<'a>(buffer: *mut u8, size: usize) -> Option<&'a mut [u8]> {
     if buffer.is_null() || size == 0 {
         return None;
@@ -161,7 +122,7 @@ unsafe fn buffer_slice<'a>(buffer: *mut u8, size: usize) -> Option<&'a mut [u8]>
     Some(unsafe { slice::from_raw_parts_mut(buffer, size) })
 }
 
-/// Takes attribute names, each ended by a NUL.
+/// Destination of attribute names, each terminated by a NUL.
 pub(crate) struct XattrList<'a> {
     buffer: Option<&'a mut [u8]>,
     used: usize,
@@ -169,11 +130,12 @@ pub(crate) struct XattrList<'a> {
 }
 
 impl XattrList<'_> {
-    /// Adds a name made of a namespace's prefix and two further parts.
+    /// Adds the name that consists of the prefix of `namespace`, `infix` and
+    /// `rest`.
     ///
     /// # Errors
     ///
-    /// ERANGE if the reader's buffer is too small.
+    /// ERANGE if the buffer is too small.
     pub(crate) fn add(&mut self, namespace: XattrNamespace, infix: &[u8], rest: &[u8]) -> Result {
         if namespace == XattrNamespace::Trusted && !self.trusted {
             return Ok(());
@@ -203,13 +165,13 @@ impl XattrList<'_> {
 ///
 /// `dentry` is of a mounted super block of type `F`; `buffer` is null or has
 /// `size` bytes.
-unsafe extern "C" fn list<F: FileSystem>(
+pub(super) unsafe extern "C" fn list<F: FileSystem>(
     dentry: *mut sys::dentry,
     buffer: *mut c_char,
     size: usize,
 ) -> isize {
-    // SAFETY: The VFS gives a dentry of ours, and a buffer of that size that
-    // only we use; reading capabilities has no preconditions.
+    // SAFETY: By the caller; only this call uses the buffer. Reading capabilities
+    // has no preconditions.
     let (inode, mut list) = unsafe {
         (
             INode::<F>::from_raw((*dentry).d_inode),

@@ -1,41 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the daemon says: replies to OPEN and to READ.
+//! The daemon's replies to OPEN and READ.
 
-use super::{Kind, Object, Outcome, Request, Store, Table};
+use super::{Config, Kind, Outcome, Store, Table};
 use crate::Errno;
 
-/// An OPEN that the daemon answers.
+/// An OPEN that the daemon is answering.
 #[derive(Clone, Debug)]
 pub struct Opened<P> {
     /// The OPEN's sequence number.
     pub sequence: u64,
-    /// What the caller keeps of the object.
+    /// The caller's reference to the object.
     pub payload: P,
 }
 
-/// What a reply comes to.
+/// The request that a reply has ended.
 #[derive(Debug)]
 pub struct Answer<T> {
-    /// The ticket of the request that has ended, if someone holds one.
-    pub ticket: Option<T>,
-    /// How it ended.
+    /// Its completion; an OPEN that the table queued by itself has none.
+    pub completion: Option<T>,
+    /// The end of the request.
     pub outcome: Outcome,
 }
 
-impl<T, P, R, O> Table<T, P, R, O>
-where
-    T: Clone,
-    P: Clone,
-    R: Store<Request<T>>,
-    O: Store<Object<P>>,
-{
-    /// The OPEN with this id, which the daemon has read and is answering.
+impl<C: Config> Table<C> {
+    /// The OPEN with this id, if the daemon has read it.
     ///
     /// # Errors
     ///
     /// EINVAL if there is none.
-    pub fn opened(&self, id: u32) -> Result<Opened<P>, Errno> {
+    pub fn opened(&self, id: u32) -> Result<Opened<C::Object>, Errno> {
         let request = self.index_of_id(id);
         let request = request.and_then(|index| self.requests.as_slice().get(index));
         request
@@ -49,22 +43,22 @@ where
             .ok_or(Errno::EINVAL)
     }
 
-    /// An OPEN is answered: with success, or with the errno of a refusal.
+    /// Answers an OPEN: with success, or with the errno of a refusal.
     ///
-    /// `end` gets the tickets of READs that have no chance any more. Returns the
-    /// answer, if the OPEN is still there, and whether there is something to
-    /// read now.
+    /// A refusal also ends the object's READs, whose completions go to `end`.
+    /// Returns the ended OPEN, if it was still pending, and whether the device has
+    /// become readable.
     pub fn answer_open(
         &mut self,
         sequence: u64,
         answer: Result<(), Errno>,
-        end: impl FnMut(T, Outcome),
-    ) -> (Option<Answer<T>>, bool) {
+        end: impl FnMut(C::Completion, Outcome),
+    ) -> (Option<Answer<C::Completion>>, bool) {
         let Some(request) = self.index(sequence).and_then(|at| self.requests.remove(at)) else {
             return (None, false);
         };
         let key = request.object;
-        let ticket = request.ticket;
+        let completion = request.completion;
         let alive = self.object(key).is_some_and(|object| object.handle != 0);
         let (outcome, readable) = match answer {
             Ok(()) if alive => {
@@ -73,29 +67,35 @@ where
                 }
                 (Outcome::Answered, true)
             }
-            // The descriptor went before the answer came: READs need another.
+            // The descriptor was closed before the answer came: READs need another.
             Ok(()) => (Outcome::Failed(Errno::EBADFD), self.open_again(key)),
             Err(errno) => {
                 self.cancel_reads(key, Outcome::Failed(Errno::EIO), end);
                 (Outcome::Failed(errno), false)
             }
         };
-        (Some(Answer { ticket, outcome }), readable)
+        (
+            Some(Answer {
+                completion,
+                outcome,
+            }),
+            readable,
+        )
     }
 
-    /// A READ of the object `key` is answered. Its ticket, if someone holds one.
+    /// Answers a READ of the object `key`, and returns its completion.
     ///
     /// # Errors
     ///
     /// EINVAL if there is no such request, if it is no READ, was never
     /// delivered, or is of another object.
-    pub fn answer_read(&mut self, id: u32, key: u64) -> Result<Option<T>, Errno> {
+    pub fn answer_read(&mut self, id: u32, key: u64) -> Result<Option<C::Completion>, Errno> {
         let index = self.index_of_id(id).ok_or(Errno::EINVAL)?;
         let request = self.requests.as_slice().get(index);
         request
             .filter(|one| matches!(one.kind, Kind::Read(_)) && one.known && one.object == key)
             .ok_or(Errno::EINVAL)?;
         let request = self.requests.remove(index);
-        Ok(request.and_then(|request| request.ticket))
+        Ok(request.and_then(|request| request.completion))
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Telling the daemon: which request is read next, and what becomes of it.
+//! Delivery: the order in which the daemon reads requests.
 
-use super::{Kind, Object, Outcome, Request, Stage, Store, Table};
-use crate::presence::Run;
+use super::{Config, Kind, Object, Outcome, Request, Stage, Store, Table};
+use crate::run::Run;
 use crate::Errno;
 
 /// The next request that the daemon can read.
@@ -13,40 +13,34 @@ pub struct Pending<P> {
     pub sequence: u64,
     /// The object's key.
     pub key: u64,
-    /// What the caller keeps of the object.
+    /// The caller's reference to the object.
     pub payload: P,
-    /// What is asked for.
+    /// The message's kind.
     pub what: What,
 }
 
 impl<P> Pending<P> {
-    /// The request's id, as the daemon sees it.
+    /// The request's id on the wire.
     pub const fn id(&self) -> u32 {
         self.sequence as u32
     }
 }
 
-/// What a message asks for.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// A descriptor is to be made, and comes with it.
+    /// Open the object; the message carries a new descriptor.
     Open,
-    /// Of the descriptor with this id.
+    /// The object of the descriptor with this id is no longer used.
     Close(u32),
-    /// Run, to be written through the descriptor with this id.
+    /// Write these pages through the descriptor with this id.
     Read(u32, Run),
 }
 
-impl<T, P, R, O> Table<T, P, R, O>
-where
-    T: Clone,
-    P: Clone,
-    R: Store<Request<T>>,
-    O: Store<Object<P>>,
-{
-    /// The request that the daemon reads next. Requests take turns: from the
-    /// one after the last on, and then from the first one.
-    pub fn peek(&self) -> Option<Pending<P>> {
+impl<C: Config> Table<C> {
+    /// The request that the daemon reads next: the first deliverable one after the
+    /// one delivered last, then from the start.
+    pub fn peek(&self) -> Option<Pending<C::Object>> {
         let requests = self.requests.as_slice();
         let start = requests.partition_point(|request| request.sequence < self.cursor);
         let (before, after) = requests.split_at_checked(start)?;
@@ -61,13 +55,13 @@ where
         })
     }
 
-    /// Whether the daemon would get a message.
+    /// Returns whether a read of the device would return a message.
     pub fn is_readable(&self) -> bool {
         self.peek().is_some()
     }
 
-    /// The daemon gets a READ or a CLOSE that [`Self::peek`] gave. A CLOSE ends
-    /// by that, and its object with it.
+    /// Marks a READ or a CLOSE from [`Self::peek`] as delivered. A CLOSE ends by
+    /// that, and its object is removed.
     pub fn deliver(&mut self, sequence: u64) {
         let Some(index) = self.index(sequence) else {
             return;
@@ -85,8 +79,8 @@ where
         }
     }
 
-    /// A thread of the daemon begins to get an OPEN that [`Self::peek`] gave: no
-    /// other thread does.
+    /// Reserves an OPEN from [`Self::peek`] for the calling thread of the daemon,
+    /// until [`Self::finish_open`] or [`Self::undeliverable`].
     pub fn begin_open(&mut self, sequence: u64) {
         self.cursor = sequence.wrapping_add(1);
         if let Some(index) = self.index(sequence) {
@@ -96,8 +90,8 @@ where
         }
     }
 
-    /// The descriptor of an OPEN is made: its id. `None` if nobody waits for
-    /// the OPEN any more; the descriptor is to be thrown away then.
+    /// Marks an OPEN as delivered, and returns the id of its new descriptor. `None`
+    /// if the OPEN has ended meanwhile; the caller drops the descriptor then.
     pub fn finish_open(&mut self, sequence: u64) -> Option<u32> {
         let index = self.index(sequence)?;
         let handle = self.free_handle();
@@ -110,16 +104,21 @@ where
         Some(handle)
     }
 
-    /// A request could not be delivered: it ends, and `end` gets its ticket.
+    /// Ends a request that could not be delivered; `end` gets its completion.
     ///
-    /// READs that need an OPEN which fails so have no chance. What the daemon
-    /// lacks (descriptors, a good buffer) is not for their readers to know: EIO.
-    pub fn undeliverable(&mut self, sequence: u64, errno: Errno, mut end: impl FnMut(T, Outcome)) {
+    /// If it is an OPEN, the READs that depend on it end as well, with EIO: the
+    /// reason (no descriptor, a bad buffer) is the daemon's and not the blob's.
+    pub fn undeliverable(
+        &mut self,
+        sequence: u64,
+        errno: Errno,
+        mut end: impl FnMut(C::Completion, Outcome),
+    ) {
         let Some(request) = self.index(sequence).and_then(|at| self.requests.remove(at)) else {
             return;
         };
-        if let Some(ticket) = request.ticket {
-            end(ticket, Outcome::Failed(errno));
+        if let Some(completion) = request.completion {
+            end(completion, Outcome::Failed(errno));
         }
         if request.kind == Kind::Open {
             self.cancel_reads(request.object, Outcome::Failed(Errno::EIO), end);
@@ -148,7 +147,7 @@ where
     }
 }
 
-/// What the daemon would be told of `request` now.
+/// The message of `request`, if it can be delivered now.
 fn deliverable<T, P>(request: &Request<T>, object: &Object<P>) -> Option<What> {
     if request.stage != Stage::New {
         return None;
@@ -156,8 +155,7 @@ fn deliverable<T, P>(request: &Request<T>, object: &Object<P>) -> Option<What> {
     match request.kind {
         Kind::Open => Some(What::Open),
         Kind::Close => Some(What::Close(object.handle)),
-        // Without a descriptor the daemon could do nothing with it: the OPEN
-        // that makes one comes first.
+        // The daemon answers through the descriptor: an OPEN comes first.
         Kind::Read(pages) => object.open.then_some(What::Read(object.handle, pages)),
     }
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Room for what the table holds.
+//! The memory of the table.
 
-/// A list that the caller gives room to.
-///
-/// Removal keeps the order.
+/// A list with room that the caller provides. Removal keeps the order.
 pub trait Store<T> {
     /// The items.
     fn as_slice(&self) -> &[T];
@@ -12,16 +10,16 @@ pub trait Store<T> {
     /// The items, to change.
     fn as_mut_slice(&mut self) -> &mut [T];
 
-    /// How many more items fit.
+    /// Number of further items that fit.
     fn room(&self) -> usize;
 
-    /// Puts an item last.
+    /// Appends an item.
     ///
     /// # Errors
     ///
     /// Gives it back if it does not fit.
     fn push(&mut self, item: T) -> Result<(), T>;
 
-    /// Takes an item out; `None` if there is none at `index`.
+    /// Removes and returns the item at `index`; `None` if there is none.
     fn remove(&mut self, index: usize) -> Option<T>;
 }

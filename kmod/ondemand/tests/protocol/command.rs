@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Commands: each row of sections 2 and 5.1, then numbers and noise.
+//! Commands: each row of docs/spec/cachefiles-ondemand.md sections 2 and 5.1, then
+//! numbers and random bytes.
 
 use ondine_ondemand::command::{Mode, TEXT_MAX};
 use ondine_ondemand::limits::{Resource, Threshold};

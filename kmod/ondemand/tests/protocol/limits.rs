@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Thresholds, against the one rule that section 2 has for them.
+//! Thresholds, against the rule of docs/spec/cachefiles-ondemand.md section 2.
 
 use ondine_ondemand::limits::{Levels, Resource, Threshold};
 use ondine_ondemand::{Errno, Limits};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules of `spec/cachefiles-ondemand.md`, each against a plain model.
+//! The rules of docs/spec/cachefiles-ondemand.md, each against a plain model.
 
 mod command;
 mod errno;
@@ -8,3 +8,4 @@ mod limits;
 mod message;
 mod names;
 mod presence;
+mod writers;

@@ -14,7 +14,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
-/// Section 3 from the daemon's side: msg_id, object_id and the rest.
+/// A message as the daemon decodes it: msg_id, object_id and the payload.
 fn decode(bytes: &[u8]) -> (u32, u32, Message<'_>) {
     assert_eq!(u32_at(bytes, 8) as usize, bytes.len());
     let message = match u32_at(bytes, 4) {
@@ -83,7 +83,7 @@ fn the_longest_keys_fit_in_the_daemons_buffer() {
 #[test]
 fn a_close_is_a_bare_header() {
     let mut buf = [0; HEADER_SIZE];
-    // A message may read an object_id of -1 in races (section 3).
+    // In the C driver, races can make an object_id of -1.
     assert_eq!(Message::Close.encode(0, u32::MAX, &mut buf), Some(16));
     assert_eq!(decode(&buf), (0, u32::MAX, Message::Close));
 }

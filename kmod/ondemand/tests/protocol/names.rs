@@ -8,7 +8,7 @@ use ondine_ondemand::names::{
 use ondine_ondemand::Errno;
 use proptest::prelude::*;
 
-/// Section 7's formula, on a buffer that was padded beforehand.
+/// The hash of docs/spec/cachefiles-ondemand.md section 7, of a buffer that is padded.
 fn hash(salt: u32, bytes: &[u8]) -> u32 {
     let mut padded = bytes.to_vec();
     padded.resize(bytes.len().next_multiple_of(4), 0);
@@ -84,7 +84,7 @@ fn lengths_of_keys() {
 
     assert_eq!(dir(&long[..254]).unwrap().len(), NAME_MAX);
     assert_eq!(dir(&long[..255]), Err(Errno::ENAMETOOLONG));
-    // Section 9.1: a volume key of more than 255 bytes.
+    // docs/spec/cachefiles-ondemand.md section 9.1: a volume key of more than 255 bytes.
     assert_eq!(dir(&long), Err(Errno::ENOMEM));
     assert_eq!(dir(b""), Err(Errno::EINVAL));
     assert_eq!(dir(b"erofs,a/b"), Err(Errno::EINVAL));

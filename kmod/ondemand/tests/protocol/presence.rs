@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Barrier;
 
-use ondine_ondemand::presence::{pages_of, pages_written, words_for, PAGE_SIZE};
+use ondine_ondemand::page::{pages_of, PAGE_SIZE};
+use ondine_ondemand::presence::{pages_written, words_for};
 use ondine_ondemand::{Presence, Run};
 use proptest::prelude::*;
 
@@ -14,12 +15,12 @@ fn words(pages: u64) -> Vec<AtomicU64> {
     (0..words_for(pages)).map(|_| AtomicU64::new(0)).collect()
 }
 
-/// Whether `page` is present, in a blob of `model.len()` pages.
+/// Returns whether `page` is present, in a blob of `model.len()` pages.
 fn has(model: &[bool], page: u64) -> bool {
     usize::try_from(page).is_ok_and(|page| model.get(page) == Some(&true))
 }
 
-/// What each answer has to be for one range, found page by page.
+/// The expected answers for one range, found page by page.
 fn check(record: &Presence<'_>, model: &[bool], range: Range<u64>) -> Result<(), TestCaseError> {
     let (first, count) = (range.start, range.end - range.start);
     let missing = range.clone().find(|page| !has(model, *page));
@@ -158,7 +159,7 @@ fn with_too_few_words_the_rest_is_missing() {
     assert!(!Presence::new(&[], 10).contains(0, 1));
 }
 
-/// Every page is counted once, whoever of the racing writers it is.
+/// Every page is counted once, by one of the racing writers.
 #[test]
 fn racing_writers_count_each_page_once() {
     const PAGES: u64 = 1000;
@@ -185,7 +186,7 @@ fn racing_writers_count_each_page_once() {
     }
 }
 
-/// Who sees the bit of a page sees the bytes that were written before it.
+/// A reader that sees the bit of a page sees the bytes that were written before it.
 #[test]
 fn a_bit_carries_what_was_written_before_it() {
     const PAGES: u64 = 20_000;

@@ -53,7 +53,7 @@ fn copen_after_the_descriptor_went_fails_the_open() {
     let (answer, readable) = table.answer_open(pending.sequence, Ok(()), |_, _| {});
     let answer = answer.unwrap();
     assert_eq!(answer.outcome, Outcome::Failed(Errno::EBADFD));
-    assert_eq!((answer.ticket, readable), (Some(7), false));
+    assert_eq!((answer.completion, readable), (Some(7), false));
 }
 
 #[test]

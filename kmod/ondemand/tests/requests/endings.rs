@@ -12,7 +12,10 @@ fn death_ends_everything_and_nothing_comes_after_it() {
     table.read(1, run(1, 1), 2).unwrap();
     table.open(2, 3).unwrap();
     let dead = ended(|end| table.die(end));
-    assert_eq!(dead, [1, 2, 3].map(|ticket| (ticket, Outcome::Dead)));
+    assert_eq!(
+        dead,
+        [1, 2, 3].map(|completion| (completion, Outcome::Dead))
+    );
     assert_eq!(table.read(1, run(2, 1), 4), Err(Refusal::Dead));
     assert!(table.peek().is_none() && table.knows(1));
 }

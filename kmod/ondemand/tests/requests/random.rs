@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whatever happens, each ticket is given out once, and none is forgotten.
+//! Whatever happens, each completion is given out once, and none is forgotten.
 
 use crate::table::{next, started, Requests};
 use ondine_ondemand::{
@@ -50,13 +50,16 @@ struct World {
 }
 
 impl World {
-    fn end(ended: &mut BTreeSet<u32>, ticket: u32) {
-        assert!(ended.insert(ticket), "ticket {ticket} ended twice");
+    fn end(ended: &mut BTreeSet<u32>, completion: u32) {
+        assert!(
+            ended.insert(completion),
+            "completion {completion} ended twice"
+        );
     }
 
     fn step(&mut self, event: Event) {
         let ended = &mut self.ended;
-        let mut end = |ticket: u32, _: Outcome| Self::end(ended, ticket);
+        let mut end = |completion: u32, _: Outcome| Self::end(ended, completion);
         let table = &mut self.table;
         match event {
             Event::Open(key) => {
@@ -83,14 +86,14 @@ impl World {
                 if let Ok(opened) = table.opened(id) {
                     let answer = if ok { Ok(()) } else { Err(Errno::ENOENT) };
                     let (answer, _) = table.answer_open(opened.sequence, answer, &mut end);
-                    if let Some(ticket) = answer.and_then(|answer| answer.ticket) {
-                        end(ticket, Outcome::Answered);
+                    if let Some(completion) = answer.and_then(|answer| answer.completion) {
+                        end(completion, Outcome::Answered);
                     }
                 }
             }
             Event::Complete(id, key) => {
-                if let Ok(Some(ticket)) = table.answer_read(id, key) {
-                    end(ticket, Outcome::Answered);
+                if let Ok(Some(completion)) = table.answer_read(id, key) {
+                    end(completion, Outcome::Answered);
                 }
             }
             Event::Close(key, handle) => {
@@ -117,13 +120,13 @@ impl World {
 
 proptest! {
     #[test]
-    fn each_ticket_ends_once(events in prop::collection::vec(event(), 1..200)) {
+    fn each_completion_is_given_out_once(events in prop::collection::vec(event(), 1..200)) {
         let mut world = World { table: started(&[1, 2, 3]), issued: 0, ended: BTreeSet::new() };
         for event in events {
             world.step(event);
         }
         let ended = &mut world.ended;
-        world.table.die(|ticket, _| World::end(ended, ticket));
+        world.table.die(|completion, _| World::end(ended, completion));
         prop_assert_eq!(world.ended.len(), world.issued as usize);
         prop_assert!(world.table.is_empty());
     }

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The completion of a request, shared by its waiters and the request table.
+
+use crate::{
+    deferred_count::DeferredCount,
+    requests::Outcome,
+    run::Run,
+    sync::{Acquire, AtomicBool, AtomicI32, Relaxed, Release},
+    Errno,
+};
+
+/// A step in the life of a request, for tracing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It was put into the table.
+    Submit,
+    /// The daemon has read it.
+    Deliver,
+    /// The daemon has answered it.
+    Complete,
+    /// It ended without an answer.
+    Cancel,
+}
+
+/// The object of a request, as its completion needs it.
+pub trait RequestObject {
+    /// The object's key in the request table.
+    fn key(&self) -> u64;
+
+    /// Traces a step of a request for pages of the object. `result` is the
+    /// request's if it has ended, else a success.
+    fn trace(&self, event: Event, run: Run, result: Result<(), Errno>);
+
+    /// Wakes the tasks that wait for a request of the object, to re-check their
+    /// condition. A full memory barrier before each check and before each wake-up,
+    /// as `wait_event()` and `wake_up()` have it.
+    fn wake_waiters(&self);
+
+    /// The number of deferred reads.
+    fn deferred_count(&self) -> &DeferredCount;
+
+    /// Returns whether there are deferred reads.
+    #[inline]
+    fn has_deferred(&self) -> bool {
+        !self.deferred_count().is_zero()
+    }
+
+    /// Queues the worker that processes the deferred reads. A call while the worker
+    /// runs has it run once more.
+    fn queue_worker(&self);
+
+    /// Wakes the waiting tasks, and queues the worker if there are deferred reads.
+    fn wake(&self) {
+        self.wake_waiters();
+        if self.has_deferred() {
+            self.queue_worker();
+        }
+    }
+}
+
+/// The completion of a request for pages of an object. Of an OPEN, the run is
+/// empty.
+///
+/// The request table holds a reference until the request ends. The call that
+/// removes the request from the table, and no other, completes it: once.
+pub struct Completion<O> {
+    object: O,
+    run: Run,
+    outcome: AtomicI32,
+    /// Set by the first waiter.
+    joined: AtomicBool,
+}
+
+/// Values of [`Completion::outcome`]; an errno is negative.
+const PENDING: i32 = 0;
+const ANSWERED: i32 = 1;
+const DEAD: i32 = 2;
+const DROPPED: i32 = 3;
+
+impl<O: RequestObject> Completion<O> {
+    /// The completion of a request that has not ended.
+    pub fn new(object: O, run: Run) -> Self {
+        Self {
+            object,
+            run,
+            outcome: AtomicI32::new(PENDING),
+            joined: AtomicBool::new(false),
+        }
+    }
+
+    /// The object.
+    pub fn object(&self) -> &O {
+        &self.object
+    }
+
+    /// The requested pages; empty for an OPEN.
+    #[inline]
+    pub fn run(&self) -> Run {
+        self.run
+    }
+
+    /// Returns whether the request is an OPEN.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.run == Run::EMPTY
+    }
+
+    /// Adds a waiter. Returns whether the request had one before.
+    pub(crate) fn join(&self) -> bool {
+        self.joined.swap(true, Relaxed)
+    }
+
+    /// Completes the request with the daemon's answer.
+    pub fn complete(&self, outcome: Outcome) {
+        self.end(Event::Complete, outcome);
+    }
+
+    /// Completes the request without an answer.
+    pub fn cancel(&self, outcome: Outcome) {
+        self.end(Event::Cancel, outcome);
+    }
+
+    /// Publishes the outcome, then wakes the waiters.
+    ///
+    /// A waiter checks the outcome after it has entered the wait queue, so that it
+    /// sees the outcome or is seen by the wake-up:
+    ///
+    /// ```text
+    /// CPU 1 (waiting task)             CPU 2 (completion)
+    /// enter the wait queue             outcome = answered
+    /// outcome is pending: sleep        wake the queue
+    /// ```
+    ///
+    /// A task that is killed leaves the queue and drops its reference; CPU 2 has
+    /// one of its own, so that the completion outlives its waiters.
+    fn end(&self, event: Event, outcome: Outcome) {
+        let (value, result) = match outcome {
+            Outcome::Answered => (ANSWERED, Ok(())),
+            Outcome::Dead => (DEAD, Err(Errno::EIO)),
+            Outcome::Dropped => (DROPPED, Err(Errno::EIO)),
+            Outcome::Failed(errno) => (errno.number().wrapping_neg(), Err(errno)),
+        };
+        self.object.trace(event, self.run, result);
+        // Release: a waiter that sees the outcome sees the pages that were written
+        // for the request as present.
+        self.outcome.store(value, Release);
+        self.object.wake();
+    }
+
+    /// The outcome of the request; `None` while it is pending.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self.outcome.load(Acquire) {
+            PENDING => None,
+            ANSWERED => Some(Outcome::Answered),
+            DEAD => Some(Outcome::Dead),
+            DROPPED => Some(Outcome::Dropped),
+            errno => Some(Outcome::Failed(
+                Errno::from_number(errno.wrapping_neg()).unwrap_or(Errno::EIO),
+            )),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A read that waits for missing pages.
+
+use crate::{
+    platform::{CacheOps, MountOps, ObjectOps},
+    run::Run,
+    submit::{submit_read, Submission, WaitTarget},
+    sync::Acquire,
+    Errno,
+};
+
+/// A read that waits until its pages are present: in a task, or as a
+/// [`DeferredRead`](crate::deferred::DeferredRead).
+///
+/// [`Self::step`] goes on as far as it can without sleeping. The caller sleeps in
+/// between until [`Self::is_woken`].
+pub struct PendingRead<C: CacheOps> {
+    run: Run,
+    since: C::Instant,
+    target: Option<WaitTarget<C>>,
+}
+
+/// The result of a step of a [`PendingRead`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// All pages are present.
+    Ready,
+    /// The read waits for a session, at most this many milliseconds.
+    WaitForSession(Option<u32>),
+    /// The read waits for its request, at most this many milliseconds.
+    WaitForRequest(Option<u32>),
+}
+
+impl<C: CacheOps> PendingRead<C> {
+    /// A read of `run` that has not submitted a request, and whose time limit counts
+    /// from `since`.
+    pub fn new(run: Run, since: C::Instant) -> Self {
+        Self {
+            run,
+            since,
+            target: None,
+        }
+    }
+
+    /// Start of the read's wait.
+    pub fn since(&self) -> C::Instant {
+        self.since
+    }
+
+    /// Submits requests for missing pages, or finds that the read is over.
+    ///
+    /// # Errors
+    ///
+    /// EIO if the daemon has answered without writing the pages, if there is no
+    /// session and the mount is soft, if the pages lie beyond the end of the object,
+    /// or if the mount is being forced away; ENOBUFS if the daemon refused to open
+    /// the object; the errno of a READ that failed; ETIMEDOUT; ENOMEM.
+    pub fn step(&mut self, mount: &C::Mount, object: &C::Object) -> Result<Step, Errno> {
+        if let Some(ended) = self.target.take_if(|target| target.has_ended()) {
+            ended.status(object)?;
+        }
+        if object.has(self.run) {
+            return Ok(Step::Ready);
+        }
+        if mount.is_aborted() {
+            return Err(Errno::EIO);
+        }
+        let left = time_left(mount.limit(), mount.elapsed(self.since))?;
+        if self.target.is_some() {
+            return Ok(Step::WaitForRequest(left));
+        }
+        Ok(match submit_read(mount, object, self.run)? {
+            Submission::Present => Step::Ready,
+            Submission::NoSession => Step::WaitForSession(left),
+            Submission::Pending(target) => {
+                self.target = Some(target);
+                Step::WaitForRequest(left)
+            }
+        })
+    }
+
+    /// Returns whether the read has a reason to take the next step.
+    pub fn is_woken(&self, mount: &C::Mount) -> bool {
+        let ready = match &self.target {
+            Some(target) => target.has_ended(),
+            None => mount.cache().alive().load(Acquire),
+        };
+        ready || mount.is_aborted()
+    }
+}
+
+/// Milliseconds left of `limit` after `elapsed` milliseconds; `None` for no limit.
+///
+/// # Errors
+///
+/// ETIMEDOUT if none are left.
+fn time_left(limit: Option<u32>, elapsed: i64) -> Result<Option<u32>, Errno> {
+    let Some(limit) = limit else {
+        return Ok(None);
+    };
+    let left = i64::from(limit).saturating_sub(elapsed);
+    match u32::try_from(left) {
+        Ok(0) | Err(_) => Err(Errno::ETIMEDOUT),
+        Ok(left) => Ok(Some(left)),
+    }
+}
