@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Where the bytes of blobs come from.
+//! Sources of blobs: the bytes that the daemon fetches and the kernel caches.
+//!
+//! | type | stands for |
+//! | --- | --- |
+//! | [`BlobKey`] | the name of a blob, from the OPEN message |
+//! | [`Backend`] | a source of blobs: their sizes and their bytes |
+//! | [`Local`] | the files of one directory |
+//! | [`Http`] | a server with range requests |
+//!
+//! This module knows nothing of the kernel.
 
 use std::fmt;
 use std::io;
@@ -16,16 +25,16 @@ mod local;
 pub use http::{Http, HttpOptions};
 pub use local::Local;
 
-/// The name of a blob, as the kernel gives it.
+/// The name of a blob: the two keys of its OPEN message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Blob {
-    /// The volume's key: `erofs,<fsid>` or `erofs,<domain_id>`.
+pub struct BlobKey {
+    /// Key of the volume: `erofs,<fsid>` or `erofs,<domain_id>`.
     pub volume: Vec<u8>,
-    /// The cookie's key: an fsid, or the tag of a device slot.
+    /// Key of the cookie: an fsid, or the tag of a device slot.
     pub cookie: Vec<u8>,
 }
 
-impl fmt::Display for Blob {
+impl fmt::Display for BlobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -36,111 +45,111 @@ impl fmt::Display for Blob {
     }
 }
 
-/// A place that has blobs. A blob does not change for as long as its name is in use.
+/// A source of blobs. The bytes of a blob must not change while its key is in use.
 pub trait Backend: Send + Sync {
-    /// The size of a blob in bytes, or nothing when there is no such blob.
+    /// Size of a blob in bytes; `None` if there is no such blob.
     ///
     /// # Errors
-    /// It could not be found out.
-    fn size(&self, blob: &Blob) -> Result<Option<u64>, BackendError>;
+    /// The size could not be determined.
+    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError>;
 
-    /// Fills all of `buffer` with the blob's bytes from `offset` on, which the blob has.
+    /// Fills all of `buffer` with the blob's bytes from `offset` on. The blob must have as many.
     ///
     /// # Errors
-    /// Not all bytes could be had; what `buffer` then holds means nothing.
-    fn read(&self, blob: &Blob, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError>;
+    /// Not all bytes could be fetched. The contents of `buffer` are then unspecified.
+    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError>;
 }
 
 impl<B: Backend + ?Sized> Backend for Box<B> {
-    fn size(&self, blob: &Blob) -> Result<Option<u64>, BackendError> {
+    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError> {
         (**self).size(blob)
     }
 
-    fn read(&self, blob: &Blob, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
         (**self).read(blob, offset, buffer)
     }
 }
 
-/// Why a backend does not have what was asked of it.
+/// A failed call of a [`Backend`].
 #[derive(Debug, Error)]
 pub enum BackendError {
-    /// The cookie key would lead out of the directory.
-    #[error("the blob {0} has a name that no file of one directory can have")]
-    Name(Blob),
-    /// The blob's file cannot be read.
+    /// The cookie key is no name of a file in one directory.
+    #[error("the key of blob {0} is not a file name")]
+    Name(BlobKey),
+    /// The file of the blob cannot be read.
     #[error("{}: {error}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What happened.
+        /// The cause.
         error: io::Error,
     },
-    /// The URL is none that blobs can be below of.
-    #[error("{0:?} is not a URL like http://host/directory")]
+    /// The base URL is not an http or https URL.
+    #[error("{0:?} is not a URL such as http://host/directory")]
     Base(String),
-    /// What was there when the blob was opened is gone.
+    /// The blob is gone, although it existed when it was opened.
     #[error("{url}: the server answers 404, not found")]
     NotFound {
-        /// The blob's address.
+        /// URL of the blob.
         url: String,
     },
-    /// The server ignores ranges.
-    #[error("{url}: asked for a range, the server answers 200 with the whole file; use a server with range requests")]
+    /// The server does not support range requests.
+    #[error("{url}: the server answers a range request with 200 and the whole file; use a server that supports range requests")]
     NoRanges {
-        /// The blob's address.
+        /// URL of the blob.
         url: String,
     },
-    /// The server says that it sends something else than what was asked for.
-    #[error("{url}: asked for bytes {}-{}, the server answers with Content-Range {got:?}", want.start(), want.end())]
+    /// The server sends another range than the requested one.
+    #[error("{url}: requested bytes {}-{}, but the server answers with Content-Range {got:?}", want.start(), want.end())]
     ContentRange {
-        /// The blob's address.
+        /// URL of the blob.
         url: String,
-        /// First and last byte that were asked for.
+        /// First and last requested byte.
         want: RangeInclusive<u64>,
-        /// What the server says that it sends, empty for nothing.
+        /// The Content-Range of the answer, empty if there is none.
         got: String,
     },
-    /// The body is not as long as the range.
-    #[error("{url}: the body has {} than the {want} bytes that were asked for", if *longer { "more bytes" } else { "fewer bytes" })]
+    /// The body is longer or shorter than the requested range.
+    #[error("{url}: the body is {} than the {want} requested bytes", if *longer { "longer" } else { "shorter" })]
     Length {
-        /// The blob's address.
+        /// URL of the blob.
         url: String,
-        /// Bytes that were asked for.
+        /// Number of requested bytes.
         want: usize,
-        /// Whether there are more of them.
+        /// True if the body is longer.
         longer: bool,
     },
-    /// Some other status.
+    /// The server answers with an unexpected status.
     #[error("{url}: the server answers {status}")]
     Status {
-        /// The blob's address.
+        /// URL of the blob.
         url: String,
-        /// Its answer.
+        /// HTTP status.
         status: u16,
     },
-    /// No answer.
+    /// The request failed without an answer.
     #[error("{url}: {error}")]
     Transport {
-        /// The blob's address.
+        /// URL of the blob.
         url: String,
-        /// What happened.
+        /// The cause.
         error: Box<ureq::Error>,
     },
-    /// The last of several failures.
-    #[error("{error} (given up after {tries} tries)")]
+    /// All attempts failed.
+    #[error("{error} (after {attempts} attempts)")]
     GivenUp {
-        /// Tries in all.
-        tries: u32,
-        /// What ended the last one.
+        /// Number of attempts.
+        attempts: u32,
+        /// Error of the last attempt.
         error: Box<BackendError>,
     },
 }
 
 impl BackendError {
-    /// The same for one who reads a file whose bytes these are. EIO where no errno says it better.
+    /// Errno for readers of files in this blob; EIO if none fits better.
     pub fn errno(&self) -> Errno {
         match self {
-            Self::File { error, .. } => of(error),
+            Self::File { error, .. } => io_errno(error),
             Self::NotFound { .. } => Errno::NOENT,
             Self::Status { status, .. } => match status {
                 401 | 403 => Errno::ACCESS,
@@ -148,7 +157,7 @@ impl BackendError {
                 _ => Errno::IO,
             },
             Self::Transport { error, .. } => match &**error {
-                ureq::Error::Io(error) => of(error),
+                ureq::Error::Io(error) => io_errno(error),
                 ureq::Error::Timeout(_) => Errno::TIMEDOUT,
                 ureq::Error::HostNotFound => Errno::HOSTUNREACH,
                 _ => Errno::IO,
@@ -163,8 +172,8 @@ impl BackendError {
     }
 }
 
-/// What the system said, unless a reader would take it as a request to repeat what he did.
-fn of(error: &io::Error) -> Errno {
+/// Errno of `error`. EINTR and EAGAIN become EIO, because they would make a reader repeat its call.
+fn io_errno(error: &io::Error) -> Errno {
     match Errno::from_io_error(error) {
         None | Some(Errno::INTR | Errno::AGAIN) => Errno::IO,
         Some(errno) => errno,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! `ondined`: see `ondined --help`.
+//! The daemon `ondined`: its command line (`ondined --help`) around [`ondined::session`].
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -13,7 +13,7 @@ use std::thread;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use ondined::backend::{Backend, Http, HttpOptions, Local};
-use ondined::plan::{Plan, Rule};
+use ondined::misbehaviour::{Plan, Rule};
 use ondined::protocol::{Device, DEVICE};
 use ondined::session::{bind, raise_descriptor_limit, Options, Session, StopHandle};
 use rustix::io::Errno;
@@ -21,11 +21,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-/// Fewer than this are worth a word: a thousand images of twenty blobs that they share with nobody
-/// need about as many.
+/// Limit of open descriptors below which the daemon warns: enough for a thousand images of twenty
+/// unshared blobs each.
 const FEW_DESCRIPTORS: u64 = 20_000;
 
-/// Fetch what mounted images miss
+/// Fetch the bytes that mounted images miss, on demand
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -35,33 +35,33 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Bring a cache online and answer the kernel until SIGINT or SIGTERM; prints "ready" once images
+    /// Bring a cache online and answer the kernel until SIGINT or SIGTERM. Prints "ready" once images
     /// can be mounted
     Serve(Serve),
 }
 
 #[derive(Args)]
 struct Serve {
-    /// Directory of the cache, on a file system with O_TMPFILE and xattrs; tested on ext4
+    /// Directory of the cache. Its file system must support O_TMPFILE and xattrs; tested on ext4
     #[arg(long)]
     dir: PathBuf,
-    /// Name of the cache [default: the kernel's]
+    /// Name (tag) of the cache [default: CacheFiles]
     #[arg(long)]
     tag: Option<String>,
     #[command(flatten)]
     blobs: Blobs,
-    /// Requests that are answered at once
+    /// Number of requests that are answered concurrently
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
-    /// Fetch each blob whole, in the background, once it is open
+    /// Fetch each blob as a whole in the background once it is open
     #[arg(long)]
     prefetch: bool,
-    /// Device of the kernel's side
+    /// Device node of the driver
     #[arg(long, default_value = DEVICE)]
     device: PathBuf,
     #[command(flatten)]
     misbehaviour: Misbehaviour,
-    /// File for what was done, in numbers, as JSON, at the end
+    /// Write the session's counters to this file, as JSON, at exit
     #[arg(long)]
     stats: Option<PathBuf>,
 }
@@ -69,26 +69,28 @@ struct Serve {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Blobs {
-    /// Directory whose files are the blobs
+    /// Serve the blobs from the files of this directory
     #[arg(long)]
     local: Option<PathBuf>,
-    /// URL below which the blobs are; the server must know range requests
+    /// Serve the blobs below this URL. The server must support range requests
     #[arg(long)]
     http: Option<String>,
 }
 
 #[derive(Args)]
 struct Misbehaviour {
-    /// Do something wrong, for tests of the kernel's side: KIND[#N|%P]:ACTION[=VALUE], as in
-    /// read#3:late=50. KIND is open, close or read; N counts from 1, P is percent. Actions: late=MS,
-    /// twice, wrong-id, wrong-object, short=BYTES, empty, never, close-early, refuse=ERRNO, die=STEP
-    /// (received, before-write, after-write, before-answer, after-answer)
+    /// Inject a fault, for tests of the kernel's side: KIND[#N|%P]:ACTION[=VALUE], as in
+    /// read#3:late=50. KIND is open, close or read. The rule applies to the N-th message of this kind
+    /// (from 1), to P percent at random, or to all. Actions: late=MS, twice, wrong-id, wrong-object,
+    /// short=BYTES, empty, never, close-early, refuse=ERRNO, die=STEP (received, before-write,
+    /// after-write, before-answer, after-answer)
     #[arg(long, value_name = "RULE")]
     misbehave: Vec<Rule>,
-    /// Rules from a JSON file, {"seed": N, "rules": ["RULE", ...]}, before those of --misbehave
+    /// Read rules from a JSON file, {"seed": N, "rules": ["RULE", ...]}. They precede those of
+    /// --misbehave
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// Decides rules with a chance [default: random, printed]
+    /// Seed for the rules with a percentage [default: random, logged]
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -114,7 +116,7 @@ fn main() -> ExitCode {
 
 impl Serve {
     fn run(self) -> Result<()> {
-        allow_descriptors()?;
+        raise_descriptors()?;
         let backend = self.blobs.backend()?;
         let options = Options {
             threads: self.threads.into(),
@@ -159,42 +161,46 @@ impl Misbehaviour {
             Some(file) => fs::read(file)
                 .map_err(anyhow::Error::from)
                 .and_then(|json| Ok(serde_json::from_slice(&json)?))
-                .with_context(|| format!("the plan {}", file.display()))?,
+                .with_context(|| format!("reading the rules in {}", file.display()))?,
         };
         plan.rules.extend(self.misbehave);
         plan.seed = self.seed.unwrap_or(plan.seed);
         if !plan.rules.is_empty() {
-            tracing::warn!("misbehaving: {}", serde_json::to_string(&plan)?);
+            tracing::warn!("injecting faults: {}", serde_json::to_string(&plan)?);
         }
         Ok(plan)
     }
 }
 
+/// Opens the device and explains why it cannot be opened.
 fn open(path: &Path) -> Result<Device> {
     Device::open(path).map_err(|errno| {
         let hint = match errno {
-            Errno::NOENT | Errno::NXIO | Errno::NODEV => "; is the kernel's side loaded?",
-            Errno::BUSY => "; another daemon has it, or a descriptor of one of its objects",
-            Errno::PERM | Errno::ACCESS => "; it needs CAP_SYS_ADMIN",
+            Errno::NOENT | Errno::NXIO | Errno::NODEV => {
+                "; load ondine.ko, or name the device with --device"
+            }
+            Errno::BUSY => "; another process has it open, or an object of it; stop that daemon",
+            Errno::PERM | Errno::ACCESS => "; opening it takes CAP_SYS_ADMIN",
             _ => "",
         };
         anyhow::anyhow!("{}: {errno}{hint}", path.display())
     })
 }
 
-/// Raises the limit of descriptors; says so if that does not go far.
-fn allow_descriptors() -> Result<()> {
-    let limit = raise_descriptor_limit().context("the limit of descriptors")?;
+/// Raises the limit of open descriptors, and warns if it stays low.
+fn raise_descriptors() -> Result<()> {
+    let limit = raise_descriptor_limit().context("raising the limit of open descriptors")?;
     if let Some(limit) = limit.filter(|limit| *limit < FEW_DESCRIPTORS) {
         tracing::warn!(
-            "only {limit} descriptors: each blob of a mounted image takes one, and those beyond \
-             fail to open; raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)"
+            "the limit is {limit} descriptors: each blob of a mounted image takes one, and an OPEN \
+             fails without; raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)"
         );
     }
     Ok(())
 }
 
-/// The first signal lets what was received be answered, the second does not.
+/// Makes the first SIGINT or SIGTERM stop the session after the received requests were answered, and the
+/// second one exit at once.
 fn stop_on_signals(stop: StopHandle) -> Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {

@@ -1,29 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The cachefiles on-demand protocol, as Linux 5.19 to 7.1 spoke it and `ondine.ko` speaks it
-//! (cachefiles-ondemand.md 1 to 5). All numbers on the wire are host-endian.
+//! The cachefiles on-demand protocol, as Linux 5.19 to 7.1 and `ondine.ko` speak it.
+//!
+//! Specified in `docs/spec/cachefiles-ondemand.md` sections 1 to 5. All numbers on the wire are in
+//! host byte order. This module knows nothing of backends or of the daemon's threads.
+//!
+//! | type | stands for |
+//! | --- | --- |
+//! | [`Device`] | the open device: reads messages, writes commands, polls |
+//! | [`Message`], [`decode`] | one message from the kernel, parsed from its bytes |
+//! | [`Command`] | one text command to the kernel |
+//! | [`Object`] | the descriptor of one object: writes its cache file, completes its READs |
+//! | [`Features`] | the extensions of `ondine.ko` |
 
 mod command;
 mod device;
 mod extension;
+mod ioctl;
 mod message;
 mod object;
 
 pub use command::Command;
 pub use device::{Device, Readiness, ReceiveError, Received};
 pub use extension::Features;
+#[cfg(test)]
+pub(crate) use ioctl::Ioctls;
+pub use ioctl::READ_COMPLETE;
 pub use message::{decode, DecodeError, Message, MsgId, ObjectId, Operation};
 pub use object::Object;
 
-/// Where the device node is unless somebody says otherwise.
+/// Default path of the device node.
 pub const DEVICE: &str = "/dev/cachefiles";
 
-/// CACHEFILES_MSG_MAX_SIZE: no message is longer, in bytes (section 3).
+/// Maximum size of a message in bytes: `CACHEFILES_MSG_MAX_SIZE`.
 pub const MSG_MAX: usize = 1024;
 
-/// Offsets that are written to an object are multiples of this many bytes, and so is the length of a
-/// READ (sections 3 and 4). The protocol wants PAGE_SIZE, which EROFS needs to be the block size.
+/// Alignment in bytes of offsets that are written to an object, and of the offset and length of a
+/// READ.
+///
+/// The protocol says PAGE_SIZE, and EROFS requires that to equal its block size.
 pub const PAGE: u64 = 4096;
-
-/// CACHEFILES_IOC_READ_COMPLETE, `_IOW(0x98, 1, int)`: its argument is the message id (section 4).
-pub const READ_COMPLETE: u32 = 0x4004_9801;

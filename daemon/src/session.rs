@@ -1,6 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! A daemon at work: one thread takes the kernel's messages, others answer them.
+//! A daemon at work: one thread receives the kernel's messages, and workers answer them.
+//!
+//! | file | contents |
+//! | --- | --- |
+//! | `session.rs` | [`Session`]: its threads, and how they are stopped |
+//! | `session/bind.rs` | [`bind()`]: brings a cache online |
+//! | `session/receive.rs` | the receiving thread: turns messages into requests for the workers |
+//! | `session/serve.rs` | the answers to OPENs and READs |
+//! | `session/fill.rs` | fetches missing pages and writes them to the cache |
+//! | `session/prefetch.rs` | fills whole blobs in the background |
+//! | `session/objects.rs` | the table of open objects |
+//! | `session/buffer.rs` | memory for direct I/O |
+//! | `session/statistics.rs` | [`Statistics`]: counters |
+//! | `session/descriptors.rs` | [`raise_descriptor_limit`] |
 
 use std::io::{self, Write as _};
 use std::ops::Range;
@@ -8,10 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::io::{retry_on_intr, Errno};
 use thiserror::Error;
 
 mod bind;
@@ -19,6 +29,8 @@ mod buffer;
 mod descriptors;
 mod fill;
 mod objects;
+mod prefetch;
+mod receive;
 mod serve;
 mod statistics;
 
@@ -27,26 +39,22 @@ pub use descriptors::raise_descriptor_limit;
 pub use fill::FillError;
 pub use statistics::Statistics;
 
-use crate::backend::{Backend, Blob};
-use crate::plan::{Behaviour, Kind, Plan, Step};
-use crate::protocol::{
-    Device, Features, Message, MsgId, Object, Operation, ReceiveError, Received, MSG_MAX,
-};
+use crate::backend::{Backend, BlobKey};
+use crate::misbehaviour::Plan;
+use crate::protocol::{Device, Features, ReceiveError};
 use fill::Filler;
-use objects::{Entry, Objects};
-use statistics::{add, Counters};
+use objects::{ObjectTable, OpenObject};
+use receive::{Request, RequestKind};
+use statistics::Counters;
 
-/// Longest rest before a last look at an object whose cache file is not there yet.
-const OPENING: Duration = Duration::from_secs(1);
-
-/// How a session works.
+/// Settings of a session.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Requests that are answered at once.
+    /// Number of workers, and so of requests that are answered concurrently; 0 counts as 1.
     pub threads: usize,
-    /// Whether each blob is fetched whole, in the background, once it is open.
+    /// True if each blob is fetched as a whole in the background once it is open.
     pub prefetch: bool,
-    /// What to do wrong; nothing by default.
+    /// Faults to inject; none by default.
     pub plan: Plan,
 }
 
@@ -60,65 +68,52 @@ impl Default for Options {
     }
 }
 
-/// Why a session ended before it was told to.
+/// An error that ended a session.
 #[derive(Debug, Error)]
 pub enum SessionError {
-    /// There is no message where poll(2) said so.
+    /// A message could not be received, although poll(2) reported one.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
-    /// The kernel says that the cache is dead.
-    #[error("the cache is dead: its file system failed, or the kernel took it away")]
+    /// The kernel reports that the cache is dead.
+    #[error("the cache is dead: its file system failed, or the kernel withdrew it")]
     Dead,
-    /// Sockets or threads could not be had.
+    /// A thread or a socket could not be created, or poll(2) failed.
     #[error(transparent)]
     System(#[from] io::Error),
 }
 
-/// A bound cache with the blobs of `backend`.
+/// A bound cache that is served with the blobs of `B`.
 #[derive(Debug)]
 pub struct Session<B> {
     device: Device,
     backend: B,
     options: Options,
-    /// Whether a READ may be answered with an errno.
+    /// True if a READ can be completed with an errno.
     read_errors: bool,
-    objects: Objects,
+    objects: ObjectTable,
     counters: Counters,
     stopping: Arc<AtomicBool>,
-    /// The end that [`StopHandle`]s wake, and one of theirs.
+    /// Sockets that interrupt poll(2): the receiving end, and a sending end to clone for each
+    /// [`StopHandle`].
     wake: (UnixStream, UnixStream),
 }
 
-/// Ends a session from another thread.
+/// Stops a session from another thread.
 #[derive(Debug)]
 pub struct StopHandle {
     stopping: Arc<AtomicBool>,
     wake: UnixStream,
 }
 
-/// What a worker does next.
-struct Job {
-    id: MsgId,
-    entry: Arc<Entry>,
-    task: Task,
-    behaviour: Behaviour,
-    received: Instant,
-}
-
-enum Task {
-    Open,
-    Read(Range<u64>),
-}
-
 impl<B: Backend> Session<B> {
-    /// A session on a device whose cache is bound: by [`bind()`], or by a predecessor whose requests
-    /// [`Command::Restore`](crate::protocol::Command::Restore) has put back.
+    /// A session on a device with a bound cache: bound by [`bind()`], or by a previous daemon whose
+    /// requests [`Command::Restore`](crate::protocol::Command::Restore) has requeued.
     ///
-    /// Where the kernel's side has [`Features::READ_ERRORS`], it is switched on: then readers get the
-    /// backend's errno ([`BackendError::errno`](crate::backend::BackendError::errno)), and EIO elsewhere.
+    /// Enables [`Features::READ_ERRORS`] if the driver has it. Readers then get the backend's errno
+    /// ([`BackendError::errno`](crate::backend::BackendError::errno)), and EIO otherwise.
     ///
     /// # Errors
-    /// Those of making a socket, and of asking the device.
+    /// The socket pair could not be created, or the device refused an ioctl.
     pub fn new(device: Device, backend: B, options: Options) -> io::Result<Self> {
         let wake = UnixStream::pair()?;
         wake.1.set_nonblocking(true)?;
@@ -131,17 +126,17 @@ impl<B: Backend> Session<B> {
             backend,
             options,
             read_errors,
-            objects: Objects::default(),
+            objects: ObjectTable::default(),
             counters: Counters::default(),
             stopping: Arc::default(),
             wake,
         })
     }
 
-    /// Something that ends [`run`](Self::run), now or later.
+    /// A handle that stops [`run`](Self::run), before or after it was called.
     ///
     /// # Errors
-    /// Those of copying a descriptor.
+    /// The descriptor of a socket could not be cloned.
     pub fn stop_handle(&self) -> io::Result<StopHandle> {
         Ok(StopHandle {
             stopping: Arc::clone(&self.stopping),
@@ -149,18 +144,18 @@ impl<B: Backend> Session<B> {
         })
     }
 
-    /// What was done so far.
+    /// Counters of the session so far.
     pub fn statistics(&self) -> Statistics {
         self.counters.read()
     }
 
-    /// Answers messages until it is told to stop; then what was received is still answered. Call it
-    /// once.
+    /// Answers messages until a [`StopHandle`] stops it. Requests that were received by then are still
+    /// answered. Closes the descriptors of all objects before it returns. Must be called only once.
     ///
     /// # Errors
-    /// Why it cannot go on. All descriptors of objects are closed then, too.
+    /// See [`SessionError`].
     pub fn run(&self) -> Result<(), SessionError> {
-        let (jobs, queue) = mpsc::channel();
+        let (requests, queue) = mpsc::channel();
         let (opened, to_prefetch) = mpsc::channel();
         let queue = Mutex::new(queue);
         let ended = thread::scope(|scope| {
@@ -176,181 +171,57 @@ impl<B: Backend> Session<B> {
                     .name("prefetch".to_owned())
                     .spawn_scoped(scope, move || self.prefetch_opened(&to_prefetch))?;
             }
-            let ended = self.receive(&jobs);
+            let ended = self.receive(&requests);
             self.stopping.store(true, Ordering::Relaxed);
-            drop(jobs);
+            // Workers return once the queue is empty and has no sender.
+            drop(requests);
             ended
         });
         self.objects.clear();
         ended
     }
 
-    /// Fetches what the cache misses of `range` of an open blob, rounded to whole pages and cut at
-    /// the blob's end. Returns the bytes that were written.
-    ///
-    /// # Errors
-    /// See [`FillError`].
-    pub fn prefetch(&self, blob: &Blob, range: Range<u64>) -> Result<u64, FillError> {
-        let entry = self
-            .objects
-            .find(blob)
-            .ok_or_else(|| FillError::NotOpen(blob.clone()))?;
-        self.fill_soon(&mut self.filler(), &entry, range)
-    }
-
-    /// Fills an object that may be new: the C driver opens its cache file only after the OPEN was
-    /// answered, and says ENOBUFS until then.
-    fn fill_soon(
-        &self,
-        filler: &mut Filler<'_>,
-        entry: &Entry,
-        range: Range<u64>,
-    ) -> Result<u64, FillError> {
-        let mut rest = Duration::from_millis(1);
-        loop {
-            match filler.fill(entry, range.clone(), &Behaviour::default()) {
-                Err(FillError::Seek(Errno::NOBUFS)) if rest < OPENING => thread::sleep(rest),
-                ended => return ended,
-            }
-            rest *= 2;
-        }
-    }
-
-    /// Gives every message to the workers, until there is a reason to end.
-    fn receive(&self, jobs: &mpsc::Sender<Job>) -> Result<(), SessionError> {
-        let mut course = self.options.plan.course();
-        let mut buffer = [0; MSG_MAX];
-        while self.wait()? {
-            let (mut reads, mut others) = (false, false);
-            while !self.stopping.load(Ordering::Relaxed) {
-                let Received { message, object } = match self.device.read_message(&mut buffer) {
-                    Ok(Some(received)) => received,
-                    Ok(None) => break,
-                    // The kernel has failed one OPEN, and has further messages.
-                    Err(ReceiveError::Read(
-                        errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::EXIST),
-                    )) => {
-                        tracing::error!("an OPEN failed in the kernel: {errno}");
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
-                };
-                tracing::debug!(?message, "received");
-                let kind = match message.operation {
-                    Operation::Open { .. } => Kind::Open,
-                    Operation::Close => Kind::Close,
-                    Operation::Read { .. } => Kind::Read,
-                };
-                self.counters.received(kind);
-                match kind {
-                    Kind::Read => reads = true,
-                    Kind::Open | Kind::Close => others = true,
-                }
-                let behaviour = course.next(kind);
-                if !behaviour.is_good() {
-                    tracing::info!("{kind} {}: {behaviour}", message.id);
-                }
-                behaviour.reach(Step::Received);
-                if let Some(job) = self.job(&message, object, behaviour) {
-                    // The workers hold the other end for as long as this one is there.
-                    let _ = jobs.send(job);
-                }
-            }
-            if reads || !others {
-                add(&self.counters.read_wakeups, 1);
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for messages; false when it is time to end.
-    fn wait(&self) -> Result<bool, SessionError> {
-        let mut polled = [
-            PollFd::new(&self.device, PollFlags::IN),
-            PollFd::new(&self.wake.0, PollFlags::IN),
-        ];
-        // Who ends the session on a signal wakes us, too.
-        retry_on_intr(|| rustix::event::poll(&mut polled, None)).map_err(io::Error::from)?;
-        if self.stopping.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
-        if polled[0]
-            .revents()
-            .intersects(PollFlags::HUP | PollFlags::ERR)
-        {
-            return Err(SessionError::Dead);
-        }
-        Ok(true)
-    }
-
-    /// What is to be done about a message.
-    fn job(
-        &self,
-        message: &Message<'_>,
-        object: Option<Object>,
-        behaviour: Behaviour,
-    ) -> Option<Job> {
-        let (entry, task) = match (message.operation, object) {
-            (Operation::Open { volume, cookie, .. }, Some(object)) => {
-                let blob = Blob {
-                    volume: volume.to_vec(),
-                    cookie: cookie.to_vec(),
-                };
-                let entry = self.objects.insert(message.object, object, blob);
-                (entry, Task::Open)
-            }
-            (Operation::Read { offset, len }, _) => {
-                let Some(entry) = self.objects.get(message.object) else {
-                    tracing::warn!("READ {} of an object that was closed", message.id);
-                    return None;
-                };
-                (entry, Task::Read(offset..offset + len))
-            }
-            _ => {
-                // The descriptor closes when the last worker is done with it.
-                self.objects.remove(message.object);
-                return None;
-            }
-        };
-        Some(Job {
-            id: message.id,
-            entry,
-            task,
-            behaviour,
-            received: Instant::now(),
-        })
-    }
-
-    fn work(&self, queue: &Mutex<mpsc::Receiver<Job>>, opened: &mpsc::Sender<Arc<Entry>>) {
+    /// Serves requests from `queue` until it is closed, and passes objects that were opened on to
+    /// `opened` for prefetching.
+    fn work(&self, queue: &Mutex<mpsc::Receiver<Request>>, opened: &mpsc::Sender<Arc<OpenObject>>) {
         let mut filler = self.filler();
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(job) = next else { return };
-            let received = job.received;
-            match job.task {
-                Task::Open => {
-                    let entry = self.serve_open(job.id, job.entry, &job.behaviour);
-                    if let Some(entry) = entry.filter(|_| self.options.prefetch) {
-                        // Nobody takes it when the session is ending.
-                        let _ = opened.send(entry);
+            let Ok(request) = next else { return };
+            let received = request.received;
+            match request.kind {
+                RequestKind::Open => {
+                    let open = self.serve_open(request.id, request.open, &request.actions);
+                    if let Some(open) = open.filter(|_| self.options.prefetch) {
+                        // The prefetching thread is gone when the session is ending.
+                        let _ = opened.send(open);
                     }
                 }
-                Task::Read(range) => {
-                    self.serve_read(job.id, job.entry, range, &job.behaviour, &mut filler);
+                RequestKind::Read(range) => {
+                    self.serve_read(
+                        request.id,
+                        request.open,
+                        range,
+                        &request.actions,
+                        &mut filler,
+                    );
                 }
             }
             self.counters.served(received.elapsed());
         }
     }
 
-    fn prefetch_opened(&self, opened: &mpsc::Receiver<Arc<Entry>>) {
-        let mut filler = self.filler().until(&self.stopping);
-        for entry in opened {
-            match self.fill_soon(&mut filler, &entry, 0..u64::MAX) {
-                Ok(written) => tracing::debug!("{}: {written} bytes prefetched", entry.blob),
-                Err(error) => tracing::warn!("prefetch of {}: {error}", entry.blob),
-            }
-        }
+    /// Fetches the missing pages of `range` of an open blob, rounded to whole pages and cut at the end
+    /// of the blob. Returns the number of bytes written.
+    ///
+    /// # Errors
+    /// See [`FillError`].
+    pub fn prefetch(&self, blob: &BlobKey, range: Range<u64>) -> Result<u64, FillError> {
+        let open = self
+            .objects
+            .find(blob)
+            .ok_or_else(|| FillError::NotOpen(blob.clone()))?;
+        self.fill_opened(&mut self.filler(), &open, range)
     }
 
     fn filler(&self) -> Filler<'_> {
@@ -359,10 +230,13 @@ impl<B: Backend> Session<B> {
 }
 
 impl StopHandle {
-    /// Lets the session end. Can be called from anywhere, and again.
+    /// Stops the session. Can be called more than once.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        // Fails only when the session is gone, or was woken so often that it knows.
+        // Fails if the session is gone, or if unread wake-ups fill the socket, which wake it as well.
         let _ = (&self.wake).write(&[0]);
     }
 }
+
+#[cfg(test)]
+mod tests;

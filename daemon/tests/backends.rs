@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The backends on real files and real sockets: what they give, and what they say of bad servers.
+//! The backends on files and sockets: the bytes they read, and their errors for faulty servers.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ondine_origin::{Options, Origin};
-use ondined::backend::{Backend, Blob, Http, HttpOptions, Local};
+use ondined::backend::{Backend, BlobKey, Http, HttpOptions, Local};
 use rustix::io::Errno;
 
+/// Name of a blob with characters that a URL must escape.
 const NAME: &str = "a blob+1%.erofs";
+/// A response with the bytes 0 to 3, after which the server closes the connection.
+const FOUR_BYTES: &str = "HTTP/1.1 206 Partial Content\r\nConnection: close\r\n\
+                          Content-Length: 4\r\nContent-Range: bytes 0-3/4\r\n\r\nabcd";
 
-fn blob(cookie: &str) -> Blob {
-    Blob {
+fn blob(cookie: &str) -> BlobKey {
+    BlobKey {
         volume: b"erofs,test".to_vec(),
         cookie: cookie.into(),
     }
@@ -26,6 +31,7 @@ fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|_| random.u8(..)).collect()
 }
 
+/// A directory with a blob called [`NAME`] and an empty one, and the bytes of the first.
 fn directory() -> (tempfile::TempDir, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
     let content = bytes(300_001);
@@ -34,10 +40,10 @@ fn directory() -> (tempfile::TempDir, Vec<u8>) {
     (dir, content)
 }
 
-fn origin(root: &Path, latency: Duration, ranges: bool) -> Origin {
+fn origin(root: &Path, ranges: bool) -> Origin {
     let options = Options {
         root: root.to_owned(),
-        latency,
+        latency: Duration::ZERO,
         ranges,
     };
     Origin::listen("127.0.0.1:0", options).unwrap()
@@ -45,30 +51,36 @@ fn origin(root: &Path, latency: Duration, ranges: bool) -> Origin {
 
 fn client(url: &str) -> Http {
     let options = HttpOptions {
-        tries: 3,
-        rest: Duration::from_millis(1),
+        attempts: 3,
+        backoff: Duration::from_millis(1),
         timeout: Duration::from_secs(2),
         connections: 4,
     };
     Http::new(url, options).unwrap()
 }
 
-/// A server that gives one answer after another, each on its own connection.
+/// A server that sends each of `answers` once, in order, each on a connection of its own.
 fn scripted(answers: &'static [&'static str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         for answer in answers {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            read_head(&stream);
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
     url
 }
 
-fn holds_the_directory(backend: &dyn Backend, content: &[u8]) {
+/// Reads a request up to its empty line.
+fn read_head(stream: &TcpStream) {
+    let mut lines = BufReader::new(stream).lines();
+    while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+}
+
+/// Asserts that `backend` serves the blobs of [`directory`].
+fn assert_serves_directory(backend: &dyn Backend, content: &[u8]) {
     assert_eq!(backend.size(&blob(NAME)).unwrap(), Some(300_001));
     assert_eq!(backend.size(&blob("empty")).unwrap(), Some(0));
     assert_eq!(backend.size(&blob("missing")).unwrap(), None);
@@ -87,20 +99,20 @@ fn holds_the_directory(backend: &dyn Backend, content: &[u8]) {
 }
 
 #[test]
-fn a_directory() {
+fn a_directory_is_served() {
     let (dir, content) = directory();
     let local = Local::new(dir.path()).unwrap();
-    holds_the_directory(&local, &content);
+    assert_serves_directory(&local, &content);
     assert!(local.size(&blob("../x")).is_err());
     assert!(Local::new(&dir.path().join(NAME)).is_err());
 }
 
 #[test]
-fn a_server() {
+fn a_server_is_read() {
     let (dir, content) = directory();
-    let origin = origin(dir.path(), Duration::ZERO, true);
-    holds_the_directory(&client(&origin.url()), &content);
-    // A slash at the end is the same base; a path into nowhere is not.
+    let origin = origin(dir.path(), true);
+    assert_serves_directory(&client(&origin.url()), &content);
+    // A trailing slash makes no difference, a directory that does not exist does.
     let slash = client(&format!("{}/", origin.url()));
     assert_eq!(slash.size(&blob(NAME)).unwrap(), Some(300_001));
     let nowhere = client(&format!("{}/no", origin.url()));
@@ -113,40 +125,57 @@ fn a_server() {
     assert_eq!(error.errno(), Errno::NOENT);
 }
 
-#[test]
-fn latency_is_not_multiplied_by_threads() {
-    let (dir, _) = directory();
-    let latency = Duration::from_millis(100);
-    let origin = origin(dir.path(), latency, true);
-    let client = client(&origin.url());
-    let start = Instant::now();
-    thread::scope(|scope| {
-        for n in 0..4 {
-            let client = &client;
-            scope.spawn(move || client.read(&blob(NAME), n * 4096, &mut [0; 4096]).unwrap());
+/// A server that answers only once `count` requests are in flight: it holds each back at a barrier.
+fn barrier_server(count: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let barrier = Arc::new(Barrier::new(count));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, barrier) = (stream.unwrap(), Arc::clone(&barrier));
+            thread::spawn(move || {
+                read_head(&stream);
+                barrier.wait();
+                stream.write_all(FOUR_BYTES.as_bytes()).unwrap();
+            });
         }
     });
-    let took = start.elapsed();
-    assert!(took >= latency && took < latency * 3, "{took:?}");
-    assert_eq!(origin.requests(), 4);
-    let most = origin.flight().iter().map(|change| change.in_flight).max();
-    assert_eq!(most, Some(4));
+    url
+}
+
+#[test]
+fn reads_of_several_threads_are_in_flight_at_once() {
+    // Reads one after the other leave the first at the barrier, until its only attempt times out.
+    let options = HttpOptions {
+        attempts: 1,
+        ..HttpOptions::default()
+    };
+    let client = Http::new(&barrier_server(4), options).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut buffer = [0; 4];
+                client.read(&blob("x"), 0, &mut buffer).unwrap();
+                assert_eq!(&buffer, b"abcd");
+            });
+        }
+    });
 }
 
 #[test]
 fn a_server_without_ranges_is_refused() {
     let (dir, _) = directory();
-    let origin = origin(dir.path(), Duration::ZERO, false);
+    let origin = origin(dir.path(), false);
     let client = client(&origin.url());
     let url = origin.url();
     let want = format!(
-        "{url}/a%20blob%2B1%25.erofs: asked for a range, the server answers 200 with the whole \
-         file; use a server with range requests"
+        "{url}/a%20blob%2B1%25.erofs: the server answers a range request with 200 and the whole \
+         file; use a server that supports range requests"
     );
     assert_eq!(client.size(&blob(NAME)).unwrap_err().to_string(), want);
     let error = client.read(&blob(NAME), 0, &mut [0; 8]).unwrap_err();
     assert_eq!(error.to_string(), want);
-    assert_eq!(origin.requests(), 2, "nothing is tried again");
+    assert_eq!(origin.requests(), 2, "a permanent error is not retried");
 }
 
 #[test]
@@ -156,14 +185,14 @@ fn another_range_is_refused() {
         "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\n\r\nabcd",
     ]);
     let client = client(&url);
-    let ask = || client.read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
+    let error = || client.read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
     assert_eq!(
-        ask().to_string(),
+        error().to_string(),
         format!(
-            "{url}/x: asked for bytes 0-3, the server answers with Content-Range \"bytes 4-7/99\""
+            "{url}/x: requested bytes 0-3, but the server answers with Content-Range \"bytes 4-7/99\""
         )
     );
-    assert!(ask().to_string().ends_with("Content-Range \"\""));
+    assert!(error().to_string().ends_with("Content-Range \"\""));
 }
 
 #[test]
@@ -174,19 +203,17 @@ fn a_longer_body_is_refused() {
     let error = client(&url).read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("{url}/x: the body has more bytes than the 4 bytes that were asked for")
+        format!("{url}/x: the body is longer than the 4 requested bytes")
     );
 }
 
 #[test]
-fn what_can_pass_is_tried_again() {
-    const FULL: &str = "HTTP/1.1 206 Partial Content\r\nConnection: close\r\n\
-                        Content-Length: 4\r\nContent-Range: bytes 0-3/4\r\n\r\nabcd";
+fn transient_errors_are_retried() {
     let url = scripted(&[
         "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
         // The body ends early.
         "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\nContent-Range: bytes 0-3/4\r\n\r\nab",
-        FULL,
+        FOUR_BYTES,
     ]);
     let mut buffer = [0; 4];
     client(&url).read(&blob("x"), 0, &mut buffer).unwrap();
@@ -194,18 +221,18 @@ fn what_can_pass_is_tried_again() {
 }
 
 #[test]
-fn tries_have_a_limit() {
+fn retries_are_limited() {
     let busy = "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let url = scripted(Box::leak(vec![busy; 3].into_boxed_slice()));
     let error = client(&url).size(&blob("x")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("{url}/x: the server answers 503 (given up after 3 tries)")
+        format!("{url}/x: the server answers 503 (after 3 attempts)")
     );
 }
 
 #[test]
-fn nobody_listens() {
+fn a_refused_connection_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -213,13 +240,13 @@ fn nobody_listens() {
     assert_eq!(error.errno(), Errno::CONNREFUSED);
     let error = error.to_string();
     assert!(
-        error.contains(&url) && error.ends_with("(given up after 3 tries)"),
+        error.contains(&url) && error.ends_with("(after 3 attempts)"),
         "{error}"
     );
 }
 
 #[test]
-fn what_readers_are_told() {
+fn errors_map_to_errnos_for_readers() {
     let errno_of = |status: &str| {
         let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
         let url = scripted(Box::leak(vec![&*answer.leak(); 3].into_boxed_slice()));
@@ -229,11 +256,11 @@ fn what_readers_are_told() {
     assert_eq!(errno_of("403 Forbidden"), Errno::ACCESS);
     assert_eq!(errno_of("404 Not Found"), Errno::NOENT);
     assert_eq!(errno_of("503 Busy"), Errno::IO);
-    // Nobody accepts, and the timeout of a try passes.
+    // The connection is never accepted, so the time limit of the attempt expires.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let options = HttpOptions {
-        tries: 1,
+        attempts: 1,
         timeout: Duration::from_millis(50),
         ..HttpOptions::default()
     };
@@ -243,12 +270,12 @@ fn what_readers_are_told() {
 }
 
 #[test]
-fn what_is_no_url() {
+fn a_base_that_is_no_http_url_is_refused() {
     for base in ["", "host", "ftp://host/", "/dir"] {
         let error = Http::new(base, HttpOptions::default()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("{base:?} is not a URL like http://host/directory")
+            format!("{base:?} is not a URL such as http://host/directory")
         );
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! `ondined` as a command.
+//! The command line of `ondined`: warnings at its start.
 
 use std::process::Command;
 
-/// What `ondined serve` says with these limits of descriptors; there is no device to serve.
-fn said(limits: &str) -> String {
+/// Standard error of `ondined serve` under these `ulimit` options, without a device to open.
+fn stderr(limits: &str) -> String {
     let script = format!("ulimit {limits}; exec \"$0\" serve --dir / --local / --device /absent");
     let daemon = env!("CARGO_BIN_EXE_ondined");
     let output = Command::new("sh").args(["-c", &script, daemon]).output();
@@ -17,12 +17,12 @@ fn said(limits: &str) -> String {
 }
 
 #[test]
-fn a_low_limit_of_descriptors_is_told_before_it_is_met() {
-    let text = said("-n 512");
+fn a_low_hard_limit_of_descriptors_is_a_warning() {
+    let text = stderr("-n 512");
     assert!(
         text.contains("512 descriptors") && text.contains("LimitNOFILE"),
         "{text}"
     );
-    let text = said("-Sn 512");
+    let text = stderr("-Sn 512");
     assert!(!text.contains("512 descriptors"), "{text}");
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What of a session needs no cachefiles in the kernel, on devices that every kernel has: /dev/null
-//! takes all commands and has no message, /dev/zero has messages that are none, /dev/full takes no
-//! command. The conversation itself is tested in guests.
+//! A session on the devices that every kernel has: /dev/null accepts all commands and has no message,
+//! /dev/zero has malformed messages, /dev/full refuses all commands. `src/session/tests.rs` has the
+//! conversation with a stand-in for the driver; guests have it with the drivers.
 
 use std::fs::File;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn session(name: &str) -> Session<Local> {
 }
 
 #[test]
-fn a_stop_ends_it() {
+fn a_session_ends_when_stopped() {
     let session = session("/dev/null");
     let stop = session.stop_handle().unwrap();
     thread::scope(|scope| {
@@ -34,26 +34,26 @@ fn a_stop_ends_it() {
         running.join().unwrap().unwrap();
     });
     let done = session.statistics();
-    // The device of all devices is always ready, and has nothing.
-    let nothing = Statistics {
+    // /dev/null is always ready, so that the number of wake-ups depends on timing.
+    let expected = Statistics {
         read_wakeups: done.read_wakeups,
         ..Default::default()
     };
-    assert_eq!(done, nothing);
+    assert_eq!(done, expected);
 }
 
 #[test]
-fn a_foreign_message_ends_it() {
+fn a_malformed_message_ends_the_session() {
     let error = session("/dev/zero").run().unwrap_err();
     assert!(matches!(error, SessionError::Receive(_)));
     assert_eq!(
         error.to_string(),
-        "the device gave what is not a message: message 0 says that it has 0 bytes, but 1024 were read"
+        "malformed message from the device: message 0 has a length of 0 bytes in its header, but 1024 were read"
     );
 }
 
 #[test]
-fn a_refused_command_is_named() {
+fn a_refused_command_is_in_the_error() {
     bind(&device("/dev/null"), Path::new("/c"), Some("t")).unwrap();
     let error = bind(&device("/dev/full"), Path::new("/c"), None).unwrap_err();
     assert_eq!(error.errno, Errno::NOSPC);
@@ -63,7 +63,7 @@ fn a_refused_command_is_named() {
 }
 
 #[test]
-fn a_device_from_a_descriptor() {
+fn a_device_is_made_of_a_character_device_only() {
     let null = Device::from_fd(File::open("/dev/null").unwrap().into()).unwrap();
     let ready = null.poll(None).unwrap();
     assert_eq!(
@@ -78,19 +78,20 @@ fn a_device_from_a_descriptor() {
     assert_eq!(Device::from_fd(regular.into()).unwrap_err(), Errno::NODEV);
 }
 
+/// Exit code and standard error of `ondined serve`.
 fn ondined(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_ondined"))
         .arg("serve")
         .args(arguments)
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), said)
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), stderr)
 }
 
 #[test]
-fn the_command_says_what_is_wrong() {
-    for (arguments, said) in [
+fn the_command_explains_wrong_arguments() {
+    for (arguments, stderr) in [
         (
             &["--local", "/", "--dir", "/no/such"][..],
             "ondined: /no/such: No such file or directory (os error 2)\n",
@@ -101,35 +102,35 @@ fn the_command_says_what_is_wrong() {
         ),
         (
             &["--http", "host", "--dir", "/"],
-            "ondined: \"host\" is not a URL like http://host/directory\n",
+            "ondined: \"host\" is not a URL such as http://host/directory\n",
         ),
         (
             &["--local", "/", "--dir", "/", "--device", "/no/such"],
-            "ondined: /no/such: No such file or directory (os error 2); is the kernel's side loaded?\n",
+            "ondined: /no/such: No such file or directory (os error 2); load ondine.ko, or name the device with --device\n",
         ),
         (
             &["--local", "/", "--dir", "/", "--plan", "/dev/null"],
-            "ondined: the plan /dev/null: EOF while parsing a value at line 1 column 0\n",
+            "ondined: reading the rules in /dev/null: EOF while parsing a value at line 1 column 0\n",
         ),
     ] {
-        assert_eq!(ondined(arguments), (Some(1), said.to_owned()));
+        assert_eq!(ondined(arguments), (Some(1), stderr.to_owned()));
     }
-    let (code, said) = ondined(&["--local", "/", "--dir", "/", "--misbehave", "read:x"]);
+    let (code, stderr) = ondined(&["--local", "/", "--dir", "/", "--misbehave", "read:x"]);
     assert_eq!(code, Some(2));
     assert!(
-        said.contains("a message of kind read cannot be answered with \"x\""),
-        "{said}"
+        stderr.contains("\"x\" is not an action for read messages"),
+        "{stderr}"
     );
-    let (code, said) = ondined(&["--dir", "/"]);
+    let (code, stderr) = ondined(&["--dir", "/"]);
     assert_eq!(code, Some(2));
     assert!(
-        said.contains("--local") && said.contains("--http"),
-        "{said}"
+        stderr.contains("--local") && stderr.contains("--http"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn the_command_stops_on_a_signal_and_writes_its_numbers() {
+fn the_command_stops_on_a_signal_and_writes_its_statistics() {
     use std::io::{BufRead as _, BufReader};
     let dir = tempfile::tempdir().unwrap();
     let stats = dir.path().join("stats.json");
@@ -155,7 +156,7 @@ fn the_command_stops_on_a_signal_and_writes_its_numbers() {
     let id = rustix::process::Pid::from_child(&daemon);
     rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     assert!(daemon.wait().unwrap().success());
-    let numbers: serde_json::Value =
+    let statistics: serde_json::Value =
         serde_json::from_slice(&std::fs::read(stats).unwrap()).unwrap();
-    assert_eq!(numbers["reads"], 0);
+    assert_eq!(statistics["reads"], 0);
 }

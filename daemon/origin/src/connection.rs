@@ -1,52 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! One connection: requests and their answers in turn (RFC 9112, as far as `GET` needs it).
+//! An HTTP connection: reads requests and sends responses in turn (the part of RFC 9112 that `GET`
+//! needs).
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Take, Write as _};
 use std::net::TcpStream;
 
-/// What a client wants.
+/// A GET request.
 pub(super) struct Request {
-    /// The path, as it was sent.
+    /// Path in its escaped form.
     pub(super) path: String,
-    /// The value of `Range`.
+    /// Value of the `Range` header.
     pub(super) range: Option<String>,
 }
 
-/// What it gets.
-pub(super) struct Answer {
+/// A response to a request.
+pub(super) struct Response {
     status: u16,
+    /// Value of the `Content-Range` header.
     range: Option<String>,
     body: Option<Take<File>>,
-    sent: Option<Box<dyn FnOnce()>>,
+    /// Called once the response was sent or the connection failed.
+    on_sent: Option<Box<dyn FnOnce()>>,
 }
 
-impl Answer {
-    /// The rest of `body`, with the value of `Content-Range` when it is a part.
+impl Response {
+    /// A response with the rest of `body`, and with the value of `Content-Range` if that is a part of a
+    /// file.
     pub(super) fn new(status: u16, range: Option<String>, body: Take<File>) -> Self {
         Self {
             status,
             range,
             body: Some(body),
-            sent: None,
+            on_sent: None,
         }
     }
 
-    /// Nothing but a status.
+    /// A response without a body.
     pub(super) fn empty(status: u16) -> Self {
         Self {
             status,
             range: None,
             body: None,
-            sent: None,
+            on_sent: None,
         }
     }
 
-    /// The same, with what to do once it is sent, or cannot be.
-    pub(super) fn then(self, sent: impl FnOnce() + 'static) -> Self {
+    /// Sets a function to call once the response was sent or the connection failed.
+    pub(super) fn on_sent(self, call: impl FnOnce() + 'static) -> Self {
         Self {
-            sent: Some(Box::new(sent)),
+            on_sent: Some(Box::new(call)),
             ..self
         }
     }
@@ -62,30 +66,34 @@ impl Answer {
             self.body
                 .map_or(Ok(0), |mut body| io::copy(&mut body, &mut to))
         });
-        if let Some(sent) = self.sent {
-            sent();
+        if let Some(on_sent) = self.on_sent {
+            on_sent();
         }
-        // A file that is shorter than it was cannot be told in any other way.
+        // The file shrank after the head was sent, so only closing the connection shows the error.
         (result? == len)
             .then_some(())
             .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
-/// Answers requests until the client has no more, or sends what is none.
+/// Responds to requests until the client closes the connection.
 ///
 /// # Errors
-/// Those of the connection.
-pub(super) fn serve(connection: &TcpStream, answer: impl Fn(Request) -> Answer) -> io::Result<()> {
+/// The connection failed, or the client sent something other than a GET request.
+pub(super) fn serve(
+    connection: &TcpStream,
+    respond: impl Fn(Request) -> Response,
+) -> io::Result<()> {
     connection.set_nodelay(true)?;
     let mut from = BufReader::new(connection);
-    while let Some(request) = read(&mut from)? {
-        answer(request).send(connection)?;
+    while let Some(request) = read_request(&mut from)? {
+        respond(request).send(connection)?;
     }
     Ok(())
 }
 
-fn read(from: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
+/// Reads the next request; `None` at the end of the connection.
+fn read_request(from: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if from.read_line(&mut line)? == 0 {
         return Ok(None);

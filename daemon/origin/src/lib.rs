@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! An HTTP/1.1 server of the files of one directory, for tests: single ranges, a latency for every
-//! request, and a switch that makes it ignore ranges as simple servers do.
+//! An HTTP/1.1 server of the files of one directory, for tests: with single ranges, an artificial latency
+//! and a record of the requests in flight.
 //!
-//! Each connection has a thread of its own: a pool lets a connection wait while another one is kept
-//! alive, and then it is the pool that is measured.
+//! | type | stands for |
+//! | --- | --- |
+//! | [`Origin`] | the running server |
+//! | [`Options`] | its directory, its latency, and whether it supports ranges |
+//! | [`InFlight`] | one entry of its record |
+//!
+//! Each connection has a thread of its own. With a pool, an idle connection that is kept alive would
+//! occupy a thread, and latencies would be those of the pool.
 
 mod connection;
 
@@ -18,55 +24,56 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, Context as _, Result};
-use connection::{Answer, Request};
+use connection::{Request, Response};
 use percent_encoding::percent_decode_str;
 
-/// What to serve, and how.
+/// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The directory; files directly in it and below.
+    /// Directory to serve, with its subdirectories.
     pub root: PathBuf,
-    /// Time that passes before each answer.
+    /// Delay before each response.
     pub latency: Duration,
-    /// Whether `Range` is honoured; otherwise every answer is the whole file with 200.
+    /// True if range requests are supported. Otherwise each response is the whole file, with
+    /// status 200.
     pub ranges: bool,
 }
 
-/// A server that runs until it is dropped.
+/// A running server. Dropping it closes its connections.
 pub struct Origin {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     address: SocketAddr,
     accepting: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+struct ServerState {
     options: Options,
     stopping: AtomicBool,
-    log: Mutex<Log>,
+    log: Mutex<RequestLog>,
 }
 
-/// What happened so far.
+/// Record of the requests so far.
 #[derive(Default)]
-struct Log {
+struct RequestLog {
     requests: u64,
-    changes: Vec<Change>,
+    in_flight: Vec<InFlight>,
     connections: Vec<TcpStream>,
 }
 
-/// A request came, or was answered.
+/// Number of requests in flight after one was received or responded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// When.
+pub struct InFlight {
+    /// Time of the change.
     pub at: Instant,
-    /// Requests that are in flight from then on.
+    /// Requests in flight from then on.
     pub in_flight: usize,
 }
 
 impl Origin {
-    /// Listens on `address`; port 0 takes any.
+    /// Starts a server on `address`; port 0 selects a free one.
     ///
     /// # Errors
-    /// The address cannot be listened on, or the root is not a directory.
+    /// The address is unusable, or the root is not a directory.
     pub fn listen(address: &str, options: Options) -> Result<Self> {
         if !options.root.is_dir() {
             return Err(anyhow!("{} is not a directory", options.root.display()));
@@ -74,7 +81,7 @@ impl Origin {
         let listener =
             TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ServerState {
             options,
             stopping: AtomicBool::new(false),
             log: Mutex::default(),
@@ -90,18 +97,18 @@ impl Origin {
         })
     }
 
-    /// The URL of the directory.
+    /// URL of the directory.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// When how many requests were in flight, from the first one on. An answer that is being sent is
-    /// in flight still.
-    pub fn flight(&self) -> Vec<Change> {
-        self.shared.log().changes.clone()
+    /// Changes of the number of requests in flight, since the start. A request is in flight until its
+    /// response was sent.
+    pub fn flight(&self) -> Vec<InFlight> {
+        self.shared.log().in_flight.clone()
     }
 
-    /// Requests taken so far.
+    /// Number of requests received so far.
     pub fn requests(&self) -> u64 {
         self.shared.log().requests
     }
@@ -110,20 +117,20 @@ impl Origin {
 impl Drop for Origin {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        // It waits for a connection: here is the last one.
+        // Unblocks accept(2) by a last connection.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.accepting.take() {
-            // A thread that panicked has said so.
+            // A panic of the thread was already reported.
             let _ = thread.join();
         }
         for connection in &self.shared.log().connections {
-            // The other side may have been quicker.
+            // Fails if the client has closed it already.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 }
 
-fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
+fn accept(shared: &Arc<ServerState>, listener: &TcpListener) {
     for connection in listener.incoming() {
         if shared.stopping.load(Ordering::Relaxed) {
             return;
@@ -133,41 +140,43 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
             shared.log().connections.push(copy);
         }
         let shared = Arc::clone(shared);
-        // The client may be gone at any time, which is its own affair.
-        thread::spawn(move || connection::serve(&connection, |request| shared.answer(&request)));
+        // A client may close its connection at any time, so errors are ignored.
+        thread::spawn(move || connection::serve(&connection, |request| shared.respond(&request)));
     }
 }
 
-impl Shared {
-    fn log(&self) -> MutexGuard<'_, Log> {
+impl ServerState {
+    fn log(&self) -> MutexGuard<'_, RequestLog> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turn(&self, change: impl FnOnce(usize) -> usize) {
-        let changes = &mut self.log().changes;
-        let before = changes.last().map_or(0, |change| change.in_flight);
-        changes.push(Change {
+    /// Records a change of the number of requests in flight.
+    fn record(&self, change: impl FnOnce(usize) -> usize) {
+        let log = &mut self.log().in_flight;
+        let before = log.last().map_or(0, |entry| entry.in_flight);
+        log.push(InFlight {
             at: Instant::now(),
             in_flight: change(before),
         });
     }
 
-    fn answer(self: &Arc<Self>, request: &Request) -> Answer {
+    fn respond(self: &Arc<Self>, request: &Request) -> Response {
         self.log().requests += 1;
-        self.turn(|before| before + 1);
+        self.record(|before| before + 1);
         thread::sleep(self.options.latency);
-        let answer = self.file(request).unwrap_or_else(|error| {
+        let response = self.file(request).unwrap_or_else(|error| {
             let status = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => 404,
                 _ => 500,
             };
-            Answer::empty(status)
+            Response::empty(status)
         });
         let shared = Arc::clone(self);
-        answer.then(move || shared.turn(|before| before - 1))
+        response.on_sent(move || shared.record(|before| before - 1))
     }
 
-    fn file(&self, request: &Request) -> io::Result<Answer> {
+    /// The file or the part of it that `request` names.
+    fn file(&self, request: &Request) -> io::Result<Response> {
         let path = percent_decode_str(request.path.trim_start_matches('/'));
         let path = path.decode_utf8().map_err(io::Error::other)?;
         let path = Path::new(&*path);
@@ -179,8 +188,8 @@ impl Shared {
             return Err(io::ErrorKind::NotFound.into());
         }
         let size = file.metadata()?.len();
-        let asked = request.range.as_deref().filter(|_| self.options.ranges);
-        let (status, start, len, range) = match asked.map(|header| range(header, size)) {
+        let wanted = request.range.as_deref().filter(|_| self.options.ranges);
+        let (status, start, len, range) = match wanted.map(|header| range(header, size)) {
             None => (200, 0, size, None),
             Some(None) => (416, 0, 0, Some(format!("bytes */{size}"))),
             Some(Some((start, end))) => (
@@ -191,11 +200,12 @@ impl Shared {
             ),
         };
         file.seek(SeekFrom::Start(start))?;
-        Ok(Answer::new(status, range, file.take(len)))
+        Ok(Response::new(status, range, file.take(len)))
     }
 }
 
-/// First and last byte of the only range of `header` that a file of `size` bytes has.
+/// First and last byte of the range in a `Range` header, cut at the end of a file of `size` bytes; `None`
+/// if the range is past it or the header is not one range.
 fn range(header: &str, size: u64) -> Option<(u64, u64)> {
     let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
     let end = size.checked_sub(1)?;
@@ -212,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges() {
+    fn a_range_is_cut_at_the_end_of_the_file() {
         assert_eq!(range("bytes=0-0", 10), Some((0, 0)));
         assert_eq!(range("bytes=3-99", 10), Some((3, 9)));
         assert_eq!(range("bytes=3-", 10), Some((3, 9)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Serves a directory until it is killed.
+//! `ondine-origin`: serves a directory over HTTP until it is killed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use anyhow::Result;
 use clap::Parser;
 use ondine_origin::{Options, Origin};
 
-/// Serve the files of a directory over HTTP with ranges, for tests.
+/// Serve the files of a directory over HTTP with range requests, for tests
 #[derive(Parser)]
 struct Arguments {
     /// Directory to serve
     root: PathBuf,
-    /// Address to listen on; the URL is printed once it is
+    /// Address to listen on; port 0 selects a free one. The URL is printed once the server listens
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: String,
-    /// Milliseconds before each answer
+    /// Delay before each response, in milliseconds
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
-    /// Ignore ranges and answer with the whole file, as simple servers do
+    /// Respond to range requests with the whole file, as simple servers do
     #[arg(long)]
     no_ranges: bool,
 }

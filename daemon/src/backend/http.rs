@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Blobs below one URL, by HTTP range requests (RFC 9110, 14).
+//! Blobs from an HTTP server, by range requests (RFC 9110 section 14).
 
 use std::io::{self, Read as _};
 use std::thread;
@@ -11,40 +11,40 @@ use ureq::http::header::{CONTENT_RANGE, RANGE};
 use ureq::http::{Response, Uri};
 use ureq::{Agent, Body, Error};
 
-use super::{Backend, BackendError, Blob};
+use super::{Backend, BackendError, BlobKey};
 
-/// What a path segment has as it is: the unreserved characters of RFC 3986.
+/// Characters to escape in a path segment: all but the unreserved ones of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// How to ask.
+/// Retries, timeout and connections of an [`Http`] backend.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpOptions {
-    /// Tries for each request, at least one.
-    pub tries: u32,
-    /// Rest before the second try; it doubles with each further one.
-    pub rest: Duration,
-    /// Time that one try can take, from connecting to the last byte.
+    /// Attempts for each request, including the first; 0 counts as 1.
+    pub attempts: u32,
+    /// Delay before the second attempt; it doubles with each further one.
+    pub backoff: Duration,
+    /// Time limit of one attempt, from connecting to the last byte.
     pub timeout: Duration,
-    /// Connections that are kept for later requests.
+    /// Idle connections that are kept open.
     pub connections: usize,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
-            tries: 4,
-            rest: Duration::from_millis(100),
+            attempts: 4,
+            backoff: Duration::from_millis(100),
             timeout: Duration::from_secs(30),
             connections: 16,
         }
     }
 }
 
-/// A server of blobs: a blob's URL is the base, a slash, and the cookie key.
+/// An HTTP server of blobs. The URL of a blob is the base URL, a slash and the escaped cookie key.
 #[derive(Debug)]
 pub struct Http {
     agent: Agent,
@@ -53,10 +53,10 @@ pub struct Http {
 }
 
 impl Http {
-    /// The blobs below `base`.
+    /// A backend for the blobs below the URL `base`.
     ///
     /// # Errors
-    /// `base` is not a URL of `http` or `https`.
+    /// `base` is not an http or https URL.
     pub fn new(base: &str, options: HttpOptions) -> Result<Self, BackendError> {
         let uri: Option<Uri> = base.parse().ok();
         if !matches!(
@@ -81,8 +81,8 @@ impl Http {
         })
     }
 
-    fn url(&self, blob: &Blob) -> Result<String, BackendError> {
-        // Servers and proxies resolve dot segments, escaped or not.
+    fn url(&self, blob: &BlobKey) -> Result<String, BackendError> {
+        // Servers and proxies resolve dot segments, even when they are escaped.
         if matches!(&blob.cookie[..], b"" | b"." | b"..") {
             return Err(BackendError::Name(blob.clone()));
         }
@@ -90,6 +90,7 @@ impl Http {
         Ok(format!("{}/{name}", self.base))
     }
 
+    /// Requests the bytes from `first` to `last`, both included.
     fn get(&self, url: &str, first: u64, last: u64) -> Result<Response<Body>, BackendError> {
         self.agent
             .get(url)
@@ -101,15 +102,16 @@ impl Http {
             })
     }
 
-    /// Asks for the first byte: the answer has the size, and shows whether the server knows ranges.
-    fn ask_size(&self, url: &str) -> Result<Option<u64>, BackendError> {
+    /// Requests the first byte: its answer carries the size and shows whether the server supports
+    /// ranges.
+    fn fetch_size(&self, url: &str) -> Result<Option<u64>, BackendError> {
         let response = self.get(url, 0, 0)?;
         let size = match response.status().as_u16() {
             206 => content_range(&response).strip_prefix("bytes 0-0/"),
-            // An empty file has no first byte.
+            // The file is empty, so it has no first byte.
             416 => content_range(&response).strip_prefix("bytes */"),
             404 => return Ok(None),
-            _ => return Err(refused(url, &response)),
+            _ => return Err(status_error(url, &response)),
         };
         match size.and_then(|size| size.parse().ok()) {
             Some(size) => Ok(Some(size)),
@@ -121,18 +123,18 @@ impl Http {
         }
     }
 
-    fn ask_bytes(&self, url: &str, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+    fn fetch_range(&self, url: &str, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
         let last = offset + buffer.len() as u64 - 1;
         let response = self.get(url, offset, last)?;
         if response.status() != 206 {
-            return Err(refused(url, &response));
+            return Err(status_error(url, &response));
         }
-        let said = content_range(&response);
-        if !said.starts_with(&format!("bytes {offset}-{last}/")) {
+        let sent = content_range(&response);
+        if !sent.starts_with(&format!("bytes {offset}-{last}/")) {
             return Err(BackendError::ContentRange {
                 url: url.to_owned(),
                 want: offset..=last,
-                got: said.to_owned(),
+                got: sent.to_owned(),
             });
         }
         let mut body = response.into_body().into_reader();
@@ -151,7 +153,7 @@ impl Http {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(short),
             Err(error) => return Err(transport(error)),
         }
-        // Reading the end also lets the connection serve another request.
+        // A connection is reused only after the body was read to its end.
         match body.read(&mut [0]) {
             Ok(0) => Ok(()),
             Ok(_) => Err(long),
@@ -159,48 +161,49 @@ impl Http {
         }
     }
 
-    fn persist<T>(
+    /// Repeats `request` while it fails with a transient error.
+    fn with_retries<T>(
         &self,
-        mut ask: impl FnMut() -> Result<T, BackendError>,
+        mut request: impl FnMut() -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
-        let mut rest = self.options.rest;
-        let mut tries = 1;
+        let mut delay = self.options.backoff;
+        let mut attempts = 1;
         loop {
-            match ask() {
-                Err(error) if error.can_pass() => {
-                    if tries >= self.options.tries {
+            match request() {
+                Err(error) if error.is_transient() => {
+                    if attempts >= self.options.attempts {
                         let error = Box::new(error);
-                        return Err(BackendError::GivenUp { tries, error });
+                        return Err(BackendError::GivenUp { attempts, error });
                     }
-                    tracing::warn!("{error}; another try in {rest:?}");
+                    tracing::warn!("{error}; next attempt in {delay:?}");
                 }
                 other => return other,
             }
-            thread::sleep(rest);
-            rest *= 2;
-            tries += 1;
+            thread::sleep(delay);
+            delay *= 2;
+            attempts += 1;
         }
     }
 }
 
 impl Backend for Http {
-    fn size(&self, blob: &Blob) -> Result<Option<u64>, BackendError> {
+    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError> {
         let url = self.url(blob)?;
-        self.persist(|| self.ask_size(&url))
+        self.with_retries(|| self.fetch_size(&url))
     }
 
-    fn read(&self, blob: &Blob, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
         if buffer.is_empty() {
             return Ok(());
         }
         let url = self.url(blob)?;
-        self.persist(|| self.ask_bytes(&url, offset, buffer))
+        self.with_retries(|| self.fetch_range(&url, offset, buffer))
     }
 }
 
 impl BackendError {
-    /// Whether another try may do better.
-    fn can_pass(&self) -> bool {
+    /// Returns whether a repeated request may succeed.
+    fn is_transient(&self) -> bool {
         match self {
             Self::Transport { error, .. } => matches!(
                 **error,
@@ -217,6 +220,7 @@ impl BackendError {
     }
 }
 
+/// The Content-Range of a response, empty if there is none.
 fn content_range(response: &Response<Body>) -> &str {
     response
         .headers()
@@ -225,7 +229,8 @@ fn content_range(response: &Response<Body>) -> &str {
         .unwrap_or_default()
 }
 
-fn refused(url: &str, response: &Response<Body>) -> BackendError {
+/// Error for a status that the caller does not handle.
+fn status_error(url: &str, response: &Response<Body>) -> BackendError {
     let url = url.to_owned();
     match response.status().as_u16() {
         200 => BackendError::NoRanges { url },

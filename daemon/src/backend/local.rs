@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Blobs that are files of one directory, named by their cookie keys.
+//! Blobs from one directory, whose files are named by the cookie keys.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Backend, BackendError, Blob};
+use super::{Backend, BackendError, BlobKey};
 
 /// A directory of blobs.
 #[derive(Debug)]
@@ -18,10 +18,10 @@ pub struct Local {
 }
 
 impl Local {
-    /// The blobs in `root`.
+    /// A backend for the files of `root`.
     ///
     /// # Errors
-    /// `root` is not a directory that can be read.
+    /// `root` is not a readable directory.
     pub fn new(root: &Path) -> Result<Self, BackendError> {
         std::fs::read_dir(root).map_err(|error| BackendError::File {
             path: root.to_owned(),
@@ -32,7 +32,7 @@ impl Local {
         })
     }
 
-    fn path(&self, blob: &Blob) -> Result<PathBuf, BackendError> {
+    fn path(&self, blob: &BlobKey) -> Result<PathBuf, BackendError> {
         let name = &blob.cookie[..];
         if matches!(name, b"" | b"." | b"..") || name.iter().any(|b| matches!(b, b'/' | 0)) {
             return Err(BackendError::Name(blob.clone()));
@@ -42,7 +42,7 @@ impl Local {
 }
 
 impl Backend for Local {
-    fn size(&self, blob: &Blob) -> Result<Option<u64>, BackendError> {
+    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError> {
         let path = self.path(blob)?;
         match std::fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
@@ -52,7 +52,7 @@ impl Backend for Local {
         }
     }
 
-    fn read(&self, blob: &Blob, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
         let path = self.path(blob)?;
         File::open(&path)
             .and_then(|file| file.read_exact_at(buffer, offset))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What a daemon tells the device (section 2): one command per write(2).
+//! Text commands to the device, one per write(2) (`docs/spec/cachefiles-ondemand.md` section 2).
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -12,20 +12,20 @@ use super::message::MsgId;
 /// A text command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// The directory that holds the cache files; once, before the bind.
+    /// Sets the directory of the cache files. Allowed once, before the bind.
     Dir(&'a Path),
-    /// The cache's tag; once, before the bind. `CacheFiles` unless told.
+    /// Sets the cache's tag, `CacheFiles` by default. Allowed once, before the bind.
     Tag(&'a str),
-    /// Brings the cache online, on demand.
+    /// Brings the cache online in on-demand mode.
     BindOnDemand,
-    /// Answers an OPEN: the object's size in bytes, or why there is none.
+    /// Answers an OPEN with the object's size in bytes, or with an errno.
     Copen(MsgId, Result<u64, Errno>),
-    /// Puts all pending requests back in the queue: for a successor on the same open device.
+    /// Requeues all pending requests, for a new daemon on the same open device.
     Restore,
 }
 
 impl Command<'_> {
-    /// The bytes to write, without a line end.
+    /// Bytes of the command, without a newline.
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Dir(path) => [b"dir ", path.as_os_str().as_bytes()].concat(),
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text() {
+    fn commands_are_encoded_as_text() {
         let text = |command: Command<'_>| String::from_utf8(command.encode()).unwrap();
         assert_eq!(text(Command::Dir(Path::new("/a b"))), "dir /a b");
         assert_eq!(text(Command::Tag("t")), "tag t");

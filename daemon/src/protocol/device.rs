@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The device (sections 1 to 3).
+//! The device (`docs/spec/cachefiles-ondemand.md` sections 1 to 3).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -12,42 +13,47 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{retry_on_intr, Errno, FdFlags};
 use thiserror::Error;
 
+use super::extension::Features;
+use super::ioctl::{Ioctls, KernelIoctls};
 use super::message::{decode, DecodeError, Message, Operation};
 use super::object::Object;
 
-/// An open cachefiles device. All of its calls can be made from several threads.
+/// An open cachefiles device. All methods may be called from several threads at once.
 #[derive(Debug)]
-pub struct Device(OwnedFd);
+pub struct Device {
+    fd: OwnedFd,
+    ioctls: Arc<dyn Ioctls>,
+}
 
-/// A message, and what came with it.
+/// A message, with the descriptor that came with it.
 #[derive(Debug)]
 pub struct Received<'b> {
-    /// What the kernel asks.
+    /// The message.
     pub message: Message<'b>,
-    /// The descriptor of an OPEN.
+    /// The object's descriptor; only an OPEN carries one.
     pub object: Option<Object>,
 }
 
-/// Why there is no message.
+/// A failed [`Device::read_message`].
 #[derive(Debug, Error)]
 pub enum ReceiveError {
-    /// The read failed: EMSGSIZE leaves the message queued, EEXIST says that the kernel failed an
-    /// OPEN that it had given before, EMFILE that it failed an OPEN for want of a descriptor.
+    /// The read failed. EMSGSIZE leaves the message queued. EEXIST and EMFILE mean that the kernel
+    /// failed an OPEN: one that it had delivered before, or for lack of a free descriptor.
     #[error("reading a message from the device: {0}")]
     Read(#[from] Errno),
-    /// The kernel wrote what this protocol does not have.
-    #[error("the device gave what is not a message: {0}")]
+    /// The bytes are no message of this protocol.
+    #[error("malformed message from the device: {0}")]
     Decode(#[from] DecodeError),
 }
 
-/// What poll(2) says of the device.
+/// State of the device, from poll(2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// There is a message to read.
+    /// A message can be read.
     pub message: bool,
-    /// The cache is short of space and wants to be culled.
+    /// The cache is short of space and must be culled.
     pub cull: bool,
-    /// The cache is dead; the C driver never says so.
+    /// The cache is dead. The C driver never reports this.
     pub dead: bool,
 }
 
@@ -55,33 +61,49 @@ impl Device {
     /// Opens the device at `path`, close-on-exec.
     ///
     /// # Errors
-    /// ENOENT: no driver; EPERM: without CAP_SYS_ADMIN; EBUSY: somebody has it open, or has a
-    /// descriptor of one of its objects.
+    /// ENOENT: no driver; EPERM: without CAP_SYS_ADMIN; EBUSY: the device, or a descriptor of one of
+    /// its objects, is still open elsewhere.
     pub fn open(path: &Path) -> Result<Self, Errno> {
         retry_on_intr(|| rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()))
-            .map(Self)
+            .map(Self::new)
     }
 
-    /// Takes over a device that somebody else opened, say a supervisor that kept it while a daemon
-    /// was replaced.
+    /// Wraps a device that is already open, for example one that a supervisor kept open while it
+    /// replaced the daemon.
     ///
     /// # Errors
-    /// ENODEV when it is not a character device; those of fstat(2).
+    /// ENODEV: not a character device; those of fstat(2).
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Errno> {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
         if kind != FileType::CharacterDevice {
             return Err(Errno::NODEV);
         }
-        Ok(Self(fd))
+        Ok(Self::new(fd))
     }
 
-    /// Gives one command, by one write(2). [`Command::encode`](super::Command::encode) makes them.
+    fn new(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            ioctls: Arc::new(KernelIoctls),
+        }
+    }
+
+    /// A stand-in for a device: a descriptor that keeps the boundaries of messages, whose ioctls go to
+    /// `ioctls`.
+    #[cfg(test)]
+    pub(crate) fn stand_in(fd: OwnedFd, ioctls: Arc<dyn Ioctls>) -> Self {
+        Self { fd, ioctls }
+    }
+
+    /// Issues one command by one write(2). [`Command::encode`](super::Command::encode) makes its
+    /// text.
     ///
     /// # Errors
-    /// Those of section 2; EIO also when the device took only a part.
+    /// Those of the command (`docs/spec/cachefiles-ondemand.md` section 2); EIO also when the device
+    /// accepted only a part of the text.
     pub fn command(&self, text: impl AsRef<[u8]>) -> Result<(), Errno> {
         let text = text.as_ref();
-        let count = retry_on_intr(|| rustix::io::write(&self.0, text))?;
+        let count = retry_on_intr(|| rustix::io::write(&self.fd, text))?;
         if count == text.len() {
             Ok(())
         } else {
@@ -89,8 +111,8 @@ impl Device {
         }
     }
 
-    /// The next message, by one read(2) into `buffer`, or nothing when none is deliverable. Never
-    /// waits. [`MSG_MAX`](super::MSG_MAX) bytes hold every message.
+    /// Reads the next message into `buffer` by one read(2); `None` if no message is deliverable.
+    /// Does not block. [`MSG_MAX`](super::MSG_MAX) bytes hold every message.
     ///
     /// # Errors
     /// See [`ReceiveError`].
@@ -98,22 +120,38 @@ impl Device {
         &self,
         buffer: &'b mut [u8],
     ) -> Result<Option<Received<'b>>, ReceiveError> {
-        let count = retry_on_intr(|| rustix::io::read(&self.0, &mut *buffer))?;
+        let count = retry_on_intr(|| rustix::io::read(&self.fd, &mut *buffer))?;
         if count == 0 {
             return Ok(None);
         }
         let message = decode(&buffer[..count])?;
         let object = match message.operation {
-            Operation::Open { fd, .. } => Some(adopt(fd)?),
+            Operation::Open { fd, .. } => Some(Object::new(adopt(fd)?, Arc::clone(&self.ioctls))),
             _ => None,
         };
         Ok(Some(Received { message, object }))
     }
 
-    /// Waits until the device has something to say; without a timeout for ever.
+    /// Extensions that the driver has; [`Features::NONE`] for a driver without extensions.
     ///
     /// # Errors
-    /// EINTR when a signal came first; others of poll(2).
+    /// None from a cachefiles device; those of ioctl(2) from other files, except for ENOTTY.
+    pub fn features(&self) -> Result<Features, Errno> {
+        self.ioctls.features(self.as_fd())
+    }
+
+    /// Enables these extensions and disables all others.
+    ///
+    /// # Errors
+    /// EINVAL: the driver does not have one of them; ENOTTY: it has no extensions.
+    pub fn enable(&self, features: Features) -> Result<(), Errno> {
+        self.ioctls.enable(self.as_fd(), features)
+    }
+
+    /// Waits until the device is ready, or without `timeout` forever.
+    ///
+    /// # Errors
+    /// EINTR: interrupted by a signal; others of poll(2).
     pub fn poll(&self, timeout: Option<Duration>) -> Result<Readiness, Errno> {
         let timeout = timeout
             .map(Timespec::try_from)
@@ -125,14 +163,14 @@ impl Device {
     }
 }
 
-/// Takes the descriptor that came with an OPEN. The kernel leaves it open across exec; we do not.
+/// Takes ownership of the descriptor of an OPEN and makes it close-on-exec, which the kernel does not.
 #[allow(unsafe_code)]
-fn adopt(fd: i32) -> Result<Object, Errno> {
-    // SAFETY: a cachefiles device makes a new descriptor in our table for each OPEN that it
-    // delivers, and says its number in that message alone: nobody else owns it.
+fn adopt(fd: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: for each OPEN that it delivers, a cachefiles device installs a new descriptor in the table
+    // of the reading process. Its number is in that message alone, so it has no other owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
-    Ok(fd.into())
+    Ok(fd)
 }
 
 impl From<PollFlags> for Readiness {
@@ -156,6 +194,18 @@ impl From<ReceiveError> for io::Error {
 
 impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_extensions_has_none() {
+        let device = Device::open(Path::new("/dev/null")).unwrap();
+        assert_eq!(device.features(), Ok(Features::NONE));
+        assert_eq!(device.enable(Features::READ_ERRORS), Err(Errno::NOTTY));
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What the kernel asks (section 3), from the bytes that read(2) gave.
+//! Messages of the kernel, parsed from the bytes of one read(2)
+//! (`docs/spec/cachefiles-ondemand.md` section 3).
 
 use std::ffi::CStr;
 use std::fmt;
@@ -12,134 +13,134 @@ const HEADER: usize = 16;
 const OPEN_FIXED: usize = 16;
 const READ_PAYLOAD: usize = 16;
 
-/// Names one request; answers carry it. The kernel hands ids out cyclically from 0.
+/// Id of a request, which its answer repeats. The kernel allocates ids cyclically from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MsgId(pub u32);
 
-/// Names one life of an object's descriptor, from its OPEN to its last close.
+/// Id of an object's descriptor, valid from its OPEN to its last close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId(pub u32);
 
 impl ObjectId {
-    /// What a message reads when the descriptor was closed while the message was on its way.
+    /// Id in a message whose descriptor was closed while the message was being delivered.
     pub const CLOSED: Self = Self(u32::MAX);
 }
 
-/// One message.
+/// A message from the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'b> {
-    /// What an answer must name.
+    /// Id of the request.
     pub id: MsgId,
-    /// The object that it is about.
+    /// The object that the request concerns.
     pub object: ObjectId,
-    /// What is asked.
+    /// The requested operation.
     pub operation: Operation<'b>,
 }
 
-/// What a message asks for.
+/// The operation that a message requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation<'b> {
-    /// An object is wanted: answered by [`Command::Copen`](super::Command::Copen).
+    /// Opens an object. Answered by [`Command::Copen`](super::Command::Copen).
     Open {
-        /// The volume's key, without its NUL: `erofs,<fsid>` or `erofs,<domain_id>`.
+        /// Key of the volume, without its NUL: `erofs,<fsid>` or `erofs,<domain_id>`.
         volume: &'b [u8],
-        /// The cookie's key: the name of the blob in its volume.
+        /// Key of the cookie: the name of the blob in its volume.
         cookie: &'b [u8],
-        /// The object's descriptor, which the read(2) put into this process' table.
+        /// The object's descriptor, which read(2) installed in the table of this process.
         fd: RawFd,
-        /// Always 0 so far.
+        /// Reserved, always 0.
         flags: u32,
     },
-    /// The object is no longer wanted. There is no answer.
+    /// Closes an object. There is no answer.
     Close,
-    /// Bytes are missing: answered by [`Object::complete`](super::Object::complete) after they were
-    /// written. The range can go past the size that the OPEN was answered with.
+    /// Requests missing bytes. Answered by [`Object::complete`](super::Object::complete) after they
+    /// were written. The range can extend past the size in the answer to the OPEN.
     Read {
-        /// First byte, a multiple of [`PAGE`](super::PAGE) from EROFS.
+        /// Offset of the first byte; EROFS sends multiples of [`PAGE`](super::PAGE).
         offset: u64,
-        /// Bytes, a multiple of [`PAGE`](super::PAGE) from EROFS.
+        /// Number of bytes; EROFS sends multiples of [`PAGE`](super::PAGE).
         len: u64,
     },
 }
 
-/// Bytes that are not a message.
+/// A malformed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
-    /// Not even a header.
+    /// The bytes are fewer than a header.
     #[error("a message of {0} bytes is shorter than its header of {HEADER}")]
     Header(usize),
-    /// The header's length is not what was read.
-    #[error("message {id} says that it has {said} bytes, but {have} were read")]
+    /// The length in the header is not the number of bytes read.
+    #[error("message {id} has a length of {stated} bytes in its header, but {have} were read")]
     Length {
-        /// The message.
+        /// Id of the message.
         id: MsgId,
-        /// Its `len`.
-        said: u32,
-        /// Bytes that were read.
+        /// Length in the header, in bytes.
+        stated: u32,
+        /// Number of bytes read.
         have: usize,
     },
-    /// The opcode is none of this protocol.
-    #[error("message {id} has opcode {opcode}; 0 OPEN, 1 CLOSE and 2 READ are known")]
+    /// The opcode is unknown.
+    #[error("message {id} has the unknown opcode {opcode}; known are 0 OPEN, 1 CLOSE and 2 READ")]
     Opcode {
-        /// The message.
+        /// Id of the message.
         id: MsgId,
-        /// Its opcode.
+        /// The opcode.
         opcode: u32,
     },
-    /// The payload is not as long as the operation's.
-    #[error("{operation} {id} has a payload of {have} bytes in place of {want}")]
+    /// The payload has the wrong length for its operation.
+    #[error("{operation} {id} has a payload of {have} bytes instead of {want}")]
     Payload {
-        /// The message.
+        /// Id of the message.
         id: MsgId,
-        /// Its name in the protocol.
+        /// Name of the operation in the protocol.
         operation: &'static str,
-        /// Bytes of payload that the operation has.
+        /// Expected length of the payload, in bytes.
         want: u64,
-        /// Bytes of payload that are there.
+        /// Actual length of the payload, in bytes.
         have: usize,
     },
-    /// The volume key does not end where its size says.
-    #[error("the volume key of OPEN {id} is not {size} bytes with the only NUL at the end")]
+    /// The volume key has no NUL at its end, or another one before.
+    #[error("the volume key of OPEN {id} must be {size} bytes with a single NUL at the end")]
     VolumeKey {
-        /// The message.
+        /// Id of the message.
         id: MsgId,
-        /// The size in the message.
+        /// Size of the key in the message, in bytes.
         size: u32,
     },
-    /// The descriptor is none.
-    #[error("OPEN {id} carries the descriptor {fd}")]
+    /// The descriptor is negative.
+    #[error("OPEN {id} carries {fd}, which is no descriptor")]
     Descriptor {
-        /// The message.
+        /// Id of the message.
         id: MsgId,
-        /// What is in place of a descriptor.
+        /// The number in the message.
         fd: u32,
     },
-    /// The range ends past what a file can have.
-    #[error("READ {id} asks for {len} bytes at {offset}, past the largest file offset")]
+    /// The range ends past the largest file offset.
+    #[error("READ {id} requests {len} bytes at {offset}, past the largest file offset")]
     Range {
-        /// The message.
+        /// Id of the message.
         id: MsgId,
-        /// Its first byte.
+        /// Offset of the first byte.
         offset: u64,
-        /// Its length in bytes.
+        /// Number of bytes.
         len: u64,
     },
 }
 
-/// The message that is exactly `bytes`.
+/// Parses `bytes`, which must be exactly one message.
 ///
 /// # Errors
-/// What is wrong with the bytes, and in which message.
+/// See [`DecodeError`].
 pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
     let (header, payload) = bytes
         .split_first_chunk::<HEADER>()
         .ok_or(DecodeError::Header(bytes.len()))?;
     let id = MsgId(word(header, 0));
-    let said = word(header, 8);
-    if said as usize != bytes.len() {
+    let stated = word(header, 8);
+    if stated as usize != bytes.len() {
         return Err(DecodeError::Length {
             id,
-            said,
+            stated,
             have: bytes.len(),
         });
     }
@@ -208,7 +209,7 @@ fn long(from: &[u8; 16], at: usize) -> u64 {
 }
 
 impl Operation<'_> {
-    /// The operation's name in the protocol.
+    /// Name of the operation in the protocol.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Open { .. } => "OPEN",
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open() {
+    fn an_open_is_decoded() {
         let message = open_bytes(b"erofs,root\0", b"root", 12);
         assert_eq!(message.len(), 32 + 11 + 4);
         assert_eq!(
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_of_a_closed_object() {
+    fn a_close_of_a_closed_object_is_decoded() {
         let close = bytes(0, 1, u32::MAX, &[]);
         let message = decode(&close).unwrap();
         assert_eq!(message.object, ObjectId::CLOSED);
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read() {
+    fn a_read_is_decoded() {
         let payload = [8192u64, 4096].map(u64::to_ne_bytes).concat();
         assert_eq!(
             decode(&bytes(1, 2, 3, &payload)).unwrap().operation,
@@ -296,64 +297,64 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        let said = |bytes: &[u8]| decode(bytes).unwrap_err().to_string();
+    fn errors_name_the_message_and_the_fault() {
+        let error = |bytes: &[u8]| decode(bytes).unwrap_err().to_string();
         assert_eq!(
-            said(&[0; 15]),
+            error(&[0; 15]),
             "a message of 15 bytes is shorter than its header of 16"
         );
         let mut long = bytes(5, 1, 1, &[]);
         long.push(0);
         assert_eq!(
-            said(&long),
-            "message 5 says that it has 16 bytes, but 17 were read"
+            error(&long),
+            "message 5 has a length of 16 bytes in its header, but 17 were read"
         );
         assert_eq!(
-            said(&bytes(5, 3, 1, &[])),
-            "message 5 has opcode 3; 0 OPEN, 1 CLOSE and 2 READ are known"
+            error(&bytes(5, 3, 1, &[])),
+            "message 5 has the unknown opcode 3; known are 0 OPEN, 1 CLOSE and 2 READ"
         );
         assert_eq!(
-            said(&bytes(5, 1, 1, &[0])),
-            "CLOSE 5 has a payload of 1 bytes in place of 0"
+            error(&bytes(5, 1, 1, &[0])),
+            "CLOSE 5 has a payload of 1 bytes instead of 0"
         );
         assert_eq!(
-            said(&bytes(5, 2, 1, &[0; 8])),
-            "READ 5 has a payload of 8 bytes in place of 16"
+            error(&bytes(5, 2, 1, &[0; 8])),
+            "READ 5 has a payload of 8 bytes instead of 16"
         );
         let huge = [i64::MAX as u64, 1].map(u64::to_ne_bytes).concat();
         assert_eq!(
-            said(&bytes(5, 2, 1, &huge)),
-            "READ 5 asks for 1 bytes at 9223372036854775807, past the largest file offset"
+            error(&bytes(5, 2, 1, &huge)),
+            "READ 5 requests 1 bytes at 9223372036854775807, past the largest file offset"
         );
         for volume in [&b"erofs"[..], b"", b"er\0ofs\0"] {
             assert_eq!(
-                said(&open_bytes(volume, b"a", 3)),
+                error(&open_bytes(volume, b"a", 3)),
                 format!(
-                    "the volume key of OPEN 7 is not {} bytes with the only NUL at the end",
+                    "the volume key of OPEN 7 must be {} bytes with a single NUL at the end",
                     volume.len()
                 )
             );
         }
         assert_eq!(
-            said(&open_bytes(b"v\0", b"a", u32::MAX)),
-            "OPEN 7 carries the descriptor 4294967295"
+            error(&open_bytes(b"v\0", b"a", u32::MAX)),
+            "OPEN 7 carries 4294967295, which is no descriptor"
         );
         let mut sizes = open_bytes(b"v\0", b"a", 3);
         sizes[16..24].fill(0xff);
         assert_eq!(
-            said(&sizes),
-            "OPEN 7 has a payload of 19 bytes in place of 8589934606"
+            error(&sizes),
+            "OPEN 7 has a payload of 19 bytes instead of 8589934606"
         );
     }
 
     proptest! {
         #[test]
-        fn any_bytes_decode_or_fail(
+        fn arbitrary_bytes_decode_or_fail(
             mut bytes in prop::collection::vec(any::<u8>(), 0..128),
             opcode in 0u32..4,
-            honest in any::<bool>(),
+            well_formed in any::<bool>(),
         ) {
-            if honest && bytes.len() >= HEADER {
+            if well_formed && bytes.len() >= HEADER {
                 let len = u32::try_from(bytes.len()).unwrap();
                 bytes[4..8].copy_from_slice(&opcode.to_ne_bytes());
                 bytes[8..12].copy_from_slice(&len.to_ne_bytes());
@@ -369,7 +370,7 @@ mod tests {
         }
 
         #[test]
-        fn keys_come_back(
+        fn keys_are_decoded_unchanged(
             volume in prop::collection::vec(1u8.., 0..256),
             cookie in prop::collection::vec(any::<u8>(), 0..256),
             fd in 0..=i32::MAX,

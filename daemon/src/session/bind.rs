@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! A cache comes online.
+//! Bringing a cache online.
 
 use std::path::Path;
 
@@ -9,17 +9,18 @@ use thiserror::Error;
 
 use crate::protocol::{Command, Device};
 
-/// A cache that the kernel does not take.
+/// A command that the kernel refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the kernel refuses {command:?}: {errno}{}", hint(*errno, command))]
 pub struct BindError {
-    /// The command that failed.
+    /// Text of the command.
     pub command: String,
-    /// What it returned.
+    /// Errno of its write(2).
     pub errno: Errno,
 }
 
-/// Brings the cache in `dir` online, on demand. Without a tag it is called `CacheFiles`.
+/// Brings the cache in the directory `dir` online in on-demand mode. Without `tag`, the kernel calls it
+/// `CacheFiles`.
 ///
 /// # Errors
 /// See [`BindError`].
@@ -37,20 +38,22 @@ pub fn bind(device: &Device, dir: &Path, tag: Option<&str>) -> Result<(), BindEr
     Ok(())
 }
 
-/// What the errno of a refused command means (section 2).
+/// Cause of a refused bind (`docs/spec/cachefiles-ondemand.md` section 2).
 fn hint(errno: Errno, command: &str) -> &'static str {
     if !command.starts_with("bind") {
         return "";
     }
     match errno {
-        Errno::BUSY => "; another cache has this directory or this tag",
+        Errno::BUSY => "; another cache uses this directory or this tag",
         Errno::OPNOTSUPP => {
-            "; the cache's file system needs O_TMPFILE, xattrs and sync, which ext4 has and tmpfs \
-             has not, and blocks no larger than a page"
+            "; the file system of the cache must support O_TMPFILE, xattrs and sync, as ext4 does \
+             and tmpfs does not, and its blocks must not exceed a page"
         }
-        Errno::NOBUFS => "; the cache's file system is full up to its stop limit",
-        Errno::INVAL => "; the driver was built without on-demand mode, or the mount is idmapped",
-        Errno::ROFS => "; the cache's file system is mounted read-only",
+        Errno::NOBUFS => "; free space on the file system of the cache is below the stop limit",
+        Errno::INVAL => {
+            "; the driver lacks on-demand mode, or the directory is on an idmapped mount"
+        }
+        Errno::ROFS => "; the file system of the cache is mounted read-only",
         _ => "",
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Memory that direct I/O accepts.
+//! Page-aligned memory, as direct I/O requires.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -10,12 +10,12 @@ use crate::protocol::PAGE;
 #[repr(C, align(4096))]
 struct Page([u8; PAGE as usize]);
 
-/// Whole pages, on page boundaries.
+/// A buffer of whole pages at a page-aligned address.
 #[derive(Debug)]
 pub(super) struct Buffer(Vec<Page>);
 
 impl Buffer {
-    /// Room for `pages` pages of zeroes.
+    /// A zeroed buffer of `pages` pages.
     pub(super) fn new(pages: usize) -> Self {
         Self(vec![Page([0; PAGE as usize]); pages])
     }

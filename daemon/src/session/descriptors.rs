@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Descriptors: the daemon holds one for each object that is open.
+//! The limit of open descriptors. The daemon holds a descriptor for each open object.
 
 use rustix::io::Result;
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 
-/// Lets this process have as many descriptors as it may without asking, and returns how many those
-/// are; `None`: there is no limit.
+/// Raises the soft limit of open descriptors to the hard limit and returns it; `None` for no limit.
 ///
-/// A process usually begins with 1024, less than the blobs of a hundred images.
+/// The usual soft limit of 1024 does not suffice for the blobs of a hundred images.
 ///
 /// # Errors
 /// Those of setrlimit(2).
 pub fn raise_descriptor_limit() -> Result<Option<u64>> {
-    let most = getrlimit(Resource::Nofile).maximum;
+    let hard = getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit {
-        current: most,
-        maximum: most,
+        current: hard,
+        maximum: hard,
     };
     setrlimit(Resource::Nofile, limit)?;
-    Ok(most)
+    Ok(hard)
 }
 
 #[cfg(test)]

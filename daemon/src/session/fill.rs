@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Bytes from the backend into the cache: whole pages, directly, only what is missing.
+//! Filling the cache: fetches the missing pages of a range from the backend and writes them by direct
+//! I/O.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,41 +10,41 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use super::buffer::Buffer;
-use super::objects::Entry;
+use super::objects::OpenObject;
 use super::statistics::{add, Counters};
-use crate::backend::{Backend, BackendError, Blob};
-use crate::plan::{Behaviour, Step};
+use crate::backend::{Backend, BackendError, BlobKey};
+use crate::misbehaviour::{Actions, ServiceStep};
 use crate::protocol::{Object, PAGE};
 
 /// Pages that are fetched and written at a time: 1 MiB.
-const PIECE: usize = 256;
+const MAX_RUN: usize = 256;
 
-/// Why a range is not all in the cache.
+/// A range that could not be filled.
 #[derive(Debug, Error)]
 pub enum FillError {
-    /// No such object is open.
+    /// No object of this blob is open.
     #[error("the blob {0} is not open")]
-    NotOpen(Blob),
-    /// The bytes could not be had.
+    NotOpen(BlobKey),
+    /// The backend could not fetch the bytes.
     #[error(transparent)]
     Fetch(#[from] BackendError),
-    /// The cache's extents could not be read.
-    #[error("looking for what the cache misses: {0}")]
+    /// The missing pages could not be determined.
+    #[error("looking for missing pages in the cache file: {0}")]
     Seek(Errno),
     /// The bytes could not be written.
-    #[error("writing to the cache at {offset}: {errno}")]
+    #[error("writing to the cache file at offset {offset}: {errno}")]
     Write {
-        /// Where in the blob.
+        /// Offset in the blob, in bytes.
         offset: u64,
-        /// ENOSPC and ENOBUFS: the cache's file system is full; or what it says.
+        /// ENOSPC and ENOBUFS: the file system of the cache is full; others are its own.
         errno: Errno,
     },
 }
 
 impl FillError {
-    /// What to tell a reader, when it is the backend that failed. What the cache's own file system says
-    /// is not about the file that is read: a full disk must not look like one that is written to.
-    pub(super) fn of_backend(&self) -> Option<Errno> {
+    /// Errno for the readers, if the backend failed. An error of the cache's file system is none of
+    /// theirs: a reader must not get ENOSPC from a read.
+    pub(super) fn reader_errno(&self) -> Option<Errno> {
         match self {
             Self::Fetch(error) => Some(error.errno()),
             Self::NotOpen(_) | Self::Seek(_) | Self::Write { .. } => None,
@@ -51,7 +52,7 @@ impl FillError {
     }
 }
 
-/// One thread's means to fill.
+/// Fills cache files for one thread, whose buffer it owns.
 pub(super) struct Filler<'s> {
     backend: &'s dyn Backend,
     counters: &'s Counters,
@@ -65,11 +66,11 @@ impl<'s> Filler<'s> {
             backend,
             counters,
             stopping: None,
-            buffer: Buffer::new(PIECE),
+            buffer: Buffer::new(MAX_RUN),
         }
     }
 
-    /// Lets go after the piece during which `stopping` becomes true.
+    /// Makes [`fill`](Self::fill) return before the next run of pages once `stopping` is true.
     pub(super) fn until(self, stopping: &'s AtomicBool) -> Self {
         Self {
             stopping: Some(stopping),
@@ -77,69 +78,69 @@ impl<'s> Filler<'s> {
         }
     }
 
-    /// Brings `range` into the cache, rounded to whole pages; what lies past the blob's last page is
-    /// left missing. Returns the bytes that were written.
+    /// Fetches and writes the missing pages of `range`, which is rounded to whole pages and cut at the
+    /// last page of the blob. Returns the number of bytes written.
     pub(super) fn fill(
         &mut self,
-        entry: &Entry,
+        open: &OpenObject,
         range: Range<u64>,
-        behaviour: &Behaviour,
+        actions: &Actions,
     ) -> Result<u64, FillError> {
-        let Some(&size) = entry.size.get() else {
-            return Err(FillError::NotOpen(entry.blob.clone()));
+        let Some(&size) = open.size.get() else {
+            return Err(FillError::NotOpen(open.blob.clone()));
         };
-        let end = up(range.end.min(size));
-        let mut at = down(range.start);
+        let end = round_up(range.end.min(size));
+        let mut at = round_down(range.start);
         let mut written = 0;
-        while let Some(piece) = missing(&entry.object, at..end).map_err(FillError::Seek)? {
+        while let Some(run) = next_missing(&open.object, at..end).map_err(FillError::Seek)? {
             if self
                 .stopping
                 .is_some_and(|stop| stop.load(Ordering::Relaxed))
             {
                 break;
             }
-            let len = piece.end.min(size) - piece.start;
-            let bytes = &mut self.buffer.bytes()[..(piece.end - piece.start) as usize];
+            let len = run.end.min(size) - run.start;
+            let bytes = &mut self.buffer.bytes()[..(run.end - run.start) as usize];
             let (data, padding) = bytes.split_at_mut(len as usize);
-            self.backend.read(&entry.blob, piece.start, data)?;
+            self.backend.read(&open.blob, run.start, data)?;
             padding.fill(0);
             add(&self.counters.bytes_fetched, len);
-            behaviour.reach(Step::BeforeWrite);
-            write_all(&entry.object, bytes, piece.start)?;
-            behaviour.reach(Step::AfterWrite);
+            actions.reach(ServiceStep::BeforeWrite);
+            write_all(&open.object, bytes, run.start)?;
+            actions.reach(ServiceStep::AfterWrite);
             add(&self.counters.bytes_written, bytes.len() as u64);
             written += bytes.len() as u64;
-            at = piece.end;
+            at = run.end;
         }
         Ok(written)
     }
 }
 
-/// The first bytes of `range` that the cache misses, in whole pages and no more than a piece.
-fn missing(object: &Object, range: Range<u64>) -> Result<Option<Range<u64>>, Errno> {
+/// The first missing bytes of `range`, as at most [`MAX_RUN`] whole pages; `None` if all are cached.
+fn next_missing(object: &Object, range: Range<u64>) -> Result<Option<Range<u64>>, Errno> {
     if range.is_empty() {
         return Ok(None);
     }
-    // From the end of the file on nothing is there.
+    // SEEK_HOLE fails at and past the end of the file, where everything is missing.
     let hole = object.seek_hole(range.start)?.unwrap_or(range.start);
-    let start = down(hole);
+    let start = round_down(hole);
     if start >= range.end {
         return Ok(None);
     }
     let data = object.seek_data(hole)?.unwrap_or(range.end);
-    let most = start + PIECE as u64 * PAGE;
-    Ok(Some(start..up(data).min(range.end).min(most)))
+    let limit = start + MAX_RUN as u64 * PAGE;
+    Ok(Some(start..round_up(data).min(range.end).min(limit)))
 }
 
-/// Writes whole pages; the file system may take them in several parts.
+/// Writes whole pages, by several calls if the file system writes only a part.
 fn write_all(object: &Object, mut bytes: &[u8], mut offset: u64) -> Result<(), FillError> {
     while !bytes.is_empty() {
-        let failed = |errno| FillError::Write { offset, errno };
-        let count = object.pwrite(bytes, offset).map_err(failed)?;
-        // Direct I/O goes on at a page: a page that was taken in part is written again.
+        let error = |errno| FillError::Write { offset, errno };
+        let count = object.pwrite(bytes, offset).map_err(error)?;
+        // Direct I/O continues at a page boundary, so a page that was written in part is written again.
         let whole = count - count % PAGE as usize;
         if whole == 0 {
-            return Err(failed(Errno::IO));
+            return Err(error(Errno::IO));
         }
         bytes = &bytes[whole..];
         offset += whole as u64;
@@ -147,11 +148,11 @@ fn write_all(object: &Object, mut bytes: &[u8], mut offset: u64) -> Result<(), F
     Ok(())
 }
 
-fn down(offset: u64) -> u64 {
+fn round_down(offset: u64) -> u64 {
     offset - offset % PAGE
 }
 
-fn up(offset: u64) -> u64 {
+fn round_up(offset: u64) -> u64 {
     offset.next_multiple_of(PAGE)
 }
 

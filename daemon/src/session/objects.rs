@@ -1,63 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The objects that are open.
+//! The table of open objects.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::backend::Blob;
+use crate::backend::BlobKey;
 use crate::protocol::{Object, ObjectId};
 
-/// An open object, for as long as it is in the table or a worker uses it.
+/// An object whose descriptor is open. The table and each request in service hold a reference; the
+/// last one to go closes the descriptor.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct OpenObject {
     pub(super) id: ObjectId,
     pub(super) object: Object,
-    pub(super) blob: Blob,
-    /// Bytes of the blob, from when its OPEN is answered.
+    pub(super) blob: BlobKey,
+    /// Size of the blob in bytes. Set when its OPEN is answered.
     pub(super) size: OnceLock<u64>,
 }
 
-/// All of them, by the ids of their descriptors.
+/// The open objects, by the ids of their descriptors.
 #[derive(Debug, Default)]
-pub(super) struct Objects(Mutex<HashMap<ObjectId, Arc<Entry>>>);
+pub(super) struct ObjectTable(Mutex<HashMap<ObjectId, Arc<OpenObject>>>);
 
-impl Objects {
-    fn table(&self) -> MutexGuard<'_, HashMap<ObjectId, Arc<Entry>>> {
+impl ObjectTable {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectId, Arc<OpenObject>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&self, id: ObjectId, object: Object, blob: Blob) -> Arc<Entry> {
-        let entry = Arc::new(Entry {
+    /// Adds an object whose size is not known yet.
+    pub(super) fn insert(&self, id: ObjectId, object: Object, blob: BlobKey) -> Arc<OpenObject> {
+        let open = Arc::new(OpenObject {
             id,
             object,
             blob,
             size: OnceLock::new(),
         });
-        self.table().insert(id, Arc::clone(&entry));
-        entry
+        self.lock().insert(id, Arc::clone(&open));
+        open
     }
 
-    pub(super) fn get(&self, id: ObjectId) -> Option<Arc<Entry>> {
-        self.table().get(&id).cloned()
+    pub(super) fn get(&self, id: ObjectId) -> Option<Arc<OpenObject>> {
+        self.lock().get(&id).cloned()
     }
 
-    pub(super) fn find(&self, blob: &Blob) -> Option<Arc<Entry>> {
-        let table = self.table();
-        table.values().find(|entry| entry.blob == *blob).cloned()
+    /// An open object of `blob`.
+    pub(super) fn find(&self, blob: &BlobKey) -> Option<Arc<OpenObject>> {
+        let table = self.lock();
+        table.values().find(|open| open.blob == *blob).cloned()
     }
 
-    /// All but the one with this id.
-    pub(super) fn others(&self, id: ObjectId) -> Vec<Arc<Entry>> {
-        let table = self.table();
-        table.values().filter(|e| e.id != id).cloned().collect()
+    /// All objects except for the one with this id.
+    pub(super) fn others(&self, id: ObjectId) -> Vec<Arc<OpenObject>> {
+        let table = self.lock();
+        table.values().filter(|o| o.id != id).cloned().collect()
     }
 
     pub(super) fn remove(&self, id: ObjectId) {
-        self.table().remove(&id);
+        self.lock().remove(&id);
     }
 
     pub(super) fn clear(&self) {
-        self.table().clear();
+        self.lock().clear();
     }
 }

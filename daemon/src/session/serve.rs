@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The answers, and their misbehaviour.
+//! Answers to OPENs and READs, with the faults that rules inject.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,157 +9,167 @@ use std::thread;
 use rustix::io::Errno;
 
 use super::fill::Filler;
-use super::objects::Entry;
+use super::objects::OpenObject;
 use super::statistics::add;
 use super::Session;
 use crate::backend::Backend;
-use crate::plan::{Action, Behaviour, Step};
+use crate::misbehaviour::{Action, Actions, ServiceStep};
 use crate::protocol::{Command, MsgId, PAGE};
 
-/// Makes of any id one that the kernel has not given out: it counts up from 0.
-const NO_SUCH_ID: u32 = 1 << 30;
+/// Bit that turns an id into one that the kernel has not allocated: it counts up from 0.
+const UNUSED_ID: u32 = 1 << 30;
 
-/// Of a blob, in bytes, so that its last page is below the largest file offset.
+/// Maximum size of a blob in bytes. Its last page still ends below the largest file offset.
 const SIZE_MAX: u64 = i64::MAX as u64 - PAGE;
 
 impl<B: Backend> Session<B> {
-    /// Answers an OPEN. Returns the object if it is usable.
+    /// Answers an OPEN. Returns the object if the kernel accepted its size.
     pub(super) fn serve_open(
         &self,
         id: MsgId,
-        entry: Arc<Entry>,
-        behaviour: &Behaviour,
-    ) -> Option<Arc<Entry>> {
-        let size = match behaviour.refusal() {
+        open: Arc<OpenObject>,
+        actions: &Actions,
+    ) -> Option<Arc<OpenObject>> {
+        let size = match actions.refusal() {
             Some(errno) => Err(errno),
-            None => self.size(&entry),
+            None => self.blob_size(&open),
         };
         if let Ok(size) = size {
-            // An OPEN is received once, so this is the first.
-            let _ = entry.size.set(size);
+            // An OPEN is delivered once, so the size was not set before.
+            let _ = open.size.set(size);
         }
-        let object = entry.id;
-        let entry = match size {
-            Ok(_) if !behaviour.has(Action::CloseEarly) => Some(entry),
-            // The kernel wants the descriptor closed, before it hears why (section 5.1).
+        let object = open.id;
+        let open = match size {
+            Ok(_) if !actions.has(Action::CloseEarly) => Some(open),
+            // Close the descriptor before answering with an error: after a refused re-opening, the
+            // kernel holds back all READs of the object until its descriptor is closed
+            // (docs/spec/cachefiles-ondemand.md section 5.1).
             _ => {
                 self.objects.remove(object);
-                drop(entry);
+                drop(open);
                 None
             }
         };
         if size.is_err() {
             add(&self.counters.refused_opens, 1);
         }
-        let taken = self.answer(id, behaviour, |id| {
+        let answered = self.answer(id, actions, |id| {
             self.device.command(Command::Copen(id, size).encode())
         });
-        if taken.is_err() {
-            // The kernel has no use for the descriptor: with the next one it opens the blob again.
+        if answered.is_err() {
+            // The OPEN is gone from the kernel. It opens the blob again with a new descriptor.
             self.objects.remove(object);
             return None;
         }
-        entry
+        open
     }
 
-    fn size(&self, entry: &Entry) -> Result<u64, Errno> {
-        match self.backend.size(&entry.blob) {
+    /// Size of the object's blob in bytes, or the errno to refuse its OPEN with.
+    fn blob_size(&self, open: &OpenObject) -> Result<u64, Errno> {
+        match self.backend.size(&open.blob) {
             Ok(Some(size)) if size > SIZE_MAX => {
                 tracing::error!(
-                    "open {}: {size} bytes are more than a file can have",
-                    entry.blob
+                    "OPEN of {}: {size} bytes exceed the largest file size",
+                    open.blob
                 );
                 Err(Errno::FBIG)
             }
             Ok(Some(size)) => {
-                tracing::info!("open {}: {size} bytes", entry.blob);
+                tracing::info!("OPEN of {}: {size} bytes", open.blob);
                 Ok(size)
             }
             Ok(None) => {
-                tracing::warn!("open {}: there is no such blob", entry.blob);
+                tracing::warn!("OPEN of {}: the backend has no such blob", open.blob);
                 Err(Errno::NOENT)
             }
             Err(error) => {
-                tracing::error!("open {}: {error}", entry.blob);
+                tracing::error!("OPEN of {}: {error}", open.blob);
                 Err(Errno::IO)
             }
         }
     }
 
-    /// Answers a READ. What cannot be had or written is left out: its reader gets EIO, or the backend's
-    /// errno where the kernel takes it.
+    /// Answers a READ. Pages that could not be fetched or written stay missing: their readers get the
+    /// backend's errno if the kernel supports it, and EIO otherwise.
     pub(super) fn serve_read(
         &self,
         id: MsgId,
-        entry: Arc<Entry>,
+        open: Arc<OpenObject>,
         range: Range<u64>,
-        behaviour: &Behaviour,
+        actions: &Actions,
         filler: &mut Filler<'_>,
     ) {
-        let limit = range.start.saturating_add(behaviour.limit());
-        let allowed = range.start..range.end.min(limit);
-        let mut failure = None;
-        if let Err(error) = filler.fill(&entry, allowed, behaviour) {
-            tracing::error!("read {range:?} of {}: {error}", entry.blob);
+        let limit = range.start.saturating_add(actions.write_limit());
+        let to_write = range.start..range.end.min(limit);
+        let mut reader_errno = None;
+        if let Err(error) = filler.fill(&open, to_write, actions) {
+            tracing::error!("READ {range:?} of {}: {error}", open.blob);
             add(&self.counters.failed_reads, 1);
-            failure = error.of_backend().filter(|_| self.read_errors);
-        } else if entry
+            reader_errno = error.reader_errno().filter(|_| self.read_errors);
+        } else if open
             .size
             .get()
             .is_some_and(|size| range.end > size.next_multiple_of(PAGE))
         {
-            tracing::error!("read {range:?} of {}: past its end", entry.blob);
+            tracing::error!("READ {range:?} of {}: past the end of the blob", open.blob);
             add(&self.counters.failed_reads, 1);
         }
-        if behaviour.has(Action::CloseEarly) {
-            self.objects.remove(entry.id);
+        if actions.has(Action::CloseEarly) {
+            self.objects.remove(open.id);
             return;
         }
-        if behaviour.has(Action::WrongObject) {
-            for other in self.objects.others(entry.id) {
-                let taken = other.object.complete(id);
-                tracing::info!("READ {id} completed on {}: {}", other.blob, said(taken));
+        if actions.has(Action::WrongObject) {
+            for other in self.objects.others(open.id) {
+                let result = other.object.complete(id);
+                tracing::info!(
+                    "READ {id} completed on {}: {}",
+                    other.blob,
+                    describe(result)
+                );
             }
         }
-        let send = |id| match failure {
-            Some(errno) => entry.object.fail(id, errno),
-            None => entry.object.complete(id),
+        let send = |id| match reader_errno {
+            Some(errno) => open.object.fail(id, errno),
+            None => open.object.complete(id),
         };
-        // Whether the kernel takes it or not, there is nothing more to do.
-        let _ = self.answer(id, behaviour, send);
+        // A refused answer is logged and counted; there is nothing to undo.
+        let _ = self.answer(id, actions, send);
     }
 
-    /// Sends an answer, or what the behaviour makes of it; what the kernel says to it.
+    /// Sends an answer by `send`, with the faults of `actions`. Returns the kernel's reply to it.
     fn answer(
         &self,
         id: MsgId,
-        behaviour: &Behaviour,
+        actions: &Actions,
         send: impl Fn(MsgId) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        thread::sleep(behaviour.late());
-        behaviour.reach(Step::BeforeAnswer);
-        if behaviour.has(Action::WrongId) {
-            let wrong = MsgId(id.0 ^ NO_SUCH_ID);
-            tracing::info!("answer to {wrong} in place of {id}: {}", said(send(wrong)));
+        thread::sleep(actions.delay());
+        actions.reach(ServiceStep::BeforeAnswer);
+        if actions.has(Action::WrongId) {
+            let wrong = MsgId(id.0 ^ UNUSED_ID);
+            // Outside of the macro, whose arguments are evaluated only if the level is enabled.
+            let reply = send(wrong);
+            tracing::info!("answer to {wrong} instead of {id}: {}", describe(reply));
         }
-        let taken = match behaviour.has(Action::Never) {
+        let result = match actions.has(Action::Never) {
             true => Ok(()),
             false => send(id),
         };
-        if let Err(errno) = taken {
-            // The reader was killed, or the mount went away: the request is gone.
-            tracing::warn!("the kernel does not take the answer to {id}: {errno}");
+        if let Err(errno) = result {
+            // The request is gone, because its reader was killed or the image was unmounted.
+            tracing::warn!("the kernel refuses the answer to message {id}: {errno}");
             add(&self.counters.failed_answers, 1);
         }
-        if behaviour.has(Action::Twice) {
-            tracing::info!("second answer to {id}: {}", said(send(id)));
+        if actions.has(Action::Twice) {
+            let reply = send(id);
+            tracing::info!("second answer to {id}: {}", describe(reply));
         }
-        behaviour.reach(Step::AfterAnswer);
-        taken
+        actions.reach(ServiceStep::AfterAnswer);
+        result
     }
 }
 
-/// What the kernel said to an answer.
-fn said(taken: Result<(), Errno>) -> String {
-    taken.map_or_else(|errno| errno.to_string(), |()| "taken".to_owned())
+/// The kernel's reply to an answer, for the log.
+fn describe(result: Result<(), Errno>) -> String {
+    result.map_or_else(|errno| errno.to_string(), |()| "accepted".to_owned())
 }

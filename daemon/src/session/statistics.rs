@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What a session did, in numbers.
+//! Counters of a session.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Kind;
+use crate::misbehaviour::MessageKind;
 
-/// The numbers of one session.
+/// Counters of one session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
-    /// OPEN messages.
+    /// OPEN messages received.
     pub opens: u64,
-    /// CLOSE messages.
+    /// CLOSE messages received.
     pub closes: u64,
-    /// READ messages.
+    /// READ messages received.
     pub reads: u64,
-    /// OPENs that were answered with an error.
+    /// OPENs answered with an error.
     pub refused_opens: u64,
-    /// READs that were completed without all of their bytes, which could not be had or written; not
-    /// those that a rule cut short.
+    /// READs completed without all of their bytes, because fetching or writing failed. Excludes READs
+    /// that a rule shortened.
     pub failed_reads: u64,
-    /// Answers that the kernel did not take.
+    /// Answers that the kernel refused.
     pub failed_answers: u64,
-    /// Bytes from the backend.
+    /// Bytes fetched from the backend.
     pub bytes_fetched: u64,
-    /// Bytes into the cache: those and what pads the last page.
+    /// Bytes written to the cache: the fetched ones and the padding of last pages.
     pub bytes_written: u64,
-    /// Longest time from a message to the end of its service, in microseconds.
+    /// Longest time from receiving a message to the end of its service, in microseconds.
     pub longest_service_us: u64,
-    /// Times that the device woke the daemon and had READs for it, or nothing at all.
+    /// Wake-ups by the device that delivered a READ, or no message at all.
     pub read_wakeups: u64,
 }
 
-/// [`Statistics`] that all threads count in.
+/// The counters behind [`Statistics`], which all threads update.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     opens: AtomicU64,
@@ -50,26 +50,29 @@ pub(super) struct Counters {
     pub(super) read_wakeups: AtomicU64,
 }
 
-/// Counts `n` more.
+/// Adds `n` to a counter.
 pub(super) fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
 
 impl Counters {
-    pub(super) fn received(&self, kind: Kind) {
+    /// Counts a received message.
+    pub(super) fn received(&self, kind: MessageKind) {
         let counter = match kind {
-            Kind::Open => &self.opens,
-            Kind::Close => &self.closes,
-            Kind::Read => &self.reads,
+            MessageKind::Open => &self.opens,
+            MessageKind::Close => &self.closes,
+            MessageKind::Read => &self.reads,
         };
         add(counter, 1);
     }
 
+    /// Records the time that the service of a message took.
     pub(super) fn served(&self, time: Duration) {
         let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.longest_service_us.fetch_max(time, Ordering::Relaxed);
     }
 
+    /// The current values.
     pub(super) fn read(&self) -> Statistics {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Statistics {

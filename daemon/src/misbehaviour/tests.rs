@@ -10,7 +10,7 @@ fn plan(rules: &[&str]) -> Plan {
 }
 
 #[test]
-fn rules_come_back_as_they_were_written() {
+fn rules_are_parsed_and_formatted_alike() {
     let texts = [
         "read#3:late=50",
         "read:twice",
@@ -38,20 +38,20 @@ fn rules_come_back_as_they_were_written() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
-    let said = |text: &str| text.parse::<Rule>().unwrap_err().to_string();
+fn errors_name_the_wrong_part() {
+    let error = |text: &str| text.parse::<Rule>().unwrap_err().to_string();
     assert_eq!(
-        said("late"),
+        error("late"),
         "the rule \"late\" is not KIND[#N|%P]:ACTION[=VALUE], as in read#3:late=50"
     );
     assert_eq!(
-        said("write:twice"),
-        "\"write\" is no message; there are open, close and read"
+        error("write:twice"),
+        "\"write\" is not a kind of message; use open, close or read"
     );
-    for when in ["#0", "#x", "%101", "%-1", "%NaN", "%"] {
+    for occurrence in ["#0", "#x", "%101", "%-1", "%NaN", "%"] {
         assert_eq!(
-            said(&format!("read{when}:twice")),
-            format!("{when:?} is neither a count from 1 nor a chance of 0 to 100 percent")
+            error(&format!("read{occurrence}:twice")),
+            format!("{occurrence:?} selects no messages; use #N with N from 1, or %P with P from 0 to 100")
         );
     }
     for (kind, action) in [
@@ -61,8 +61,8 @@ fn what_is_wrong_is_named() {
         ("read", "explode"),
     ] {
         assert_eq!(
-            said(&format!("{kind}:{action}=1")),
-            format!("a message of kind {kind} cannot be answered with {action:?}")
+            error(&format!("{kind}:{action}=1")),
+            format!("{action:?} is not an action for {kind} messages; see ondined serve --help")
         );
     }
     for (rule, name, value) in [
@@ -75,40 +75,46 @@ fn what_is_wrong_is_named() {
         ("open:die=after-write", "die", "after-write"),
         ("close:die=before-answer", "die", "before-answer"),
     ] {
-        assert_eq!(said(rule), format!("{value:?} is not a value of {name}"));
+        assert_eq!(
+            error(rule),
+            format!("{value:?} is not a valid value of {name}; see ondined serve --help")
+        );
     }
     assert!(serde_json::from_str::<Plan>(r#"{"rules":["read:x"]}"#).is_err());
     assert!(serde_json::from_str::<Plan>(r#"{"rule":[]}"#).is_err());
 }
 
 #[test]
-fn rules_meet_their_messages() {
+fn rules_apply_to_the_messages_they_select() {
     let plan = plan(&[
         "read#2:late=3",
         "read:late=4",
         "read#2:short=10",
         "open#2:never",
     ]);
-    let mut course = plan.course();
-    let first = course.next(Kind::Read);
-    assert_eq!((first.late().as_millis(), first.limit()), (4, u64::MAX));
-    assert!(course.next(Kind::Open).is_good());
-    let second = course.next(Kind::Read);
-    assert_eq!((second.late().as_millis(), second.limit()), (7, 10));
-    assert!(course.next(Kind::Open).has(Action::Never));
-    assert!(course.next(Kind::Close).is_good());
+    let mut matcher = plan.matcher();
+    let first = matcher.next(MessageKind::Read);
+    assert_eq!(
+        (first.delay().as_millis(), first.write_limit()),
+        (4, u64::MAX)
+    );
+    assert!(matcher.next(MessageKind::Open).is_empty());
+    let second = matcher.next(MessageKind::Read);
+    assert_eq!((second.delay().as_millis(), second.write_limit()), (7, 10));
+    assert!(matcher.next(MessageKind::Open).has(Action::Never));
+    assert!(matcher.next(MessageKind::Close).is_empty());
 }
 
 #[test]
-fn a_seed_decides_chances() {
+fn a_seed_fixes_the_random_choices() {
     let run = |seed| {
-        let mut course = Plan {
+        let mut matcher = Plan {
             seed,
             ..plan(&["read%25:twice"])
         }
-        .course();
+        .matcher();
         (0..4000)
-            .map(|_| course.next(Kind::Read).has(Action::Twice))
+            .map(|_| matcher.next(MessageKind::Read).has(Action::Twice))
             .collect::<Vec<_>>()
     };
     let hits = run(1).iter().filter(|hit| **hit).count();

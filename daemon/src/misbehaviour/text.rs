@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Rules as text, both ways.
+//! Rules as text: parsed from, and formatted as, `KIND[#N|%P]:ACTION[=VALUE]`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,25 +9,25 @@ use std::time::Duration;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use super::{Action, Behaviour, Kind, Rule, Step, When};
+use super::{Action, Actions, MessageKind, Occurrence, Rule, ServiceStep};
 
-/// A text that is no rule.
+/// A text that is not a valid rule.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RuleError {
-    /// The parts are not there.
+    /// The text does not have the form of a rule.
     #[error("the rule {0:?} is not KIND[#N|%P]:ACTION[=VALUE], as in read#3:late=50")]
     Form(String),
-    /// No message is called so.
-    #[error("{0:?} is no message; there are open, close and read")]
+    /// The kind is unknown.
+    #[error("{0:?} is not a kind of message; use open, close or read")]
     Kind(String),
-    /// The count or the chance is none.
-    #[error("{0:?} is neither a count from 1 nor a chance of 0 to 100 percent")]
-    When(String),
-    /// There is no such action for these messages.
-    #[error("a message of kind {0} cannot be answered with {1:?}")]
-    Action(Kind, String),
-    /// The action's value is none.
-    #[error("{1:?} is not a value of {0}")]
+    /// The occurrence is out of range or malformed.
+    #[error("{0:?} selects no messages; use #N with N from 1, or %P with P from 0 to 100")]
+    Occurrence(String),
+    /// The action is unknown, or does not exist for this kind.
+    #[error("{1:?} is not an action for {0} messages; see ondined serve --help")]
+    Action(MessageKind, String),
+    /// The value of the action is missing, malformed or out of range.
+    #[error("{1:?} is not a valid value of {0}; see ondined serve --help")]
     Value(String, String),
 }
 
@@ -35,32 +35,32 @@ impl FromStr for Rule {
     type Err = RuleError;
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
-        let (which, action) = text
+        let (selector, action) = text
             .split_once(':')
             .ok_or_else(|| RuleError::Form(text.to_owned()))?;
-        let (kind, when) = match which.find(['#', '%']) {
-            Some(at) => which.split_at(at),
-            None => (which, ""),
+        let (kind, occurrence) = match selector.find(['#', '%']) {
+            Some(at) => selector.split_at(at),
+            None => (selector, ""),
         };
         let kind = match kind {
-            "open" => Kind::Open,
-            "close" => Kind::Close,
-            "read" => Kind::Read,
+            "open" => MessageKind::Open,
+            "close" => MessageKind::Close,
+            "read" => MessageKind::Read,
             _ => return Err(RuleError::Kind(kind.to_owned())),
         };
         Ok(Self {
             kind,
-            when: when.parse()?,
+            occurrence: occurrence.parse()?,
             action: Action::parse(kind, action)?,
         })
     }
 }
 
-impl FromStr for When {
+impl FromStr for Occurrence {
     type Err = RuleError;
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
-        let when = if let Some(count) = text.strip_prefix('#') {
+        let occurrence = if let Some(count) = text.strip_prefix('#') {
             count.parse().ok().filter(|n| *n > 0).map(Self::Nth)
         } else if let Some(percent) = text.strip_prefix('%') {
             let percent = percent.parse().ok();
@@ -70,34 +70,41 @@ impl FromStr for When {
         } else {
             Some(Self::Always)
         };
-        when.ok_or_else(|| RuleError::When(text.to_owned()))
+        occurrence.ok_or_else(|| RuleError::Occurrence(text.to_owned()))
     }
 }
 
 impl Action {
-    fn parse(kind: Kind, text: &str) -> Result<Self, RuleError> {
+    fn parse(kind: MessageKind, text: &str) -> Result<Self, RuleError> {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (text, None),
         };
         let number = value.and_then(|value| value.parse::<u64>().ok());
-        // A value that is missing is as wrong as one that does not parse.
         let action = match (kind, name) {
             (_, "die") => value
-                .and_then(Step::parse)
+                .and_then(ServiceStep::parse)
                 .filter(|step| step.is_of(kind))
                 .map(Self::Die),
-            (Kind::Open | Kind::Read, "late") => {
+            (MessageKind::Open | MessageKind::Read, "late") => {
                 number.map(|ms| Self::Late(Duration::from_millis(ms)))
             }
-            (Kind::Open | Kind::Read, "twice") => value.is_none().then_some(Self::Twice),
-            (Kind::Open | Kind::Read, "wrong-id") => value.is_none().then_some(Self::WrongId),
-            (Kind::Open | Kind::Read, "never") => value.is_none().then_some(Self::Never),
-            (Kind::Open | Kind::Read, "close-early") => value.is_none().then_some(Self::CloseEarly),
-            (Kind::Read, "wrong-object") => value.is_none().then_some(Self::WrongObject),
-            (Kind::Read, "empty") => value.is_none().then_some(Self::Empty),
-            (Kind::Read, "short") => number.map(Self::Short),
-            (Kind::Open, "refuse") => number
+            (MessageKind::Open | MessageKind::Read, "twice") => {
+                value.is_none().then_some(Self::Twice)
+            }
+            (MessageKind::Open | MessageKind::Read, "wrong-id") => {
+                value.is_none().then_some(Self::WrongId)
+            }
+            (MessageKind::Open | MessageKind::Read, "never") => {
+                value.is_none().then_some(Self::Never)
+            }
+            (MessageKind::Open | MessageKind::Read, "close-early") => {
+                value.is_none().then_some(Self::CloseEarly)
+            }
+            (MessageKind::Read, "wrong-object") => value.is_none().then_some(Self::WrongObject),
+            (MessageKind::Read, "empty") => value.is_none().then_some(Self::Empty),
+            (MessageKind::Read, "short") => number.map(Self::Short),
+            (MessageKind::Open, "refuse") => number
                 .filter(|errno| (1..=4095).contains(errno))
                 .map(|errno| Self::Refuse(Errno::from_raw_os_error(errno as i32))),
             _ => return Err(RuleError::Action(kind, name.to_owned())),
@@ -106,37 +113,38 @@ impl Action {
     }
 }
 
-const STEPS: [(&str, Step); 5] = [
-    ("received", Step::Received),
-    ("before-write", Step::BeforeWrite),
-    ("after-write", Step::AfterWrite),
-    ("before-answer", Step::BeforeAnswer),
-    ("after-answer", Step::AfterAnswer),
+/// Names of the steps in rules.
+const STEPS: [(&str, ServiceStep); 5] = [
+    ("received", ServiceStep::Received),
+    ("before-write", ServiceStep::BeforeWrite),
+    ("after-write", ServiceStep::AfterWrite),
+    ("before-answer", ServiceStep::BeforeAnswer),
+    ("after-answer", ServiceStep::AfterAnswer),
 ];
 
-impl Step {
+impl ServiceStep {
     fn parse(text: &str) -> Option<Self> {
         STEPS.iter().find(|(name, _)| *name == text).map(|s| s.1)
     }
 
-    /// Whether the service of such a message has this step.
-    fn is_of(self, kind: Kind) -> bool {
+    /// Returns whether the service of messages of this kind has this step.
+    fn is_of(self, kind: MessageKind) -> bool {
         match self {
             Self::Received => true,
-            Self::BeforeWrite | Self::AfterWrite => kind == Kind::Read,
-            Self::BeforeAnswer | Self::AfterAnswer => kind != Kind::Close,
+            Self::BeforeWrite | Self::AfterWrite => kind == MessageKind::Read,
+            Self::BeforeAnswer | Self::AfterAnswer => kind != MessageKind::Close,
         }
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ServiceStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = STEPS.iter().find(|(_, step)| step == self);
         f.write_str(name.map_or("", |s| s.0))
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MessageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Open => "open",
@@ -146,7 +154,7 @@ impl fmt::Display for Kind {
     }
 }
 
-impl fmt::Display for When {
+impl fmt::Display for Occurrence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Always => Ok(()),
@@ -175,11 +183,11 @@ impl fmt::Display for Action {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}:{}", self.kind, self.when, self.action)
+        write!(f, "{}{}:{}", self.kind, self.occurrence, self.action)
     }
 }
 
-impl fmt::Display for Behaviour {
+impl fmt::Display for Actions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let actions: Vec<_> = self.0.iter().map(Action::to_string).collect();
         f.write_str(&actions.join(", "))
