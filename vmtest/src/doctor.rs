@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! `doctor`: what is missing on this machine, and the command that mends it.
+//! The command `doctor`: missing prerequisites of this machine, and the commands that install them.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 use serde::Serialize;
+use vmtest_lab::provision::packages;
+use vmtest_lab::Setup;
 
-use crate::cli::{DOES_NOT_HOLD, HOLDS};
-use crate::provision::packages;
-use crate::setup::Setup;
+use crate::exit::{DOES_NOT_HOLD, HOLDS};
 
-/// One thing that was looked at.
+/// Result of checking one prerequisite.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What it is.
+    /// The prerequisite.
     pub thing: String,
-    /// What is the matter with it; `None` when nothing is.
+    /// The fault; `None` if the prerequisite is met.
     pub fault: Option<String>,
-    /// The command that mends it.
+    /// The command that fixes it; `None` if no fix is needed.
     pub remedy: Option<String>,
 }
 
-/// Looks at everything, changes nothing.
+/// Checks all prerequisites and prints them, without changing anything. Returns the exit code.
 pub fn main(setup: &Setup) -> Result<i32> {
     let findings = findings(setup);
     for finding in &findings {
@@ -31,7 +31,7 @@ pub fn main(setup: &Setup) -> Result<i32> {
             (None, _) => println!("ok       {}", finding.thing),
             (Some(fault), Some(remedy)) => {
                 println!(
-                    "missing  {}: {fault}\n         mend it with: {remedy}",
+                    "missing  {}: {fault}\n         fix: {remedy}",
                     finding.thing
                 );
             }
@@ -75,7 +75,7 @@ fn findings(setup: &Setup) -> Vec<Finding> {
             Some("rustup toolchain install stable".to_owned()),
         );
     }
-    // What `check` makes use of, were it run without options.
+    // Prerequisites of `check` without options.
     let setup_command = || Some("cargo vmtest setup".to_owned());
     for (step, thing) in [
         ("source-", "Linux 7.3 source"),
@@ -112,7 +112,7 @@ fn has_step(cache: &Path, prefix: &str) -> bool {
 
 fn kvm_note(cache: &Path) -> Option<String> {
     if !Path::new("/dev/kvm").exists() {
-        return Some("no /dev/kvm: guests are emulated, which is slower and works".to_owned());
+        return Some("no /dev/kvm: guests are emulated, which works but is slower".to_owned());
     }
     let answers = std::fs::read_dir(cache.join("answers"))
         .into_iter()
@@ -122,5 +122,5 @@ fn kvm_note(cache: &Path) -> Option<String> {
         entry.file_name().to_string_lossy().starts_with("kvm-")
             && std::fs::read_to_string(entry.path()).is_ok_and(|text| text.trim() == "no")
     });
-    no.then(|| "/dev/kvm is there, a guest does not come up on it: guests are emulated".to_owned())
+    no.then(|| "/dev/kvm exists, but a guest does not boot with it: guests are emulated".to_owned())
 }

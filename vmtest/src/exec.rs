@@ -1,17 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! `exec` and `shell`: anybody's command in a guest with the module loaded.
+//! The commands `exec` and `shell`: a command or a shell in a guest with the module loaded.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use vmtest_lab::vm::{Boot, Stdio};
+use vmtest_lab::Setup;
 
-use crate::cli::{ExecArgs, GuestArgs};
-use crate::setup::Setup;
-use crate::vm::{Boot, Stdio};
+/// Guest options of `exec` and `shell`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct GuestArgs {
+    /// Give the guest write access to this directory of the host (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    pub rw: Vec<PathBuf>,
+    /// Module parameter, such as fstype=erofs (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub param: Vec<String>,
+    /// Do not load the module
+    #[arg(long)]
+    pub no_module: bool,
+    /// Number of CPUs of the guest
+    #[arg(long, default_value_t = 2)]
+    pub cpus: u32,
+    /// Memory size of the guest, such as 2G
+    #[arg(long)]
+    pub memory: Option<String>,
+    /// Kernel command-line parameter of the guest (may be repeated)
+    #[arg(long, value_name = "PARAM")]
+    pub append: Vec<String>,
+}
 
-/// Runs the command; its exit code. A complaint of the kernel is printed first and fails a
-/// command that ended with 0.
+/// Arguments of `exec`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ExecArgs {
+    /// Options of the guest.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Time limit in seconds, after which the guest is killed
+    #[arg(long, default_value_t = 3600)]
+    pub limit: u64,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// Runs the command and returns its exit code. A kernel warning is printed and fails a command that exited
+/// with 0.
 pub fn main(args: ExecArgs, setup: &Setup) -> Result<i32> {
     let run = guest(&args.guest, setup)?
         .stdio(Stdio::Passed)
@@ -24,7 +60,7 @@ pub fn main(args: ExecArgs, setup: &Setup) -> Result<i32> {
     Ok(run.code())
 }
 
-/// An interactive shell; its exit code.
+/// Runs an interactive shell and returns its exit code.
 pub fn shell(args: GuestArgs, setup: &Setup) -> Result<i32> {
     guest(&args, setup)?
         .limit(Duration::from_secs(7 * 24 * 3600))
@@ -38,7 +74,7 @@ fn guest(args: &GuestArgs, setup: &Setup) -> Result<Boot> {
         setup.boot()?
     };
     boot = boot.cpus(args.cpus);
-    // The host's programs are all there: the caller's search path finds them.
+    // The guest sees the host's programs: pass the caller's search path.
     if let Ok(path) = std::env::var("PATH") {
         boot = boot.env("PATH", path);
     }

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! The harness: provision, boot, compare, measure, report.
+//! The harness' command line and its suites.
 //!
-//! [`Setup`] makes and finds what a run needs, [`vm::Boot`] runs one command in a fresh guest.
+//! A suite builds images and boots guests with [`vmtest_lab`], sends a task of [`vmtest_wire`] to a program of
+//! [`vmtest_agent`] in the guest, and judges its answer.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`cli`] | the commands and their arguments |
+//! | [`exit`] | exit codes |
+//! | [`check`] | the command `check`: all tests and gates |
+//! | [`doctor`] | the command `doctor` |
+//! | [`exec`] | the commands `exec` and `shell` |
+//! | [`guest_call`] | a call of a guest program and its answer |
+//! | [`suites`] | one module for each suite |
 
-pub mod bench;
+#![forbid(unsafe_code)]
+
 pub mod check;
 pub mod cli;
-pub mod compare;
-pub mod conform;
 pub mod doctor;
 pub mod exec;
-pub mod faults;
-pub mod gates;
-pub mod guest;
-pub mod images;
-pub mod observe;
-pub mod on_demand;
-pub mod provision;
-pub mod setup;
-pub mod vm;
+pub mod exit;
+pub mod guest_call;
+pub mod suites;
 
-pub use setup::Setup;
+pub use vmtest_lab::Setup;

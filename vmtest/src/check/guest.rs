@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! What is checked inside virtual machines.
+//! Parts of `check` that run in virtual machines.
 
 use std::path::Path;
 
 use anyhow::{ensure, Result};
+use vmtest_lab::images::debian_root;
+use vmtest_lab::vm::{Boot, Complaint};
+use vmtest_lab::workspace::KernelName;
+use vmtest_lab::Setup;
+use vmtest_wire::faults::Fault;
+use vmtest_wire::misses::Workloads;
+use vmtest_wire::paths::HOST_VIEW;
+use vmtest_wire::vfs_checks::CheckResult;
 
 use super::{CheckArgs, Item};
-use crate::compare::{self, behaviours as behave, table, verdict::Verdict};
-use crate::conform;
-use crate::faults::{self, density::DensityArgs};
-use crate::guest::behave::Checked;
-use crate::images::minbase;
-use crate::on_demand::{self, guest::miss::Works, miss};
-use crate::setup::KernelName;
-use crate::vm::{Boot, HOST_VIEW};
-use crate::Setup;
+use crate::suites::compare::verdict::Verdict;
+use crate::suites::compare::{self, report};
+use crate::suites::density::{self, DensityArgs};
+use crate::suites::{
+    conform, corrupted, faults, load_unload, misses, nydus, on_demand, vfs_checks,
+};
 
-/// A guest with the module, unless only the C driver is asked for.
+/// Returns a guest with the module loaded, or without it if `--driver` excludes ondine.
 fn boot(setup: &Setup, args: &CheckArgs) -> Result<Boot> {
     if args.wants("ondine") {
         setup.boot()
@@ -26,7 +31,8 @@ fn boot(setup: &Setup, args: &CheckArgs) -> Result<Boot> {
     }
 }
 
-/// With the kernel that tells most, when it is not that anyway; a developer's own is taken as it is.
+/// Returns a setup with the sanitizer kernel `san`; `None` if the setup uses `san` already, or a kernel that
+/// `--kernel-build` or `--kernel-src` chose.
 fn sanitized(setup: &Setup) -> Result<Option<Setup>> {
     let own = setup.options();
     let is_san = own.kernel == Some(KernelName::San);
@@ -36,7 +42,18 @@ fn sanitized(setup: &Setup) -> Result<Option<Setup>> {
     setup.with_kernel(KernelName::San).map(Some)
 }
 
-/// What a run reports must be what happened, or nothing else here means anything.
+/// Returns the item for `what` on the kernel `san`, skipped because `--kernel-build` or `--kernel-src` chose
+/// another kernel.
+fn not_sanitized(setup: &Setup, what: &str) -> Option<Item> {
+    let own = setup.options();
+    let chosen = own.kernel_build.is_some() || own.kernel_src.is_some();
+    chosen.then(|| {
+        let why = "--kernel-build and --kernel-src choose the only kernel";
+        Item::not_run(format!("{what}, in the kernel san"), why.to_owned())
+    })
+}
+
+/// Checks that a run reports the guest's exit code, output and panics: all other parts rely on it.
 pub(super) fn truth(setup: &Setup) -> Result<Vec<Item>> {
     let boot = setup.boot_without_module()?;
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("written-by-a-guest");
@@ -76,7 +93,7 @@ pub(super) fn truth(setup: &Setup) -> Result<Vec<Item>> {
     ])
 }
 
-/// The module alone, loaded and unloaded fifty times; and under names that cannot be.
+/// Loads and unloads the module fifty times, and checks that invalid file system names are refused.
 pub(super) fn reload(setup: &Setup) -> Result<Vec<Item>> {
     let module = setup.module()?.display().to_string();
     let tried = |what: &str, script: &str| -> Result<Item> {
@@ -87,7 +104,7 @@ pub(super) fn reload(setup: &Setup) -> Result<Vec<Item>> {
         "set -e; for i in $(seq 50); do rmmod ondine; insmod '{module}'; done; rmmod ondine; ! grep ondine /proc/filesystems"
     );
     let long = "n".repeat(33);
-    // ext4 is taken: all else has to go again then.
+    // The name ext4 is taken: a failed load must undo all other registrations.
     let names = format!(
         "rmmod ondine; for name in a.b .ondine a/b '' {long} ext4; do insmod '{module}' fstype=$name && exit 1; test -e /dev/cachefiles && exit 2; done; insmod '{module}' fstype=a-b_9 && grep a-b_9 /proc/filesystems"
     );
@@ -105,33 +122,34 @@ fn judged(what: &str, verdicts: &[Verdict]) -> Vec<Item> {
             v.observers.len(),
             v.paths
         );
-        Item::new(name, (!v.holds()).then(|| table::differences(v, 3)))
+        Item::new(name, (!v.holds()).then(|| report::differences(v, 3)))
     };
     verdicts.iter().map(item).collect()
 }
 
-/// The matrix of `run`, each image an item.
+/// Runs the image matrix of the command `run`. Each image is an item.
 pub(super) fn matrix(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
-    let specs = compare::matrix(setup, &minbase::tree(setup.cache())?, None)?;
+    let specs = compare::matrix(setup, &debian_root::tree(setup.cache())?, None)?;
     let verdicts = compare::verdicts(setup, &specs, args.driver.as_deref())?;
     Ok(judged("image", &verdicts))
 }
 
-/// The gallery of the model's writer, each image an item.
+/// Compares the gallery of the model's writer. Each image is an item.
 pub(super) fn gallery(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let (verdicts, left_out) = compare::gallery(setup, args.driver.as_deref())?;
-    eprintln!(
-        "too large for a guest's drive, in-process only: {}",
-        left_out.join(", ")
-    );
-    Ok(judged("gallery", &verdicts))
+    let mut items = judged("gallery", &verdicts);
+    items.extend(left_out.into_iter().map(|(what, why)| {
+        let why = format!("{why}; `cargo test` reads it in-process");
+        Item::not_run(format!("gallery: {what}"), why)
+    }));
+    Ok(items)
 }
 
-/// Images that are served on demand here: data inside and in a blob, and one that is refused. A tree
-/// of small files is a READ for each of them: `run --on-demand` has the whole matrix.
+/// Images to serve on demand: data in the image, data in a blob, and an image that is refused. Every small file
+/// costs a READ, so the whole matrix is left to `run --on-demand`.
 const SERVED: [&str; 3] = ["block-map", "48bit-chunk", "block-512"];
 
-/// Images on demand, each through every cache, and the counters.
+/// Reads images on demand through an empty, a full and a half cache, and checks the counters.
 pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
     let report = on_demand::look(setup, &on_demand::rows(setup, &SERVED)?)?;
     eprint!("{}", on_demand::render(&report));
@@ -139,7 +157,7 @@ pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
     for image in &report.images {
         let failed = format!(
             "{}{}",
-            table::differences(&image.verdict, 3),
+            report::differences(&image.verdict, 3),
             image.wrong.join("\n")
         );
         items.extend(image.served.iter().map(|one| {
@@ -166,9 +184,9 @@ pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-/// What misses cost, as far as counts tell it: each goal an item, and whether all who count agree.
+/// Counts the cost of cache misses. Each goal is an item, and so is the agreement of all counters.
 pub(super) fn misses(setup: &Setup) -> Result<Vec<Item>> {
-    let misses = miss::measure(setup, Works::Counted)?;
+    let misses = misses::measure(setup, Workloads::Counted)?;
     let mut items = Vec::new();
     for row in &misses.rows {
         if let Some(goal) = row.goal {
@@ -184,27 +202,29 @@ pub(super) fn misses(setup: &Setup) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-/// The behaviours, each with each observer an item.
+/// Runs the VFS checks, then again in the kernel `san`. Each check is an item for each observer.
 pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let behaved = |setup: &Setup, kernel: &str| -> Result<Vec<Item>> {
-        let checked = behave::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
-        let item = |c: Checked| Item::new(format!("{} [{}{kernel}]", c.name, c.on), c.failed);
+        let checked = vfs_checks::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
+        let item = |c: CheckResult| Item::new(format!("{} [{}{kernel}]", c.name, c.on), c.failed);
         Ok(checked.into_iter().map(item).collect())
     };
     let mut items = behaved(setup, "")?;
     if let Some(san) = sanitized(setup)? {
         items.extend(behaved(&san, ", san")?);
     }
+    items.extend(not_sanitized(setup, "behaviours"));
     Ok(items)
 }
 
 /// Rounds of each fault; `cargo vmtest faults` has more.
 const FAULTS: u32 = 3;
-/// The same where each round takes many times as long: of those faults that have tasks meet.
+/// Rounds of each fault in the kernel `san`, where a round takes many times as long.
 const FAULTS_SAN: u32 = 2;
-const FAULTS_OF_SAN: [&str; 2] = ["kill", "unmount"];
+/// Faults to inject in the kernel `san`: those in which tasks race.
+const FAULTS_OF_SAN: [Fault; 2] = [Fault::Kill, Fault::Unmount];
 
-/// What else can go wrong, a few times each, then fewer times in the kernel that tells most.
+/// Injects each fault for a few rounds, then those with races for fewer rounds in the kernel `san`.
 pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
     let mut outcomes = faults::run(setup, &faults::few(FAULTS, &[]))?;
     if let Some(san) = sanitized(setup)? {
@@ -214,31 +234,35 @@ pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
         untried: o.untried,
         ..Item::new(o.tried(), o.failed)
     };
-    Ok(outcomes.into_iter().map(item).collect())
+    let mut items: Vec<Item> = outcomes.into_iter().map(item).collect();
+    let names = FAULTS_OF_SAN.map(Fault::as_str);
+    let what = format!("faults {}", names.join(", "));
+    items.extend(not_sanitized(setup, &what));
+    Ok(items)
 }
 
-/// Mounts that share twenty blobs, and some with twenty of their own; `cargo vmtest density` has more.
+/// Number of mounts that share twenty blobs and of mounts with their own; `cargo vmtest density` has more.
 const DENSITY: DensityArgs = DensityArgs {
     mounts: 50,
     alone: 5,
 };
 
-/// Many mounts in one guest leave nothing.
+/// Checks that many mounts in one guest leak nothing.
 pub(super) fn density(setup: &Setup) -> Result<Vec<Item>> {
-    let (tried, failed) = faults::density::check(setup, &DENSITY)?;
+    let (tried, failed) = density::check(setup, &DENSITY)?;
     Ok(vec![Item::new(format!("density: {tried}"), failed)])
 }
 
-/// The scenarios of the on-demand protocol, on ondine; `conform` asks Linux 6.12 too.
+/// Plays the scenarios of the on-demand protocol on ondine; the command `conform` plays them on Linux 6.12 too.
 pub(super) fn conform(setup: &Setup) -> Result<Vec<Item>> {
     let verdicts = conform::verdicts(setup)?;
     let item = |(name, failed)| Item::new(name, failed);
     Ok(verdicts.into_iter().map(item).collect())
 }
 
-/// What an unmodified nydusd serves, each image with each kernel an item.
+/// Mounts the images that an unmodified nydusd serves. Each image is an item for each kernel.
 pub(super) fn nydus(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
-    let (rows, left_out) = compare::nydus::run(setup, |fs| args.wants(fs))?;
+    let (rows, left_out) = nydus::run(setup, |fs| args.wants(fs))?;
     let mut items: Vec<Item> = left_out
         .into_iter()
         .map(|(name, why)| Item::not_run(format!("RAFS image: {name}"), why))
@@ -250,38 +274,48 @@ pub(super) fn nydus(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-/// Load, mount, use, unmount, unload, in the kernel that tells most.
+/// Loads, mounts, uses, unmounts and unloads in the kernel `san`, and checks for leaks.
 pub(super) fn cycles(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let san = sanitized(setup)?;
-    let failed = compare::cycles::run(san.as_ref().unwrap_or(setup), args.rounds)?.err();
-    Ok(vec![Item::new(
+    let failed = load_unload::run(san.as_ref().unwrap_or(setup), args.rounds)?.err();
+    let mut items = vec![Item::new(
         format!(
             "{} rounds of load, mount, use, unload leave nothing",
             args.rounds
         ),
         failed,
-    )])
+    )];
+    items.extend(not_sanitized(setup, "cycles"));
+    Ok(items)
 }
 
-/// Damaged images: how many, and from which seed.
+/// Seed and number of the damaged images.
 const DAMAGED: (u64, usize) = (7, 300);
 
-/// Damaged images are seen as the model sees them, and nothing breaks.
+/// Compares damaged images with the model, and checks that the kernel survives them.
 pub(super) fn hostile(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
     let (seed, count) = DAMAGED;
-    let verdicts = compare::hostile::run(setup, seed, count)?;
+    let well = format!("{count} damaged images (seed {seed}) leave the kernel well");
+    let (verdicts, sound) = match corrupted::run(setup, seed, count) {
+        Err(error) if error.is::<Complaint>() => {
+            return Ok(vec![Item::new(well, Some(format!("{error:#}")))]);
+        }
+        done => done?,
+    };
     let refused = verdicts.iter().filter(|v| v.paths == 0).count();
+    let failed = (!sound.holds() || sound.paths == 0).then(|| {
+        let seen = report::differences(&sound, 3);
+        format!("a sound image after them: {} paths\n{seen}", sound.paths)
+    });
     let mut items = vec![Item::new(
-        format!(
-            "{count} damaged images (seed {seed}) leave the kernel well; {refused} do not mount"
-        ),
-        None,
+        format!("{well}, which then reads a sound one; {refused} do not mount"),
+        failed,
     )];
     items.extend(verdicts.iter().map(|v| {
         let failed = (!v.holds()).then(|| {
             format!(
                 "{}    done to it: {}",
-                table::differences(v, 3),
+                report::differences(v, 3),
                 v.notes.join("; ")
             )
         });

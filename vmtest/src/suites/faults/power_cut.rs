@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! Power cuts: the machine is killed while its cache fills, and the next one finds that cache.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure, Result};
+use vmtest_lab::images::ext4_disk;
+use vmtest_lab::Setup;
+use vmtest_wire::faults::{Figures, PowerJob};
+use xshell::{cmd, Shell};
+
+use super::{image, FaultArgs, Outcome, POWER, PROVING};
+use crate::guest_call::GuestSession;
+
+/// Bytes of the disk.
+const DISK: u64 = 128 << 20;
+/// The power goes so many milliseconds after the guest's sign, at most.
+const CUT_MS: u64 = 100;
+/// Time limit of a guest for reading the cache that the last cut left.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Figure that must be nonzero for the run to prove anything.
+const PROMISED: &str = "bytes of them that a sync had promised";
+
+/// Cuts the power so many times.
+///
+/// # Errors
+/// When the guest could not run the job.
+pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome> {
+    let image = image::image(setup)?;
+    let (images, names) = image::parts(&image);
+    let session = GuestSession::new(setup.cache())?;
+    let [disk, sign, promise] =
+        ["disk", "filling", "promise"].map(|name| session.path().join(name));
+    ext4_disk::format(setup.cache(), &disk, None, DISK)?;
+    let shell = Shell::new()?;
+    let path = format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    );
+    cmd!(shell, "tune2fs -O has_journal {disk}")
+        .env("PATH", path)
+        .quiet()
+        .ignore_stdout()
+        .run()?;
+    let mut outcome = Outcome {
+        name: POWER.to_owned(),
+        holds: "a power cut spoils no read, and loses nothing that was synced".to_owned(),
+        kernel: setup.options().kernel().as_str().to_owned(),
+        rounds: 0,
+        seconds: 0.0,
+        seed,
+        figures: Vec::new(),
+        failed: None,
+        untried: false,
+    };
+    let mut figures = Figures::default();
+    let begin = Instant::now();
+    let mut rng = fastrand::Rng::with_seed(seed);
+    // One guest more than cuts: it looks at what the last one left.
+    for n in 0.. {
+        let over = begin.elapsed() > Duration::from_secs(args.seconds);
+        let proves = figures.has(PROMISED) || n >= PROVING;
+        let last = (n >= args.rounds && proves) || over;
+        let job = PowerJob {
+            disk: "/dev/vda".into(),
+            sign: (!last).then(|| sign.clone()),
+            promise: promise.clone(),
+            seed: seed.wrapping_add(u64::from(n)),
+            images: images.clone(),
+            names: names.clone(),
+        };
+        let after = Duration::from_millis(rng.u64(..CUT_MS));
+        let boot = setup.boot()?.drive(&disk, false).limit(LIMIT);
+        let boot = boot.power_cut(&sign, after);
+        let (_, run) = session.attempt(boot, &job)?;
+        let wanted = if last { Some(0) } else { None };
+        if run.exit_code != wanted || !run.problems.is_empty() {
+            outcome.failed = Some(format!("after cut {n}: {}", run.complaint()));
+            break;
+        }
+        let look = run
+            .stderr
+            .lines()
+            .find_map(|line| line.strip_prefix("kept ")?.split_once(" promised "));
+        let Some((kept, promised)) = look else {
+            bail!("no look at the cache within {LIMIT:?}: {}", run.complaint());
+        };
+        if n > 0 {
+            figures.add("caches compared after a cut", 1);
+            figures.add("bytes found in them", kept.parse()?);
+            figures.add(PROMISED, promised.parse()?);
+        }
+        if last {
+            break;
+        }
+        ensure!(
+            sign.exists(),
+            "the guest did not begin to fill: {}",
+            run.complaint()
+        );
+        std::fs::remove_file(&sign)?;
+        outcome.rounds += 1;
+    }
+    outcome.seconds = begin.elapsed().as_secs_f64();
+    outcome.figures = figures.0;
+    Ok(outcome.judged(args, Some(PROMISED)))
+}

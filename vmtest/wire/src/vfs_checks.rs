@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+//! The job of the VFS checks, and their results.
+
+use serde::{Deserialize, Serialize};
+
+use super::image::Row;
+
+/// The job of `vmtest guest vfs-checks`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VfsCheckJob {
+    /// The drive with the images.
+    pub drive: String,
+    /// A writable ext4 drive.
+    pub store: String,
+    /// Images of the special files. The last one holds another image in its file `inner`.
+    pub rows: Vec<Row>,
+}
+
+/// The result of one check.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// The behaviour that the check expects.
+    pub name: String,
+    /// The image and the observer.
+    pub on: String,
+    /// The reason of the failure; `None` if the check passed.
+    pub failed: Option<String>,
+    /// Seconds of guest time.
+    pub seconds: f64,
+}
