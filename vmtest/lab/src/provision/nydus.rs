@@ -15,8 +15,10 @@ use crate::step::Step;
 
 /// The last release on crates.io. It builds only with the dependencies of its own Cargo.lock.
 pub const VERSION: &str = "2.2.0";
-/// Environment of the build: use the machine's OpenSSL, and do not fail on lints of newer compilers.
+/// Environment of the build: use the machine's OpenSSL, do not fail on lints of newer compilers, and
+/// optimize little, since the build takes longer than all that the programs do here.
 const SETTINGS: &[(&str, &str)] = &[
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
     ("OPENSSL_NO_VENDOR", "1"),
     ("RUSTFLAGS", "--cap-lints warn"),
 ];

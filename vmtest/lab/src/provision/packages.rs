@@ -26,7 +26,7 @@ pub const NEEDED: &[(&str, &str)] = &[
     ("e2fsprogs", "ext4 stores"),
     ("file", "virtme-ng"),
     ("flex", "kernel build"),
-    ("gcc", "host tools of the kernel build"),
+    ("gcc", "kernel build"),
     ("kmod", "kernel build"),
     ("libc6-dev", "host tools of the kernel build"),
     ("libcap2-bin", "capabilities in test trees"),
