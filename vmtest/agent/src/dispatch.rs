@@ -11,7 +11,10 @@ use std::path::Path;
 use anyhow::{bail, Context, Result};
 use vmtest_wire::task::Task;
 
-use super::{bench, conform, faults, load_unload, misses, nydus, observe, on_demand, vfs_checks};
+use super::{
+    bench, conform, fanotify_handler, faults, load_unload, misses, nydus, observe, on_demand,
+    vfs_checks,
+};
 
 /// Runs the program `name`.
 ///
@@ -36,7 +39,7 @@ pub fn run(name: &str, job: &Path, answer: &Path) -> Result<()> {
         .or_else(|| call.runs(faults::run))
         .or_else(|| call.runs(faults::fill))
         .or_else(|| call.runs(faults::density))
-        .or_else(|| call.runs(faults::handle))
+        .or_else(|| call.runs(fanotify_handler::handle))
         .or_else(|| call.runs(faults::serve));
     match done {
         Some(done) => done,

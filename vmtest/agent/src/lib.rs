@@ -20,7 +20,7 @@
 //! | [`faults`] | killed daemons, failing disks, signals, power cuts, many mounts |
 //! | [`nydus`] | images served by nydusd |
 //! | [`mod@bench`] | instructions and device reads of workloads |
-//! | [`mounts`], [`null_blk`], [`process`], [`read_path`], [`leak_counters`] | building blocks of the programs above |
+//! | [`fanotify_handler`], [`mounts`], [`null_blk`], [`process`], [`read_path`], [`leak_counters`] | building blocks of the programs above |
 //! | [`sys`] | system calls without a safe wrapper: the only unsafe code of the harness |
 
 #![deny(unsafe_code)]
@@ -28,6 +28,7 @@
 pub mod bench;
 pub mod conform;
 pub mod dispatch;
+pub mod fanotify_handler;
 pub mod faults;
 pub mod init;
 pub mod leak_counters;

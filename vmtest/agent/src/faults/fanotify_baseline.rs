@@ -3,69 +3,21 @@
 //! Baseline for the kill of a daemon: the mainline erofs driver on sparse files filled by a
 //! fanotify handler. Pages that read as zeros are counted, and are not a failure.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail, Context, Result};
-use serde::{Deserialize, Serialize};
+use anyhow::{anyhow, bail, Result};
 use vmtest_wire::faults::{Figures, ZEROS};
-use vmtest_wire::paths::SCRATCH;
-use vmtest_wire::task::Task;
 
 use super::fixture::Fixture;
 use super::hang_detector;
 use super::readers::READERS;
+use crate::fanotify_handler::{Handling, LATENCY_US};
 use crate::mounts::Mounted;
-use crate::process::{guest_program, Process};
-use crate::sys::fanotify::PreContent;
 
-/// Longest delay of a fill in microseconds.
-const LATENCY_US: u64 = 4000;
 const PAGE: usize = 4096;
-
-/// Configuration of a handler, the job of `vmtest guest fanotify-handler`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Handling {
-    /// Sparse file to fill.
-    file: PathBuf,
-    /// File to fill it from.
-    source: PathBuf,
-}
-
-impl Task for Handling {
-    const NAME: &'static str = "fanotify-handler";
-    type Answer = ();
-}
-
-/// Runs `vmtest guest fanotify-handler`: fills the file as it is read, until the handler is killed.
-///
-/// # Errors
-/// A system call fails.
-pub(crate) fn handle(handling: &Handling) -> Result<()> {
-    let source = File::open(&handling.source)?;
-    // Opened before the mark: a write through a descriptor opened later would raise an event that
-    // this thread has to answer itself.
-    let to = OpenOptions::new().write(true).open(&handling.file)?;
-    let group = PreContent::new().context("fanotify_init")?;
-    group.mark(&to).context("fanotify_mark")?;
-    println!("ready");
-    loop {
-        for access in group.wait()? {
-            thread::sleep(Duration::from_micros(fastrand::u64(..LATENCY_US)));
-            let end = access.range.end.min(source.metadata()?.len());
-            if access.range.start < end {
-                let mut bytes = vec![0; usize::try_from(end - access.range.start)?];
-                source.read_exact_at(&mut bytes, access.range.start)?;
-                to.write_all_at(&bytes, access.range.start)?;
-            }
-            group.allow(&access)?;
-        }
-    }
-}
 
 /// Runs one round: one kill of the handler under readers.
 pub(super) fn round(fixture: &Fixture, seed: u64, figures: &mut Figures) -> Result<()> {
@@ -85,7 +37,7 @@ pub(super) fn round(fixture: &Fixture, seed: u64, figures: &mut Figures) -> Resu
         file: sparse.clone(),
         source,
     };
-    let handler = start(fixture, &handling)?;
+    let handler = handling.start(&fixture.program)?;
     let options = format!("device={}", sparse.display());
     let mounted = Mounted::plain("erofs", &primary, &fixture.point, &options)?
         .map_err(|errno| anyhow!("mounting with the mainline driver: {errno}"))?;
@@ -110,7 +62,7 @@ pub(super) fn round(fixture: &Fixture, seed: u64, figures: &mut Figures) -> Resu
     })?;
     let zeros = zeros(fixture)?;
     // A successor marks the file again, as one would do for repair.
-    let next = start(fixture, &handling)?;
+    let next = handling.start(&fixture.program)?;
     let still = self::zeros(fixture)?;
     next.kill()?;
     fixture.unmount(mounted)?;
@@ -123,11 +75,6 @@ pub(super) fn round(fixture: &Fixture, seed: u64, figures: &mut Figures) -> Resu
         .sum();
     figures.add("pages in all", pages as u64);
     Ok(())
-}
-
-fn start(fixture: &Fixture, handling: &Handling) -> Result<Process> {
-    let job = Path::new(SCRATCH).join("handling.json");
-    Process::ready(&mut guest_program(&fixture.program, handling, &job)?)
 }
 
 /// Counts the pages that read as zeros without an error. Samples contain no zero byte.

@@ -23,7 +23,6 @@ use vmtest_wire::faults::{Fault, FaultAnswer, FaultJob, Figures};
 
 pub(crate) use daemon::serve;
 pub(crate) use density::run as density;
-pub(crate) use fanotify_baseline::handle;
 use fixture::Fixture;
 pub(crate) use power_cut::fill;
 

@@ -161,6 +161,22 @@ impl Map {
         usize::try_from(done).map_err(|_| io::Error::last_os_error())
     }
 
+    /// Reads up to `len` bytes of `file` from its offset `at` with pread(2) to the beginning of the mapping, which must be
+    /// private and writable, and returns their number. The kernel faults its pages in.
+    ///
+    /// # Errors
+    /// Errors of pread(2).
+    pub(crate) fn read_into(&self, file: &File, at: u64, len: usize) -> io::Result<usize> {
+        let at = libc::off_t::try_from(at);
+        let (Ok(at), true) = (at, len <= self.len) else {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        };
+        // SAFETY: the range is inside of the mapping, to which no reference exists; the kernel checks
+        // each page that it writes.
+        let done = unsafe { libc::pread(file.as_raw_fd(), self.start.cast(), len, at) };
+        usize::try_from(done).map_err(|_| io::Error::last_os_error())
+    }
+
     /// Writes one byte into the mapping, which must be private and writable.
     pub(crate) fn poke(&self, at: usize, value: u8) {
         assert!(at < self.len, "offset outside of the mapping");

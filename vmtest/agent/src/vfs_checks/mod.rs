@@ -11,6 +11,7 @@ mod mount_errors;
 mod page_cache;
 mod read_only;
 mod read_paths;
+mod sources;
 mod stacking;
 mod statfs_fiemap_handles;
 mod xattr_acl;
@@ -98,6 +99,9 @@ pub(super) fn run(job: &VfsCheckJob) -> Result<Vec<CheckResult>> {
                 let on = format!("{} {driver}", row.name);
                 for (name, check) in page_cache::CHECKS {
                     done.push(timed(name, &on, || on_mount(row, driver, check)));
+                }
+                for (name, check) in sources::CHECKS {
+                    done.push(timed(name, &on, || check(row)));
                 }
             }
         }

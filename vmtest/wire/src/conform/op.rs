@@ -113,6 +113,14 @@ pub enum Op {
         length: u64,
         random: bool,
     },
+    /// `pread-into PATH OFFSET LENGTH TARGET`: like `pread ... random`, into a private mapping of the
+    /// file TARGET, so that the read causes page faults in that file.
+    PreadInto {
+        path: String,
+        offset: u64,
+        length: u64,
+        target: String,
+    },
     /// `send PATH OFFSET LENGTH`: like `pread`, by sendfile(2) through the inode's page cache.
     Send {
         path: String,
@@ -203,7 +211,7 @@ impl Op {
     /// True if the operation can wait for the daemon; a task that sleeps in it counts as `blocked`.
     /// Other operations may sleep for disks or programs, and the executor waits for their end.
     pub fn may_block(&self) -> bool {
-        use Op::{Hold, Ls, Map, Mount, Pread, Remount, Send, Statfs, Times, Umount};
+        use Op::{Hold, Ls, Map, Mount, Pread, PreadInto, Remount, Send, Statfs, Times, Umount};
         match self {
             Times { ops, .. } => ops.iter().any(Self::may_block),
             _ => matches!(
@@ -213,6 +221,7 @@ impl Op {
                     | Remount { .. }
                     | Statfs { .. }
                     | Pread { .. }
+                    | PreadInto { .. }
                     | Send { .. }
                     | Map { .. }
                     | Hold { .. }
@@ -362,6 +371,12 @@ impl Op {
                 path: words.word("the path")?,
                 offset: words.number("the offset")?,
                 length: words.number("the length")?,
+            },
+            "pread-into" => Self::PreadInto {
+                path: words.word("the path")?,
+                offset: words.number("the offset")?,
+                length: words.number("the length")?,
+                target: words.word("the target")?,
             },
             "send" => Self::Send {
                 path: words.word("the path")?,

@@ -92,6 +92,20 @@ impl Worker {
         Ok(judge(&seen[..count], &self.due(path, offset, length)?))
     }
 
+    pub(super) fn pread_into(&self, path: &str, offset: u64, length: u64, target: &str) -> Outcome {
+        let length = usize::try_from(length).context("the length")?;
+        let (file, target) = (File::open(point(path))?, File::open(point(target))?);
+        for file in [&file, &target] {
+            fadvise(file, 0, None, Advice::Random)?;
+        }
+        let map = sys::Map::private(&target, length)?;
+        let count = map.read_into(&file, offset, length)?;
+        let copy = File::from(memfd_create("copy", MemfdFlags::CLOEXEC)?);
+        let mut seen = vec![0; map.copy_through(&copy, 0, count)?];
+        copy.read_exact_at(&mut seen, 0)?;
+        Ok(judge(&seen, &self.due(path, offset, length)?))
+    }
+
     pub(super) fn send(&self, path: &str, offset: u64, length: u64) -> Outcome {
         let length = usize::try_from(length).context("the length")?;
         let file = File::open(point(path))?;

@@ -105,11 +105,11 @@ struct Handle {
 }
 
 /// A message that was read from the device.
-struct Kept {
+struct ReceivedMessage {
     id: u32,
     object: String,
     /// Text of the message in a result.
-    said: String,
+    text: String,
     /// Text of the message with ids.
     with_ids: String,
 }
@@ -123,7 +123,7 @@ struct Worker {
     /// Message ids by their names in the scenario.
     messages: BTreeMap<String, u32>,
     /// Messages read while waiting for a message of another object.
-    kept: Vec<Kept>,
+    queued: Vec<ReceivedMessage>,
     /// epoll instance that watches the device, edge-triggered.
     epoll: Option<OwnedFd>,
     /// Files kept open.
@@ -137,7 +137,7 @@ impl Worker {
             handles: BTreeMap::new(),
             objects: BTreeMap::new(),
             messages: BTreeMap::new(),
-            kept: Vec::new(),
+            queued: Vec::new(),
             epoll: None,
             held: BTreeMap::new(),
         }
@@ -192,6 +192,12 @@ impl Worker {
                 length,
                 random,
             } => self.pread(&path, offset, length, random),
+            Op::PreadInto {
+                path,
+                offset,
+                length,
+                target,
+            } => self.pread_into(&path, offset, length, &target),
             Op::Send {
                 path,
                 offset,
