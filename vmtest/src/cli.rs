@@ -11,7 +11,7 @@ use vmtest_lab::workspace::Options;
 use vmtest_lab::Setup;
 
 use crate::exec::{self, ExecArgs, GuestArgs};
-use crate::exit::{self, COULD_NOT_BE_TRIED, DOES_NOT_HOLD, HOLDS};
+use crate::exit::{self, COULD_NOT_RUN, DOES_NOT_HOLD, HOLDS};
 use crate::suites::{bench, compare, conform, density, faults, on_demand};
 use crate::{check, doctor};
 
@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
         Err(why) => {
             let _ = why.print();
             let code = if why.use_stderr() {
-                COULD_NOT_BE_TRIED
+                COULD_NOT_RUN
             } else {
                 HOLDS
             };
@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
         Ok(code) => exit::with(code),
         Err(why) => {
             eprintln!("error: {why:#}");
-            exit::with(COULD_NOT_BE_TRIED)
+            exit::with(COULD_NOT_RUN)
         }
     }
 }

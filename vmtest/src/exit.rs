@@ -9,7 +9,7 @@ pub const HOLDS: i32 = 0;
 /// The check ran and failed.
 pub const DOES_NOT_HOLD: i32 = 1;
 /// The check could not run.
-pub const COULD_NOT_BE_TRIED: i32 = 2;
+pub const COULD_NOT_RUN: i32 = 2;
 
 /// Converts the lower eight bits of `code` to an exit code of this process.
 pub fn with(code: i32) -> ExitCode {

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Ok(()) => exit::with(exit::HOLDS),
         Err(why) => {
             eprintln!("error: {why:#}");
-            exit::with(exit::COULD_NOT_BE_TRIED)
+            exit::with(exit::COULD_NOT_RUN)
         }
     }
 }

@@ -2,8 +2,6 @@
 
 //! Parts of `check` that run in virtual machines.
 
-use std::path::Path;
-
 use anyhow::{ensure, Result};
 use vmtest_lab::images::debian_root;
 use vmtest_lab::vm::{Boot, Complaint};
@@ -56,7 +54,7 @@ fn not_sanitized(setup: &Setup, what: &str) -> Option<Item> {
 /// Checks that a run reports the guest's exit code, output and panics: all other parts rely on it.
 pub(super) fn truth(setup: &Setup) -> Result<Vec<Item>> {
     let boot = setup.boot_without_module()?;
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("written-by-a-guest");
+    let here = setup.repo().join("written-by-a-guest");
     let script = format!(
         "echo out; echo err >&2; touch '{HOST_VIEW}{}' 2>/dev/null && exit 1; touch /tmp/x $SCRATCH/y && exit 7",
         here.display()
@@ -231,7 +229,7 @@ pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
         outcomes.extend(faults::run(&san, &faults::few(FAULTS_SAN, &FAULTS_OF_SAN))?);
     }
     let item = |o: faults::Outcome| Item {
-        untried: o.untried,
+        incomplete: o.incomplete,
         ..Item::new(o.tried(), o.failed)
     };
     let mut items: Vec<Item> = outcomes.into_iter().map(item).collect();

@@ -15,7 +15,7 @@ use anyhow::Result;
 use serde::Serialize;
 use vmtest_lab::{vm::Complaint, Setup};
 
-use crate::exit::{COULD_NOT_BE_TRIED, DOES_NOT_HOLD, HOLDS};
+use crate::exit::{COULD_NOT_RUN, DOES_NOT_HOLD, HOLDS};
 
 /// Arguments of `check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -57,7 +57,7 @@ struct Item {
     /// Reason of the failure.
     failed: Option<String>,
     /// True if the item failed because it could not run.
-    untried: bool,
+    incomplete: bool,
     /// Reason why the item was skipped: neither a failure nor a success.
     not_run: Option<String>,
 }
@@ -67,7 +67,7 @@ impl Item {
         Self {
             name: name.into(),
             failed,
-            untried: false,
+            incomplete: false,
             not_run: None,
         }
     }
@@ -149,8 +149,11 @@ impl Part {
     }
 }
 
-/// Number of parts with guests that run at the same time: a guest keeps about one processor busy.
-const LANES: usize = 2;
+/// Returns the number of parts with guests that run at the same time: a guest keeps about one processor
+/// busy, and up to 2 GiB of memory.
+fn lanes() -> usize {
+    thread::available_parallelism().map_or(1, |n| n.get().min(4))
+}
 
 const fn host(name: &'static str, run: fn(&Setup, &CheckArgs) -> Result<Vec<Item>>) -> Part {
     Part {
@@ -239,13 +242,13 @@ pub fn main(args: &CheckArgs, setup: &Setup) -> Result<i32> {
     Ok(code(&items))
 }
 
-/// Calls `run` for each part, for [`LANES`] parts at the same time, and returns the items in the order of the
+/// Calls `run` for each part, for [`lanes`] parts at the same time, and returns the items in the order of the
 /// parts.
 fn in_lanes(parts: &[&Part], run: impl Fn(&Part) -> Vec<Item> + Sync) -> Vec<Item> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
-        for _ in 0..LANES {
+        for _ in 0..lanes() {
             scope.spawn(|| loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(part) = parts.get(at) else { break };
@@ -267,7 +270,7 @@ fn not_finished(part: &str, error: &anyhow::Error) -> Item {
         return Item::new(part, Some(format!("{error:#}")));
     }
     Item {
-        untried: true,
+        incomplete: true,
         ..Item::new(part, Some(format!("could not run: {error:#}")))
     }
 }
@@ -294,11 +297,12 @@ fn closing(items: &[Item]) -> String {
 fn code(items: &[Item]) -> i32 {
     if items
         .iter()
-        .any(|item| item.failed.is_some() && !item.untried)
+        .any(|item| item.failed.is_some() && !item.incomplete)
     {
         DOES_NOT_HOLD
-    } else if items.iter().all(|item| item.not_run.is_some()) || items.iter().any(|i| i.untried) {
-        COULD_NOT_BE_TRIED
+    } else if items.iter().all(|item| item.not_run.is_some()) || items.iter().any(|i| i.incomplete)
+    {
+        COULD_NOT_RUN
     } else {
         HOLDS
     }
@@ -308,9 +312,9 @@ fn code(items: &[Item]) -> i32 {
 mod tests {
     use super::*;
 
-    fn item(failed: bool, untried: bool) -> Item {
+    fn item(failed: bool, incomplete: bool) -> Item {
         Item {
-            untried,
+            incomplete,
             ..Item::new("i", failed.then(|| "why".to_owned()))
         }
     }
@@ -318,14 +322,11 @@ mod tests {
     #[test]
     fn the_exit_code_tells_the_worst() {
         assert_eq!(code(&[item(false, false)]), HOLDS);
-        assert_eq!(
-            code(&[item(false, false), item(true, true)]),
-            COULD_NOT_BE_TRIED
-        );
+        assert_eq!(code(&[item(false, false), item(true, true)]), COULD_NOT_RUN);
         assert_eq!(code(&[item(true, true), item(true, false)]), DOES_NOT_HOLD);
-        assert_eq!(code(&[]), COULD_NOT_BE_TRIED);
+        assert_eq!(code(&[]), COULD_NOT_RUN);
         let not_run = Item::not_run("i", "why".to_owned());
-        assert_eq!(code(std::slice::from_ref(&not_run)), COULD_NOT_BE_TRIED);
+        assert_eq!(code(std::slice::from_ref(&not_run)), COULD_NOT_RUN);
         assert_eq!(code(&[not_run, item(false, false)]), HOLDS);
     }
 
@@ -361,7 +362,7 @@ mod tests {
         let item = not_finished("p", &complaint.context("in a guest"));
         assert_eq!(code(&[item]), DOES_NOT_HOLD);
         let item = not_finished("p", &anyhow::anyhow!("no disk"));
-        assert_eq!(code(&[item]), COULD_NOT_BE_TRIED);
+        assert_eq!(code(&[item]), COULD_NOT_RUN);
     }
 
     #[test]

@@ -133,11 +133,11 @@ impl Figures {
 pub struct PowerJob {
     /// The disk with the cache, an ext4 file system.
     pub disk: PathBuf,
-    /// The file that the guest creates to have the power cut; without it the cache is checked but not
+    /// The file whose creation by the guest starts the power cut; without it the cache is checked but not
     /// filled again.
-    pub sign: Option<PathBuf>,
+    pub trigger: Option<PathBuf>,
     /// The host's file that lists the data that a sync has made durable.
-    pub promise: PathBuf,
+    pub synced_list: PathBuf,
     /// Determines the order of the reads and the moment of the cut.
     pub seed: u64,
     /// The directory of the image's files.

@@ -26,7 +26,7 @@ pub(super) struct Target {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Setup {
     /// An existing path; there is nothing to mount.
-    There,
+    Existing,
     /// An image: file system type, kind of source, options.
     Image(&'static str, Backing, &'static str),
     /// An image in files, mounted with the mainline driver, with a fanotify mark on the blob.
@@ -40,7 +40,9 @@ use MountedData::{BlobFile, ChunkedTree, LargeFile, Tree};
 
 fn setup(mount: MountUnderTest) -> Setup {
     match mount {
-        MountUnderTest::Tmpfs | MountUnderTest::Ext4 | MountUnderTest::FscacheExt4 => Setup::There,
+        MountUnderTest::Tmpfs | MountUnderTest::Ext4 | MountUnderTest::FscacheExt4 => {
+            Setup::Existing
+        }
         MountUnderTest::CFile => Setup::Image("erofs", File, ""),
         MountUnderTest::OndineFile => Setup::Image("ondine", File, ""),
         MountUnderTest::CDirect => Setup::Image("erofs", File, "directio"),
@@ -71,10 +73,10 @@ pub(super) struct OpenTarget {
     pub(super) path: PathBuf,
     mounted: Option<Mounted>,
     /// Daemon or mark that the mount needs; dropped after the mount.
-    beside: Beside,
+    companion: Companion,
 }
 
-enum Beside {
+enum Companion {
     Nothing,
     Daemon(PrefetchingDaemon),
     Marked(Marked),
@@ -92,8 +94,8 @@ impl Target {
             BlobFile => ("blob", &["blob.blob"]),
         };
         let in_store = |name: &&str| format!("{STORE}/{name}");
-        let (beside, mounted) = match setup(self.mount) {
-            Setup::There => {
+        let (companion, mounted) = match setup(self.mount) {
+            Setup::Existing => {
                 let path = match (self.form, devices) {
                     (LargeFile | BlobFile, [blob]) => in_store(blob),
                     _ if self.mount == MountUnderTest::Tmpfs => MEMORY.to_owned(),
@@ -102,25 +104,25 @@ impl Target {
                 return Ok(Ok(OpenTarget {
                     path: path.into(),
                     mounted: None,
-                    beside: Beside::Nothing,
+                    companion: Companion::Nothing,
                 }));
             }
             Setup::Image(fs, backing, options) => {
                 let mounted = self.image(stem, devices, fs, backing, options)?;
-                (Beside::Nothing, mounted)
+                (Companion::Nothing, mounted)
             }
             Setup::Marked => {
                 // Set the mark before the mount opens the file.
                 let marked = Marked::new(Path::new(&in_store(&devices[0])))?;
                 let mounted = self.image(stem, devices, "erofs", File, "")?;
-                (Beside::Marked(marked), mounted)
+                (Companion::Marked(marked), mounted)
             }
             Setup::OnDemand(fs) => {
                 let served = PrefetchingDaemon::start(daemon, Path::new(STORE))?;
                 let devices = devices.iter().map(|name| format!(",device={name}"));
                 let options = format!("fsid={stem}.erofs{}", devices.collect::<String>());
                 let mounted = Mounted::plain(fs, Path::new("none"), Path::new(POINT), &options)?;
-                (Beside::Daemon(served), mounted)
+                (Companion::Daemon(served), mounted)
             }
         };
         let mounted = match mounted {
@@ -133,9 +135,9 @@ impl Target {
                 LargeFile | BlobFile => mounted.point.join("large"),
             },
             mounted: Some(mounted),
-            beside,
+            companion,
         };
-        if let Beside::Daemon(daemon) = &mut open.beside {
+        if let Companion::Daemon(daemon) = &mut open.companion {
             daemon.await_full_cache()?;
         }
         Ok(Ok(open))
@@ -170,8 +172,8 @@ const POINT: &str = "/mounted";
 impl OpenTarget {
     /// Unmounts the target, and checks that it was measured in the state that its name says.
     pub(super) fn close(self) -> Result<()> {
-        let wakes = match &self.beside {
-            Beside::Daemon(daemon) => daemon.woken()?,
+        let wakes = match &self.companion {
+            Companion::Daemon(daemon) => daemon.woken()?,
             _ => false,
         };
         if let Some(mounted) = self.mounted {
@@ -182,10 +184,10 @@ impl OpenTarget {
             !wakes,
             "the daemon was woken during the measurement: the cache was not full"
         );
-        match self.beside {
-            Beside::Nothing => Ok(()),
-            Beside::Daemon(daemon) => daemon.stop(),
-            Beside::Marked(marked) => {
+        match self.companion {
+            Companion::Nothing => Ok(()),
+            Companion::Daemon(daemon) => daemon.stop(),
+            Companion::Marked(marked) => {
                 let events = marked.stop()?;
                 ensure!(events > 0, "no read of the marked blob raised an event");
                 Ok(())

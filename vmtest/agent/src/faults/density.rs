@@ -38,7 +38,7 @@ pub(crate) fn run(job: &DensityJob) -> Result<Density> {
     let warm = mount(&fixture, "warm", None)?;
     files += look(&warm, &samples, 0)?;
     fixture.unmount(warm)?;
-    let before = Held::now()?;
+    let before = MemoryInUse::now()?;
     let mut mounts = Vec::new();
     let begin = Instant::now();
     for n in 0..job.mounts {
@@ -51,13 +51,13 @@ pub(crate) fn run(job: &DensityJob) -> Result<Density> {
             eprintln!("  mount {n}");
         }
     }
-    let shared = Held::now()?;
+    let shared = MemoryInUse::now()?;
     for n in 0..job.alone {
         let mounted = mount(&fixture, &format!("a{n}"), Some(n))?;
         files += look(&mounted, &samples, n as usize)?;
         mounts.push(mounted);
     }
-    let all = Held::now()?;
+    let all = MemoryInUse::now()?;
     for mounted in mounts {
         let point = mounted.point.clone();
         fixture.unmount(mounted)?;
@@ -68,7 +68,7 @@ pub(crate) fn run(job: &DensityJob) -> Result<Density> {
     daemon.kill()?;
     // The unmount fails while a cache file is open; it also frees the inodes of the cache files.
     unmount(&fixture.cache, UnmountFlags::empty()).context("unmounting the cache's disk")?;
-    let after = Held::now()?;
+    let after = MemoryInUse::now()?;
 
     let blobs = u32::try_from(job.names.len() - 1)?;
     let per_mount = (shared.bytes - before.bytes) / i64::from(job.mounts.max(1));
@@ -120,13 +120,13 @@ fn look(mounted: &Mounted, samples: &[Sample], n: usize) -> Result<u64> {
 }
 
 /// Kernel memory in use, after dropping all caches.
-struct Held {
+struct MemoryInUse {
     /// Memory in use minus a constant, in bytes. Pages of programs are not counted.
     bytes: i64,
     count: Count,
 }
 
-impl Held {
+impl MemoryInUse {
     fn now() -> Result<Self> {
         let count = Count::now()?;
         // `Count::free` includes the slabs, since `Count` counts their objects: add them back.
@@ -142,7 +142,7 @@ impl Held {
 }
 
 /// Returns the slab caches that grew by at least an object per mount, and by more than [`SHEAVES`].
-fn grown(then: &Held, now: &Held, mounts: u32) -> Vec<(String, u64)> {
+fn grown(then: &MemoryInUse, now: &MemoryInUse, mounts: u32) -> Vec<(String, u64)> {
     let before = |name: &str| then.count.objects.get(name).copied().unwrap_or(0);
     // The kernel keeps a pool of these; used ones count as "vmalloc areas".
     let kernels_own = "slab vmap_area";

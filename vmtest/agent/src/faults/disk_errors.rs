@@ -12,7 +12,7 @@ use vmtest_wire::faults::{Figures, BAD_BLOCKS, NO_SPACE};
 
 use super::daemon::Daemon;
 use super::fixture::Fixture;
-use super::readers::{Met, Readers};
+use super::readers::{ReaderTotals, Readers};
 use super::{hang_detector, persistence};
 use crate::mounts::drop_caches;
 use crate::on_demand::counters::State;
@@ -95,7 +95,7 @@ fn end_fault(
     readable: bool,
     rng: &mut fastrand::Rng,
     mend: impl FnOnce() -> Result<()>,
-) -> Result<Met> {
+) -> Result<ReaderTotals> {
     end_fault_of(readers, readable, rng, mend)
         .with_context(|| format!("{}, {:?}", daemon.state(), State::now()))
 }
@@ -105,7 +105,7 @@ fn end_fault_of(
     readable: bool,
     rng: &mut fastrand::Rng,
     mend: impl FnOnce() -> Result<()>,
-) -> Result<Met> {
+) -> Result<ReaderTotals> {
     hang_detector::until("each reader gets its data or an error", || {
         readers.is_idle() || readers.is_wrong()
     })?;

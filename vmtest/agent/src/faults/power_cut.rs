@@ -25,9 +25,9 @@ const SYNC_MS: u64 = 200;
 
 /// Checks the cache that the last power cut left, then fills an empty one until the next.
 ///
-/// Reads all files of the image. Data that the last guest recorded as synced (its promise) must not
-/// be fetched again. Prints `kept N promised N`: the bytes found in the cache and the bytes that
-/// had to be there. Then clears the cache and creates the file `job.sign` at a random moment of
+/// Reads all files of the image. Data that the last guest recorded as synced must not be
+/// fetched again. Prints `kept N synced N`: the bytes found in the cache and the bytes that
+/// had to be there. Then clears the cache and creates the file `job.trigger` at a random moment of
 /// filling it, for the host to cut the power.
 ///
 /// # Errors
@@ -35,16 +35,16 @@ const SYNC_MS: u64 = 200;
 pub(crate) fn fill(job: &PowerJob) -> Result<()> {
     let fixture = Fixture::with_cache(&job.images, &job.names, None)?;
     attach(&job.disk.display().to_string(), &fixture.cache)?;
-    let promised = promised(&job.promise)?;
+    let synced = synced(&job.synced_list)?;
     let fetched = read_all(&fixture, job.seed).context("after a power cut")?;
-    let lost = lost(&promised, &fetched);
+    let lost = lost(&synced, &fetched);
     ensure!(
         lost.is_empty(),
         "synced before the power cut, but fetched again after it: {lost:?}"
     );
     let kept = fixture.bytes()?.saturating_sub(bytes(&fetched));
-    eprintln!("kept {kept} promised {}", bytes(&promised));
-    let Some(sign) = &job.sign else {
+    eprintln!("kept {kept} synced {}", bytes(&synced));
+    let Some(trigger) = &job.trigger else {
         return Ok(());
     };
     fixture.clear()?;
@@ -52,9 +52,9 @@ pub(crate) fn fill(job: &PowerJob) -> Result<()> {
     rustix::fs::sync();
     let service = fixture.service(LATENCY_US);
     let daemon = Daemon::start(&service)?;
-    let (cache, promise) = (fixture.cache.clone(), job.promise.clone());
+    let (cache, synced_list) = (fixture.cache.clone(), job.synced_list.clone());
     thread::spawn(move || {
-        let Err(why) = sync(&cache, &service.ledger, &promise);
+        let Err(why) = sync(&cache, &service.ledger, &synced_list);
         eprintln!("syncing the cache: {why:#}");
         // The host treats this exit status as a failure, not as a power cut.
         std::process::exit(1);
@@ -64,7 +64,7 @@ pub(crate) fn fill(job: &PowerJob) -> Result<()> {
     let readers = Readers::start(&fixture.point, &fixture.samples, job.seed)?;
     let now = || daemon.began() >= moment || readers.is_idle() || readers.is_wrong();
     hang_detector::until("the daemon fetches", now)?;
-    fs::write(sign, "")?;
+    fs::write(trigger, "")?;
     readers.finish()?;
     // The cache is full; the host cuts the power soon.
     loop {
@@ -72,29 +72,29 @@ pub(crate) fn fill(job: &PowerJob) -> Result<()> {
     }
 }
 
-/// Reads and removes the promise of the last guest: the fetches that it synced.
-fn promised(promise: &Path) -> Result<Vec<Fetch>> {
-    match fs::read(promise) {
+/// Reads and removes the list of the fetches that the last guest synced.
+fn synced(synced_list: &Path) -> Result<Vec<Fetch>> {
+    match fs::read(synced_list) {
         Ok(text) => {
-            fs::remove_file(promise)?;
+            fs::remove_file(synced_list)?;
             Ok(serde_json::from_slice(&text)?)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error).context("reading the promise"),
+        Err(error) => Err(error).context("reading the list of synced fetches"),
     }
 }
 
 /// Syncs the cache at random intervals, and records after each sync the fetches written before it
-/// as the promise. Without it the journal would not commit the new files for seconds.
-fn sync(cache: &Path, ledger: &Path, promise: &Path) -> Result<Infallible> {
+/// as the list of synced fetches. Without it the journal would not commit the new files for seconds.
+fn sync(cache: &Path, ledger: &Path, synced_list: &Path) -> Result<Infallible> {
     let cache = File::open(cache)?;
-    let draft = promise.with_extension("draft");
+    let draft = synced_list.with_extension("draft");
     loop {
         thread::sleep(Duration::from_millis(fastrand::u64(..SYNC_MS)));
         let written = written(&fetched(ledger)?);
         rustix::fs::syncfs(&cache)?;
         // The guest does not cache the shared directory: after a write the host has the data.
         fs::write(&draft, serde_json::to_vec(&written)?)?;
-        fs::rename(&draft, promise)?;
+        fs::rename(&draft, synced_list)?;
     }
 }

@@ -56,7 +56,7 @@ struct Shared {
 
 /// Results of finished readers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Met {
+pub(super) struct ReaderTotals {
     /// Number of reads that failed in an error window.
     pub(super) errors: u64,
     /// Longest duration of a read or an open.
@@ -181,7 +181,7 @@ impl Readers {
     ///
     /// # Errors
     /// A reader met wrong data or a disallowed error, or hangs.
-    pub(super) fn finish(mut self) -> Result<Met> {
+    pub(super) fn finish(mut self) -> Result<ReaderTotals> {
         let shared = &self.shared;
         let through = || shared.finished.load(SeqCst) == READERS as u64;
         hang_detector::until("the readers finish", through)?;
@@ -192,7 +192,7 @@ impl Readers {
         let wrong = shared.lock(&shared.wrong);
         ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         let soonest = shared.soonest.load(SeqCst);
-        Ok(Met {
+        Ok(ReaderTotals {
             errors: shared.errors.load(SeqCst),
             longest: Duration::from_micros(shared.longest.load(SeqCst)),
             soonest: (soonest != u64::MAX).then(|| Duration::from_micros(soonest)),

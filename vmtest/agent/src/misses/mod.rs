@@ -183,12 +183,12 @@ fn trial(stage: Stage, work: &Work) -> Result<(Trial, Vec<String>)> {
 
 /// Job of `vmtest guest miss-work`: the name of one of [`WORKS`], and the file to read.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Order {
+pub(crate) struct MissJob {
     work: String,
     path: PathBuf,
 }
 
-impl Task for Order {
+impl Task for MissJob {
     const NAME: &'static str = "miss-work";
     type Answer = ();
 }
@@ -196,12 +196,12 @@ impl Task for Order {
 /// Runs `work` in another process: a page fault may hold the mmap lock of its process while it
 /// waits, and the HTTP server in this process needs that lock to allocate memory.
 fn elsewhere(work: &Work, path: PathBuf) -> Result<()> {
-    let order = Order {
+    let job = MissJob {
         work: work.name.to_owned(),
         path,
     };
-    let job = Path::new(SCRATCH).join("order.json");
-    let status = guest_program(&std::env::current_exe()?, &order, &job)?.status()?;
+    let file = Path::new(SCRATCH).join("job.json");
+    let status = guest_program(&std::env::current_exe()?, &job, &file)?.status()?;
     ensure!(status.success(), "reading ended with {status}");
     Ok(())
 }
@@ -210,11 +210,11 @@ fn elsewhere(work: &Work, path: PathBuf) -> Result<()> {
 ///
 /// # Errors
 /// Errors of reading, or an unknown workload.
-pub(crate) fn work(order: &Order) -> Result<()> {
+pub(crate) fn work(job: &MissJob) -> Result<()> {
     // The server stands for another machine, so readers must not lose the processors to it.
     nice(AHEAD)?;
-    let work = WORKS.iter().find(|work| work.name == order.work);
-    (work.context("unknown workload")?.run)(&order.path)
+    let work = WORKS.iter().find(|work| work.name == job.work);
+    (work.context("unknown workload")?.run)(&job.path)
 }
 
 /// Mounted image with its daemon and the HTTP server behind it, while requests are traced.

@@ -160,9 +160,9 @@ impl Boot {
         self
     }
 
-    /// Kills the virtual machine `after` the file `sign` has appeared; the command creates it.
-    pub fn power_cut(mut self, sign: impl Into<PathBuf>, after: Duration) -> Self {
-        self.power_cut = Some((sign.into(), after));
+    /// Kills the virtual machine `after` the file `trigger` has appeared; the command creates it.
+    pub fn power_cut(mut self, trigger: impl Into<PathBuf>, after: Duration) -> Self {
+        self.power_cut = Some((trigger.into(), after));
         self
     }
 
@@ -184,10 +184,10 @@ impl Boot {
         self
     }
 
-    /// Expects console lines with the text `sign`, which the command provokes. They do not count as
+    /// Expects console lines with the text `text`, which the command provokes. They do not count as
     /// problems.
-    pub fn provokes(mut self, sign: &'static str) -> Self {
-        self.provoked.push(sign);
+    pub fn provokes(mut self, text: &'static str) -> Self {
+        self.provoked.push(text);
         self
     }
 }

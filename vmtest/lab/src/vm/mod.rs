@@ -18,7 +18,7 @@
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
-//! # let setup: vmtest_lab::Setup = unimplemented!();
+//! # let setup = vmtest_lab::Setup::new(Default::default())?;
 //! let run = setup.boot()?.run(["sh", "-c", "mount -t ondine /run/host/tmp/a.erofs /mnt && ls /mnt"])?;
 //! if !run.passed() {
 //!     eprintln!("{}", run.complaint());

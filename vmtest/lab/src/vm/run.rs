@@ -338,7 +338,7 @@ fn watch(child: &mut Child, reports: &Receiver<Report>, begin: Instant, boot: &B
             }
             return end;
         }
-        if let Some((_, after)) = power_cut.take_if(|(sign, _)| sign.exists()) {
+        if let Some((_, after)) = power_cut.take_if(|(trigger, _)| trigger.exists()) {
             deadline = Instant::now() + after;
         }
         if Instant::now() > deadline {

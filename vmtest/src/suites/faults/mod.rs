@@ -12,7 +12,7 @@ use serde::Serialize;
 use vmtest_lab::{vm::FILE_SYSTEM, Setup};
 use vmtest_wire::faults::{Fault, FaultAnswer, FaultJob};
 
-use crate::exit::{COULD_NOT_BE_TRIED, DOES_NOT_HOLD, HOLDS};
+use crate::exit::{COULD_NOT_RUN, DOES_NOT_HOLD, HOLDS};
 use crate::guest_call::GuestSession;
 
 /// Arguments of `faults`.
@@ -90,8 +90,8 @@ pub struct Outcome {
     pub figures: Vec<(String, u64)>,
     /// Reason of the failure.
     pub failed: Option<String>,
-    /// It does not hold because it could not be tried so often.
-    pub untried: bool,
+    /// The reason of the failure is that fewer rounds ran than were asked for.
+    pub incomplete: bool,
 }
 
 /// `cargo vmtest faults`: the exit code.
@@ -112,10 +112,10 @@ pub fn main(setup: &Setup, args: &FaultArgs) -> Result<i32> {
 
 fn code(outcomes: &[Outcome]) -> i32 {
     let mut failed = outcomes.iter().filter(|outcome| outcome.failed.is_some());
-    if failed.clone().any(|outcome| !outcome.untried) {
+    if failed.clone().any(|outcome| !outcome.incomplete) {
         DOES_NOT_HOLD
     } else if failed.next().is_some() {
-        COULD_NOT_BE_TRIED
+        COULD_NOT_RUN
     } else {
         HOLDS
     }
@@ -187,7 +187,7 @@ fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: Fault) -> Result<
         seed,
         figures: answer.figures.0,
         failed: answer.failed,
-        untried: false,
+        incomplete: false,
     };
     Ok(outcome.judged(args, fault.proof()))
 }
@@ -222,9 +222,9 @@ impl Outcome {
         let (rounds, wanted) = (self.rounds, args.rounds);
         if rounds < wanted {
             let seconds = args.seconds;
-            self.untried = true;
+            self.incomplete = true;
             self.failed = Some(format!(
-                "could not be tried: {rounds} of {wanted} rounds were begun within {seconds} s \
+                "only {rounds} of {wanted} rounds were begun within {seconds} s \
                  (--seconds N allows more)"
             ));
         } else if let Some(name) = proof.filter(is_zero) {
@@ -270,7 +270,7 @@ mod tests {
             seed: 7,
             figures: vec![("errors".to_owned(), met)],
             failed: None,
-            untried: false,
+            incomplete: false,
         }
         .judged(&few(PROVING, &[]), Some("errors"))
     }
@@ -278,10 +278,10 @@ mod tests {
     #[test]
     fn too_few_rounds_are_no_try() {
         let few = outcome(PROVING - 1, 1);
-        assert!(few.untried);
+        assert!(few.incomplete);
         assert!(few.line().starts_with("FAILED"), "{}", few.line());
         let full = |met| outcome(PROVING, met);
-        assert_eq!(code(&[full(1), few.clone()]), COULD_NOT_BE_TRIED);
+        assert_eq!(code(&[full(1), few.clone()]), COULD_NOT_RUN);
         assert_eq!(code(&[few, full(0)]), DOES_NOT_HOLD);
     }
 
@@ -291,7 +291,7 @@ mod tests {
         let few = few(3, &[]);
         assert_eq!(few.seed, Some(SEED));
         let nobody = outcome(PROVING, 0);
-        assert!(!nobody.untried);
+        assert!(!nobody.incomplete);
         assert!(nobody.line().contains("in no round were there errors"));
         assert_eq!(code(&[nobody]), DOES_NOT_HOLD);
     }

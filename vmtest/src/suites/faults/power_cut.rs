@@ -15,13 +15,13 @@ use crate::guest_call::GuestSession;
 
 /// Bytes of the disk.
 const DISK: u64 = 128 << 20;
-/// The power goes so many milliseconds after the guest's sign, at most.
+/// The power goes so many milliseconds after the trigger file appears, at most.
 const CUT_MS: u64 = 100;
 /// Time limit of a guest for reading the cache that the last cut left.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Figure that must be nonzero for the run to prove anything.
-const PROMISED: &str = "bytes of them that a sync had promised";
+const SYNCED: &str = "bytes of them that a sync had made durable";
 
 /// Cuts the power so many times.
 ///
@@ -31,8 +31,8 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
     let image = image::image(setup)?;
     let (images, names) = image::parts(&image);
     let session = GuestSession::new(setup.cache())?;
-    let [disk, sign, promise] =
-        ["disk", "filling", "promise"].map(|name| session.path().join(name));
+    let [disk, trigger, synced_list] =
+        ["disk", "filling", "synced"].map(|name| session.path().join(name));
     ext4_disk::format(setup.cache(), &disk, None, DISK)?;
     let shell = Shell::new()?;
     let path = format!(
@@ -53,7 +53,7 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
         seed,
         figures: Vec::new(),
         failed: None,
-        untried: false,
+        incomplete: false,
     };
     let mut figures = Figures::default();
     let begin = Instant::now();
@@ -61,19 +61,19 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
     // One guest more than cuts: it looks at what the last one left.
     for n in 0.. {
         let over = begin.elapsed() > Duration::from_secs(args.seconds);
-        let proves = figures.has(PROMISED) || n >= PROVING;
+        let proves = figures.has(SYNCED) || n >= PROVING;
         let last = (n >= args.rounds && proves) || over;
         let job = PowerJob {
             disk: "/dev/vda".into(),
-            sign: (!last).then(|| sign.clone()),
-            promise: promise.clone(),
+            trigger: (!last).then(|| trigger.clone()),
+            synced_list: synced_list.clone(),
             seed: seed.wrapping_add(u64::from(n)),
             images: images.clone(),
             names: names.clone(),
         };
         let after = Duration::from_millis(rng.u64(..CUT_MS));
         let boot = setup.boot()?.drive(&disk, false).limit(LIMIT);
-        let boot = boot.power_cut(&sign, after);
+        let boot = boot.power_cut(&trigger, after);
         let (_, run) = session.attempt(boot, &job)?;
         let wanted = if last { Some(0) } else { None };
         if run.exit_code != wanted || !run.problems.is_empty() {
@@ -83,27 +83,27 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
         let look = run
             .stderr
             .lines()
-            .find_map(|line| line.strip_prefix("kept ")?.split_once(" promised "));
-        let Some((kept, promised)) = look else {
+            .find_map(|line| line.strip_prefix("kept ")?.split_once(" synced "));
+        let Some((kept, synced)) = look else {
             bail!("no look at the cache within {LIMIT:?}: {}", run.complaint());
         };
         if n > 0 {
             figures.add("caches compared after a cut", 1);
             figures.add("bytes found in them", kept.parse()?);
-            figures.add(PROMISED, promised.parse()?);
+            figures.add(SYNCED, synced.parse()?);
         }
         if last {
             break;
         }
         ensure!(
-            sign.exists(),
+            trigger.exists(),
             "the guest did not begin to fill: {}",
             run.complaint()
         );
-        std::fs::remove_file(&sign)?;
+        std::fs::remove_file(&trigger)?;
         outcome.rounds += 1;
     }
     outcome.seconds = begin.elapsed().as_secs_f64();
     outcome.figures = figures.0;
-    Ok(outcome.judged(args, Some(PROMISED)))
+    Ok(outcome.judged(args, Some(SYNCED)))
 }

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use vmtest_wire::conform::op::{Access, Bytes, DEVICE};
 use vmtest_wire::conform::step::OK;
 
-use super::{Failure, Kept, Outcome, Worker, NOTHING, TURN};
+use super::{Failure, Outcome, ReceivedMessage, Worker, NOTHING, TURN};
 use crate::conform::idle::Idle;
 use crate::sys;
 
@@ -85,7 +85,7 @@ impl Worker {
         })
     }
 
-    fn message_from_device(&mut self, room: usize) -> Outcome<Option<Kept>> {
+    fn message_from_device(&mut self, room: usize) -> Outcome<Option<ReceivedMessage>> {
         let mut buffer = vec![0; room];
         let count = rustix::io::read(self.fd(DEVICE)?, &mut buffer)?;
         if count == 0 {
@@ -93,7 +93,7 @@ impl Worker {
         }
         let message = decode(&buffer[..count]).map_err(|error| anyhow!("{error}"))?;
         let (id, number) = (message.id.0, message.object.0);
-        let (object, said) = match message.operation {
+        let (object, text) = match message.operation {
             Operation::Open {
                 volume,
                 cookie,
@@ -108,38 +108,38 @@ impl Worker {
                     other => format!(" flags={other:#x}"),
                 };
                 let volume = String::from_utf8_lossy(volume);
-                let said = format!("OPEN {cookie} volume={volume}{flags}");
-                (cookie, said)
+                let text = format!("OPEN {cookie} volume={volume}{flags}");
+                (cookie, text)
             }
             Operation::Close => {
                 let object = self.object(number);
-                let said = format!("CLOSE {object}");
-                (object, said)
+                let text = format!("CLOSE {object}");
+                (object, text)
             }
             Operation::Read { offset, len } => {
                 let object = self.object(number);
                 self.messages.insert(format!("{object}.read"), id);
-                let said = format!("READ {object} {offset}+{len}");
-                (object, said)
+                let text = format!("READ {object} {offset}+{len}");
+                (object, text)
             }
         };
-        let with_ids = format!("{said} message={id} object={number}");
-        Ok(Some(Kept {
+        let with_ids = format!("{text} message={id} object={number}");
+        Ok(Some(ReceivedMessage {
             id,
             object,
-            said,
+            text,
             with_ids,
         }))
     }
 
-    fn tell(&mut self, message: Kept, ids: bool, name: Option<String>) -> String {
+    fn tell(&mut self, message: ReceivedMessage, ids: bool, name: Option<String>) -> String {
         if let Some(name) = name {
             self.messages.insert(name, message.id);
         }
         if ids {
             message.with_ids
         } else {
-            message.said
+            message.text
         }
     }
 
@@ -162,17 +162,17 @@ impl Worker {
     ) -> Outcome {
         let mut idle = Idle::default();
         loop {
-            let wanted = |one: &Kept| object.is_none_or(|object| object == one.object);
-            if let Some(at) = self.kept.iter().position(wanted) {
-                let message = self.kept.remove(at);
+            let wanted = |one: &ReceivedMessage| object.is_none_or(|object| object == one.object);
+            if let Some(at) = self.queued.iter().position(wanted) {
+                let message = self.queued.remove(at);
                 return Ok(self.tell(message, ids, name));
             }
             let woken = self.is_woken()?;
             match self.message_from_device(MSG_MAX)? {
                 Some(message) if self.place.ours && !woken => {
-                    return Ok(format!("{}, and poll was not woken", message.said));
+                    return Ok(format!("{}, and poll was not woken", message.text));
                 }
-                Some(message) => self.kept.push(message),
+                Some(message) => self.queued.push(message),
                 None if self.place.ours && woken => {
                     return Ok(format!("{NOTHING}, and poll said IN"));
                 }
@@ -301,9 +301,9 @@ impl Worker {
             return Err(anyhow!("it is no OPEN").into());
         };
         let cookie = String::from_utf8_lossy(cookie).into_owned();
-        let said = format!("OPEN {cookie}");
+        let text = format!("OPEN {cookie}");
         self.messages.insert(cookie, message.id.0);
-        Ok(said)
+        Ok(text)
     }
 
     /// Answers all messages that are pending or arrive soon, and returns them. A refused answer is
@@ -315,12 +315,12 @@ impl Worker {
         }
         let mut all = Vec::new();
         loop {
-            let said = match self.read(MSG_MAX, false, None) {
+            let text = match self.read(MSG_MAX, false, None) {
                 // An OPEN that was read, then put into the queue again by `restore`.
                 Err(Failure::Errno(Error::EEXIST)) if restored => continue,
-                said => said?,
+                text => text?,
             };
-            let mut words = said.split(' ');
+            let mut words = text.split(' ');
             let (what, object) = (words.next(), words.next().unwrap_or_default());
             match what {
                 Some("OPEN") => self.answer_open(object, restored)?,
