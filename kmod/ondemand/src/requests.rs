@@ -202,8 +202,10 @@ impl<C: Config> Table<C> {
     /// The last reference of the descriptor `handle` of an object is gone.
     /// Returns whether the device has become readable.
     ///
-    /// Unanswered READs that were delivered through it become new again, and are
-    /// delivered through the descriptor of a new OPEN.
+    /// The OPEN that the descriptor came with, if it is unanswered, and unanswered
+    /// READs that were delivered through it become new again: the daemon that had
+    /// them may be gone. The READs are delivered through the descriptor of the next
+    /// OPEN.
     pub fn handle_closed(&mut self, key: u64, handle: u32) -> bool {
         let Some(object) = self.object_mut(key).filter(|one| one.handle == handle) else {
             return false;
@@ -215,12 +217,15 @@ impl<C: Config> Table<C> {
             self.forget(|object| object.key == key);
             return false;
         }
+        let mut opens = false;
         for request in self.requests.as_mut_slice() {
-            if request.object == key && matches!(request.kind, Kind::Read(_)) {
+            if request.object == key {
+                // Not being delivered: the object had a descriptor until now.
+                opens |= request.kind == Kind::Open && request.stage == Stage::Delivered;
                 request.stage = Stage::New;
             }
         }
-        self.open_again(key)
+        opens || self.open_again(key)
     }
 
     /// Makes all delivered requests new again, except for OPENs whose descriptor

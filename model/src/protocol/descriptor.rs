@@ -71,7 +71,7 @@ impl Kernel {
         let session = self.state.session.as_mut().expect("it has the descriptor");
         session.descriptors.remove(&object);
         if let Some(blob) = behind {
-            self.closed(blob);
+            self.closed(blob, out);
         }
         for id in self.ids(|request| request.body == Body::Close(object) && request.new) {
             self.finish(id, End::Done, out);

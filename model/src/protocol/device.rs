@@ -157,7 +157,8 @@ impl Kernel {
         let object = ids.find(|id| !taken(id)).ok_or(Errno::EBUSY)?;
         session.last_object = object;
         if trouble == Some(Trouble::BadBuffer) {
-            self.closed(request.blob);
+            // The OPEN ends with the call: nobody is woken for it.
+            self.closed(request.blob, &mut Vec::new());
             return Err(Errno::EFAULT);
         }
         session

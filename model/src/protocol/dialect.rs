@@ -140,9 +140,9 @@ table! {
     /// A READ of a closed object is queued.
     ReopenAtOnce, does("read(2) that meets it starts the OPEN"), does("the OPEN is queued with it"),
         "the next message is then always in the table, so poll(2) can report it";
-    /// The descriptor of an object is closed while READs that came through it are unanswered.
+    /// The descriptor of an object is closed while its OPEN, or READs that came through it, are unanswered.
     LostDescriptor, does("they stay pending, not new, until restore"), does("they are new again"),
-        "section 6.5: READs of a crashed daemon are delivered through the next descriptor without `restore`";
+        "section 6.5: requests of a crashed daemon are delivered again without `restore`";
     /// A further OPEN of an object is refused, or cannot be delivered.
     RefusedReopen, does("READs of the object wait for another OPEN"), does("they fail with EIO"),
         "section 5.1: a daemon that cannot open a blob will not fill it";

@@ -5,7 +5,7 @@
 
 use super::{
     Blob, Body, Departure, End, EventOutcome, Hold, Identity, Kernel, MessageId, Object,
-    ObjectState, Wait, Waiter, Want,
+    ObjectState, Request, Wait, Waiter, Want,
 };
 use crate::observation::Errno;
 
@@ -78,14 +78,21 @@ impl Kernel {
         }
     }
 
-    /// Handles the loss of the object's descriptor.
-    pub(super) fn closed(&mut self, blob: Blob) {
+    /// Handles the loss of the object's descriptor. An OPEN that becomes new again can be delivered at once; a READ
+    /// waits for the OPEN that is queued for it.
+    pub(super) fn closed(&mut self, blob: Blob, out: &mut Vec<EventOutcome>) {
         if self.dialect.departs(Departure::LostDescriptor) {
             let requests = self.state.session.iter_mut();
             let requests = requests.flat_map(|session| session.requests.values_mut());
-            requests
-                .filter(|request| request.blob == blob && matches!(request.body, Body::Read(_)))
-                .for_each(|request| request.new = true);
+            let unanswered = |request: &&mut Request| {
+                request.blob == blob && matches!(request.body, Body::Open | Body::Read(_))
+            };
+            for request in requests.filter(unanswered) {
+                if request.body == Body::Open && !request.new {
+                    out.push(EventOutcome::PollersWoken);
+                }
+                request.new = true;
+            }
         }
         let object = self.object(blob);
         object.identity = Identity::Closed;
@@ -154,7 +161,7 @@ impl Kernel {
         let blobs: Vec<Blob> = self.state.objects.keys().copied().collect();
         for blob in blobs {
             if self.dialect.departs(Departure::Detach) {
-                self.closed(blob);
+                self.closed(blob, out);
                 continue;
             }
             self.withdraw(blob, out);

@@ -73,6 +73,25 @@ fn copen_after_the_descriptor_was_closed_is_ok_and_fails_the_open() {
 }
 
 #[test]
+fn an_open_whose_descriptor_is_lost_is_delivered_again_in_ondine_only() {
+    for dialect in BOTH {
+        let mut play = asked(dialect);
+        let out = play.apply(Event::CloseDescriptor(FD));
+        let linux = dialect == Dialect::Linux612;
+        assert_eq!(out.contains(&EventOutcome::PollersWoken), !linux);
+        assert_eq!(play.poll().readable, !linux);
+        if linux {
+            assert_eq!(play.receive(), None);
+            play.apply(Event::Restore);
+        }
+        let again = Message::Open(FIRST, ObjectId(2), BLOB);
+        assert_eq!(play.receive(), Some(again));
+        play.copen(FIRST, 16384);
+        assert_eq!(play.end(A), Some(Ok(())));
+    }
+}
+
+#[test]
 fn copen_of_anything_but_a_delivered_open_changes_nothing() {
     for dialect in BOTH {
         let size = Reply::Size(16384);

@@ -62,8 +62,7 @@ fn an_open_is_delivered_again_when_its_descriptor_is_gone() {
     let (first, handle) = next(&mut table).unwrap();
     table.restore();
     assert!(table.peek().is_none(), "someone has the descriptor");
-    table.handle_closed(1, handle);
-    table.restore();
+    assert!(table.handle_closed(1, handle));
     assert_eq!(next(&mut table).unwrap().0.id(), first.id());
 }
 
