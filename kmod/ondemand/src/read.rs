@@ -48,7 +48,13 @@ impl<C: CacheOps> PendingRead<C> {
         self.since
     }
 
-    /// Submits requests for missing pages, or finds that the read is over.
+    /// Submits requests for missing pages, or finds that the read is over. To be
+    /// called once more when the sleep has lasted for the time that the last step
+    /// gave.
+    ///
+    /// A read whose pages are present does not fail, whatever became of its request:
+    /// a READ serves many readers, and may end with an error, or late, when it has
+    /// brought the pages of some of them.
     ///
     /// # Errors
     ///
@@ -57,6 +63,14 @@ impl<C: CacheOps> PendingRead<C> {
     /// or if the mount is being forced away; ENOBUFS if the daemon refused to open
     /// the object; the errno of a READ that failed; ETIMEDOUT; ENOMEM.
     pub fn step(&mut self, mount: &C::Mount, object: &C::Object) -> Result<Step, Errno> {
+        // Looked at after the error was found: pages come at any time.
+        match self.advance(mount, object) {
+            Err(_) if self.run.count != 0 && object.has(self.run) => Ok(Step::Ready),
+            step => step,
+        }
+    }
+
+    fn advance(&mut self, mount: &C::Mount, object: &C::Object) -> Result<Step, Errno> {
         if let Some(ended) = self.target.take_if(|target| target.has_ended()) {
             ended.status(object)?;
         }

@@ -148,14 +148,16 @@ impl OnDemand {
         let mut read = PendingRead::<Cache>::new(run, wait.since);
         loop {
             let step = read.step(&self.mount, &self.object);
-            match step.map_err(error)? {
+            let slept = match step.map_err(error)? {
                 Step::Ready => return Ok(()),
-                Step::WaitForSession(limit) => self.mount.wait_for_session(limit)?,
+                Step::WaitForSession(limit) => self.mount.wait_for_session(limit),
                 Step::WaitForRequest(limit) => {
                     let woken = || read.is_woken(&self.mount);
-                    self.object.waiters().wait(limit, woken)?;
+                    self.object.waiters().wait(limit, woken)
                 }
-            }
+            };
+            // The next step finds the pages present, or that no time is left.
+            slept.or_else(|error| if error == ETIMEDOUT { Ok(()) } else { Err(error) })?;
         }
     }
 }

@@ -128,6 +128,9 @@ table! {
     /// open.
     DeadMissing, fails(Errno::EIO), does("present data is read; missing data gives EIO or waits for a new session, by mount option"),
         "the cached bytes are valid, and a daemon may restart; a mount option selects waiting over errors";
+    /// A READ ends with an error, or a time limit is reached, when the pages of a waiting reader are present.
+    PresentDespiteError, fails(Errno::EIO), does("the reader has its pages"),
+        "a READ serves many readers, and may fail or be late when it has brought the pages of some of them";
     /// The cache goes away while objects are mounted.
     Detach, does("objects are withdrawn, their mounts never recover"), does("objects close, as if their descriptors were closed"),
         "section 6.5: a new daemon attaches by blob, and a READ of a closed object re-opens it there";

@@ -196,6 +196,9 @@ impl Kernel {
         else {
             return Ok(());
         };
+        if self.is_spared(waiting) {
+            return Ok(());
+        }
         let merged = self.dialect.departs(Departure::PartialAnswer);
         let progress = self.is_present(waiting.blob, missing)
             || merged && self.is_present(waiting.blob, first);
@@ -210,6 +213,15 @@ impl Kernel {
         }
     }
 
+    /// True if no error reaches the task, because all pages that it reads are present.
+    fn is_spared(&self, waiting: Waiting) -> bool {
+        let Want::Pages(pages) = waiting.want else {
+            return false;
+        };
+        let spares = self.dialect.departs(Departure::PresentDespiteError);
+        spares && pages.iter().all(|page| self.is_present(waiting.blob, page))
+    }
+
     pub(super) fn kill(&mut self, waiter: Waiter, out: &mut Vec<EventOutcome>) -> bool {
         let Some(waiting) = self.state.waiters.get_mut(&waiter) else {
             return false;
@@ -218,11 +230,11 @@ impl Kernel {
             Wait::Woken { killed, .. } => *killed = true,
             Wait::Opened | Wait::Dropped => {
                 if let Some(errno) = self.dialect.errno(Departure::KilledMount) {
-                    self.give_up(waiter, errno, out);
+                    self.give_up(waiter, Err(errno), out);
                 }
             }
             Wait::Session if matches!(waiting.want, Want::Blob(_)) => {
-                self.give_up(waiter, Errno::EINTR, out);
+                self.give_up(waiter, Err(Errno::EINTR), out);
             }
             Wait::Session => self.end(waiter, Err(Errno::EIO), out),
             Wait::Read(message, _) => {
@@ -245,8 +257,10 @@ impl Kernel {
             Want::Pages(_) => self.state.mounts[&waiting.mount].options.time_limit,
         };
         let waits = !matches!(waiting.wait, Wait::Woken { .. });
+        let spared = self.is_spared(*waiting);
         match self.dialect.errno(Departure::TimeLimit) {
-            Some(errno) if limited && waits => self.give_up(waiter, errno, out),
+            Some(_) if limited && waits && spared => self.give_up(waiter, Ok(()), out),
+            Some(errno) if limited && waits => self.give_up(waiter, Err(errno), out),
             _ => return false,
         }
         true
@@ -275,7 +289,7 @@ impl Kernel {
         out.push(EventOutcome::Returned(Ok(Value::Done)));
         for waiter in busy {
             let errno = self.answered(waiter).unwrap_or(Errno::EIO);
-            self.give_up(waiter, errno, out);
+            self.give_up(waiter, Err(errno), out);
         }
         let mounted = self.state.mounts.remove(&mount).expect("looked above");
         for blob in mounted.blobs.into_keys() {
@@ -328,9 +342,9 @@ impl Kernel {
     }
 
     /// Ends the wait of a task, and drops an object that had no other user.
-    fn give_up(&mut self, waiter: Waiter, errno: Errno, out: &mut Vec<EventOutcome>) {
+    fn give_up(&mut self, waiter: Waiter, result: Result<(), Errno>, out: &mut Vec<EventOutcome>) {
         let blob = self.state.waiters[&waiter].blob;
-        self.end(waiter, Err(errno), out);
+        self.end(waiter, result, out);
         self.drop_unused(blob, out);
     }
 

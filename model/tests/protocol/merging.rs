@@ -3,7 +3,7 @@
 //! Sharing of READs: one per reader in Linux 6.12, one for all readers in Ondine.
 
 use ondine_model::observation::Errno;
-use ondine_model::protocol::{Body, Dialect, Event, Message, MessageId, Pages};
+use ondine_model::protocol::{Body, Dialect, Event, Message, MessageId, Pages, Trouble};
 
 use super::play::{Play, A, B, BOTH, FD};
 
@@ -87,6 +87,35 @@ fn an_errno_goes_to_every_reader_of_the_request() {
     play.receive();
     play.apply(Event::CompleteWithError(FD, MessageId(1), Errno::ENODATA));
     assert_eq!([play.end(A), play.end(B)], [Some(Err(Errno::ENODATA)); 2]);
+}
+
+#[test]
+fn an_errno_spares_a_reader_whose_pages_are_present() {
+    let mut play = Play::mounted(Dialect::Ondine);
+    play.apply(Event::EnableExtensions);
+    play.read(A, 0, 2);
+    play.read(B, 1, 1);
+    play.receive();
+    play.write(FD, 1, 1);
+    play.apply(Event::CompleteWithError(FD, MessageId(1), Errno::ENODATA));
+    assert_eq!(
+        [play.end(A), play.end(B)],
+        [Some(Err(Errno::ENODATA)), Some(Ok(()))]
+    );
+}
+
+#[test]
+fn a_read_that_cannot_be_delivered_spares_a_reader_whose_pages_are_present_in_ondine() {
+    for dialect in BOTH {
+        let mut play = Play::mounted(dialect);
+        play.read(A, 0, 1);
+        play.write(FD, 0, 1);
+        let bad = Event::Receive(Some(Trouble::BadBuffer));
+        assert_eq!(play.call(bad), Err(Errno::EFAULT));
+        let ondine = dialect == Dialect::Ondine;
+        let end = if ondine { Ok(()) } else { Err(Errno::EIO) };
+        assert_eq!(play.end(A), Some(end));
+    }
 }
 
 #[test]

@@ -478,6 +478,18 @@ impl Play {
                 });
             }
         }
+        let spared = |(waiter, result): (&Waiter, &Result<(), Errno>)| {
+            let waiting = before.state().waiters.get(waiter);
+            let failed = |end| matches!(end, End::Answered(_) | End::Failed(_));
+            result.is_ok()
+                && waiting.is_some_and(|waiting| {
+                    matches!(waiting.wait, Wait::Woken { verdict: Verdict::Completed { end, .. }, .. } if failed(end))
+                })
+        };
+        if seen.over.iter().any(spared) {
+            self.reached
+                .insert("an error spares a read whose pages are present");
+        }
         let no_room = Happened::Returned(Err(Errno::ENOBUFS));
         if matches!(action, Action::Event(Event::Write(..)))
             && self.full

@@ -20,7 +20,7 @@ const ANSWERS: [&str; 3] = [
 ];
 
 /// The turns that scripts have to take.
-const TURNS: [&str; 10] = [
+const TURNS: [&str; 11] = [
     "a prefetch waits for the size",
     "a kept prefetch is requested",
     "a run takes several READs",
@@ -31,6 +31,7 @@ const TURNS: [&str; 10] = [
     "a deferred read times out",
     "a deferred read goes on before its request ends",
     "a write finds no room",
+    "an error spares a read whose pages are present",
 ];
 
 /// Events of a script.

@@ -292,7 +292,9 @@ impl World {
         let task = self.tasks.get(&waiter).filter(|task| !task.is_woken());
         let limited = task.is_some_and(|task| task.limited);
         if limited {
-            self.over(waiter, Err(Errno::ETIMEDOUT));
+            self.cache.expired.borrow_mut().insert(waiter);
+            self.step(waiter);
+            assert!(!self.is_inside(waiter), "no time is left to wait");
         }
         limited
     }
