@@ -23,6 +23,8 @@ use kernel::page::PAGE_SHIFT;
 const PIECE: u64 = 1 << 20;
 /// Largest window, in pieces.
 const WINDOW_MAX: usize = 16;
+/// Largest window, in bytes.
+const WINDOW_LEN_MAX: u64 = PIECE * WINDOW_MAX as u64;
 /// Growth of the window per step, as for the first windows of readahead: a reader
 /// that has read one piece keeps the daemon busy from then on.
 const WINDOW_GROWTH: usize = 4;
@@ -145,6 +147,15 @@ pub(super) unsafe fn prefetch_window<F: FileSystem>(
             prefetch_range(inode, window.start, window.end);
         }
     }
+}
+
+/// Number of bytes from `position` to the end of the largest window.
+///
+/// A read(2) waits for that many at a time: it has no more READs outstanding than a
+/// prefetch, whatever its length; it returns what has come when the rest fails; and
+/// the time limit is one of a window.
+pub(super) fn window_len(position: u64) -> u64 {
+    WINDOW_LEN_MAX.wrapping_sub(position % PIECE)
 }
 
 /// Prefetches `inode` from `position` to the end of the `pieces`-th piece.

@@ -14,6 +14,7 @@ use super::{
     blob::{Blob, Present},
     extent::Target,
     iov_iter::IovIter,
+    prefetch::window_len,
     read_call::ReadCall,
     Backing, FileSystem, INode,
 };
@@ -66,8 +67,8 @@ fn read_extents<F: FileSystem>(mut call: ReadCall<'_, F>) -> Result<usize> {
 }
 
 /// Reads up to `want` bytes at the current position, at most to the end of their
-/// extent, and moves the position. `inode` is the one of the call; it has that
-/// many bytes.
+/// extent, or of one window if bytes are missing, and moves the position. `inode` is
+/// the one of the call; it has that many bytes.
 #[inline]
 fn read_extent<F: FileSystem>(
     mut call: ReadCall<'_, F>,
@@ -77,14 +78,17 @@ fn read_extent<F: FileSystem>(
     let position = call.position();
     let extent = inode.extent(position, want)?;
     let skip = position.wrapping_sub(extent.start);
-    let len = extent.len.wrapping_sub(skip).min(want);
+    let mut len = extent.len.wrapping_sub(skip).min(want);
     let file = match extent.target {
         Target::Blob(blob, address) => {
             let address = address.wrapping_add(skip);
             let file = match blob.present(address, len) {
                 Present::File(file) => Some(file),
                 Present::NoFile => None,
-                Present::Missing => fetch(call.reborrow(), blob, address, len)?,
+                Present::Missing => {
+                    len = len.min(window_len(position));
+                    fetch(call.reborrow(), blob, address, len)?
+                }
             };
             file.map(|file| (file, address))
         }
@@ -119,8 +123,8 @@ fn read_extent<F: FileSystem>(
     Ok(read)
 }
 
-/// Prefetches, and waits for missing bytes. Out of line, to keep it out of the
-/// code of a hit.
+/// Prefetches, and waits for missing bytes, which lie in one window. Out of line, to
+/// keep it out of the code of a hit.
 #[cold]
 #[inline(never)]
 fn fetch<'a, F: FileSystem>(
@@ -129,6 +133,10 @@ fn fetch<'a, F: FileSystem>(
     address: u64,
     len: u64,
 ) -> Result<Option<&'a Backing>> {
+    if let Present::File(file) = blob.present(address, len) {
+        // What is missing of the extent lies in a later window.
+        return Ok(Some(file));
+    }
     let (inode, position, random) = (call.inode(), call.position(), call.is_random());
     call.reader().missed(inode, position, random);
     blob.fetch(address, len)

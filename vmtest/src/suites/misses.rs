@@ -12,7 +12,7 @@ use vmtest_lab::images::one_file::one_file;
 use vmtest_lab::provision::daemon;
 use vmtest_lab::Setup;
 use vmtest_wire::misses::{
-    Job, Trial, Workloads, ENOUGH_IN_FLIGHT, IN_ORDER, SINGLE, SIZE, TOGETHER,
+    Job, Trial, Workloads, ENOUGH_IN_FLIGHT, IN_ORDER, SINGLE, SIZE, TOGETHER, WHOLE,
 };
 
 use super::on_demand::rows::packed;
@@ -57,8 +57,7 @@ const ALWAYS: f64 = 0.9;
 const PAGE: u64 = 4096;
 /// Upper bound of one READ, in KiB.
 const LONGEST_KIB: f64 = 1024.0;
-/// Upper bound of the READs in flight for one reader in order, in MiB: what it waits for, and the window ahead
-/// of it.
+/// Upper bound of the READs in flight for one reader, in MiB: a window, which what it waits for is a part of.
 const WINDOW_MIB: f64 = 16.0;
 /// Lower bound of the same once a reader in order waits for a distant server.
 const WIDE_MIB: f64 = 8.0;
@@ -178,6 +177,9 @@ fn figures(trials: &[Trial]) -> Vec<Row> {
         } else if TOGETHER.contains(&work) {
             let what = format!("{work}, one missing range: READ messages");
             rows.push(row(what, trial.reads as f64, Some(Goal::AtMost(1.0))));
+        } else if work == WHOLE {
+            let what = format!("{work} of {} MiB: READ messages per MiB", trial.misses);
+            rows.push(row(what, per(trial.reads, trial), Some(Goal::AtMost(1.0))));
         } else if work == SINGLE {
             let what = format!(
                 "{} {work}, each missing: READ messages per miss",

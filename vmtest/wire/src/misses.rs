@@ -72,6 +72,9 @@ pub const TOGETHER: [&str; 2] = ["16 readers, read(2)", "16 readers, mmap"];
 /// The workload that reads single pages.
 pub const SINGLE: &str = "single pages";
 
+/// The workload that reads the whole file by one pread(2).
+pub const WHOLE: &str = "one pread(2)";
+
 /// Number of requests in flight that is enough to hide the server's latency.
 pub const ENOUGH_IN_FLIGHT: usize = 4;
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use vmtest_wire::counters::{agree, Counters};
 use vmtest_wire::image::Row;
 use vmtest_wire::misses::{
-    Answer, InFlight, Job, Trial, Workloads, IN_ORDER, SINGLE, SIZE, TOGETHER,
+    Answer, InFlight, Job, Trial, Workloads, IN_ORDER, SINGLE, SIZE, TOGETHER, WHOLE,
 };
 use vmtest_wire::paths::SCRATCH;
 use vmtest_wire::task::Task;
@@ -115,6 +115,13 @@ const WORKS: &[Work] = &[
         misses: SINGLES,
         merged: Some(0..=0),
         run: singles,
+    },
+    Work {
+        name: WHOLE,
+        latency_ms: 0,
+        misses: MIB,
+        merged: None,
+        run: |path| Ok(File::open(path)?.read_exact_at(&mut vec![0; SIZE as usize], 0)?),
     },
 ];
 
@@ -399,7 +406,7 @@ mod tests {
 
     #[test]
     fn every_way_is_judged_by_counts_too() {
-        let mut names = IN_ORDER.into_iter().chain(TOGETHER).chain([SINGLE]);
+        let mut names = IN_ORDER.into_iter().chain(TOGETHER).chain([SINGLE, WHOLE]);
         let counted = |name: &str| WORKS.iter().any(|w| w.name == name && !w.is_timed());
         assert!(names.all(counted));
     }
