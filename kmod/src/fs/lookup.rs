@@ -9,7 +9,7 @@ use super::{
     error::{checked, ImageResult},
     Inode,
 };
-use crate::vfs::{DirSink, Flow, MetaSlice, Target};
+use crate::vfs::{check_killed, DirSink, Flow, MetaSlice, Target};
 use kernel::{bindings, prelude::*};
 use ondine_erofs::{dir::DIRENT_SIZE, Defect, DirBlock, DirSource, Error};
 
@@ -49,11 +49,17 @@ pub(super) fn lookup(dir: &Inode, name: &[u8]) -> Result<Option<u64>> {
     Ok(checked(sb, dir.nid(), found)?.map(|found| found.nid))
 }
 
+/// Emits entries until the sink is full or the directory ends.
+///
+/// The sinks of overlayfs and of the lookup of a file handle's name are never
+/// full, and a directory of 2^31 blocks fits in an image of a few megabytes. So
+/// signals are checked for in each block.
 pub(super) fn read_dir(dir: &Inode, sink: &mut DirSink<'_>) -> Result {
     let sb = dir.super_block();
     let size = dir.size();
     let bits = sb.data().superblock.block_bits();
     while sink.position() < size {
+        check_killed()?;
         let position = sink.position();
         let index = position.wrapping_shr(bits);
         let start = index.wrapping_shl(bits);

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
 
-use super::{blob::Blob, extent::Target, FileSystem, INode, MetaSlice};
+use super::{blob::Blob, extent::Target, wait::check_killed, FileSystem, INode, MetaSlice};
 use crate::sys;
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
@@ -49,9 +49,8 @@ unsafe extern "C" fn begin<F: FileSystem>(
     from_result(|| {
         // SEEK_HOLE and FIEMAP walk all extents of a file in one call and must be
         // killable. Reads are short, and may be on behalf of other tasks.
-        // SAFETY: Callable in any task that may sleep.
-        if flags & sys::IOMAP_REPORT != 0 && unsafe { sys::ondine_is_killed() } {
-            return Err(EINTR);
+        if flags & sys::IOMAP_REPORT != 0 {
+            check_killed()?;
         }
         // SAFETY: By the caller.
         let (inode, iomap) = unsafe { (INode::<F>::from_raw(inode), &mut *iomap) };

@@ -91,7 +91,7 @@ pub(crate) use self::{
     sysfs::{PageWriter, SysfsAttribute},
     timer::{start as start_timer, TimerHandler},
     trace::{trace, Event},
-    wait::WaitQueue,
+    wait::{check_killed, WaitQueue},
     work::{WorkHandler, WorkItem},
     xattr::{XattrList, XattrNamespace}, //
 };

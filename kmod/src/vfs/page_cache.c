@@ -174,6 +174,12 @@ static __always_inline size_t copy_cached(struct address_space *mapping, loff_t 
 	loff_t left;
 
 	while (done < len) {
+		/* An extent may have 2 GiB. Most reads are of one folio. */
+		if (done) {
+			cond_resched();
+			if (fatal_signal_pending(current))
+				break;
+		}
 		folio = filemap_get_folio(mapping, pos >> PAGE_SHIFT);
 		if (IS_ERR(folio))
 			break;

@@ -16,6 +16,7 @@ use super::{
     iov_iter::IovIter,
     prefetch::window_len,
     read_call::ReadCall,
+    wait::check_killed,
     Backing, FileSystem, INode,
 };
 use crate::sys;
@@ -52,6 +53,10 @@ fn read_extents<F: FileSystem>(mut call: ReadCall<'_, F>) -> Result<usize> {
         .min(call.room() as u64);
     let mut done = 0;
     while done < wanted {
+        // Extents can be as short as a block. Most reads are of one.
+        if done != 0 && check_killed().is_err() {
+            break;
+        }
         let begin = position.wrapping_add(done);
         match read_extent(call.reborrow(), inode, wanted.wrapping_sub(done)) {
             Ok(0) => break,

@@ -8,6 +8,21 @@ use crate::sys;
 use core::ptr;
 use kernel::{prelude::*, time::Msecs, types::Opaque};
 
+/// Lets other tasks run. To be called in loops whose length an image or a caller
+/// determines.
+///
+/// # Errors
+///
+/// EINTR if the task is being killed.
+pub(crate) fn check_killed() -> Result {
+    // SAFETY: Has no requirements but that the task may sleep, as it may wherever
+    // this module is used.
+    if unsafe { sys::ondine_is_killed() } {
+        return Err(EINTR);
+    }
+    Ok(())
+}
+
 /// A queue of tasks that wait for conditions.
 #[pin_data]
 pub(crate) struct WaitQueue {

@@ -19,11 +19,9 @@ use rustix::mount::{
 };
 use vmtest_wire::vfs_checks::VfsCheckJob;
 
+use super::handmade::{mount, Handmade, Inode, DRIVER, POINT};
 use super::{gives, mount_errors, same, Site, STORE};
 use crate::mounts::{LoopDevice, Mounted};
-
-/// File system type of the driver under these checks.
-pub(super) const DRIVER: &str = "ondine";
 
 type Check = (&'static str, fn(&VfsCheckJob) -> Result<()>);
 
@@ -40,80 +38,10 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-const POINT: &str = "/run/ondine/edge";
 /// Largest possible size of a file.
 const LONGEST: u64 = i64::MAX as u64;
 /// Time limit for a read of a few bytes, under emulation.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Inode fields that the handmade images set.
-struct Inode {
-    layout: u16,
-    mode: u16,
-    size: u64,
-    /// Start block; all ones ([`Handmade::HOLE`]) for a file without blocks.
-    start: u64,
-}
-
-/// A small image, written field by field.
-struct Handmade(Vec<u8>);
-
-impl Handmade {
-    /// Offset of the root directory's inode in bytes.
-    const ROOT: usize = 2048;
-    const PLAIN: u16 = 0;
-    const INLINE: u16 = 2;
-    const HOLE: u64 = (1 << 48) - 1;
-
-    /// Creates an image with blocks of `1 << bits` bytes whose root directory contains `.`, `..`
-    /// and then `entries`, which are sorted by name.
-    fn new(bits: u8, entries: &[(&str, u64)]) -> Self {
-        let mut image = Self(vec![0; 16 << 10]);
-        image.put(1024, &0xe0f5_e1e2u32.to_le_bytes());
-        image.put(1024 + 12, &[bits]);
-        let root = Self::nid(Self::ROOT);
-        image.put(1024 + 14, &root.to_le_bytes()[..2]);
-        let own = [(".", root), ("..", root)];
-        let entries: Vec<_> = own.iter().chain(entries).collect();
-        let mut names = entries.len() * 12;
-        let size: usize = names + entries.iter().map(|(name, _)| name.len()).sum::<usize>();
-        image.inode(
-            Self::ROOT,
-            &Inode {
-                layout: Self::INLINE,
-                mode: 0o040_755,
-                size: size as u64,
-                start: 0,
-            },
-        );
-        let block = Self::ROOT + 64;
-        for (n, (name, nid)) in entries.into_iter().enumerate() {
-            image.put(block + n * 12, &nid.to_le_bytes());
-            image.put(block + n * 12 + 8, &(names as u16).to_le_bytes());
-            image.put(block + names, name.as_bytes());
-            names += name.len();
-        }
-        image
-    }
-
-    fn nid(at: usize) -> u64 {
-        at as u64 / 32
-    }
-
-    fn put(&mut self, at: usize, bytes: &[u8]) {
-        self.0[at..at + bytes.len()].copy_from_slice(bytes);
-    }
-
-    /// Writes an extended inode at the offset `at`.
-    fn inode(&mut self, at: usize, inode: &Inode) {
-        self.put(at, &(1 | inode.layout << 1).to_le_bytes());
-        self.put(at + 4, &inode.mode.to_le_bytes());
-        self.put(at + 6, &inode.start.to_le_bytes()[4..6]);
-        self.put(at + 8, &inode.size.to_le_bytes());
-        self.put(at + 16, &inode.start.to_le_bytes()[..4]);
-        self.put(at + 44, &1u32.to_le_bytes());
-    }
-}
 
 /// Runs `work` in a thread, which is abandoned if it does not end within [`LIMIT`].
 fn in_time<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
@@ -194,11 +122,6 @@ fn late(_: &VfsCheckJob) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn mount(source: &str, options: &str) -> Result<Mounted> {
-    Mounted::plain(DRIVER, Path::new(source), Path::new(POINT), options)?
-        .map_err(|errno| anyhow::anyhow!("mounting {source}: {errno}"))
 }
 
 /// Opens `path` for reading with the flags `flags` of open(2).

@@ -6,6 +6,8 @@
 //! The trees are those of `vmtest_lab::images::special_files`, so every check knows what it must find.
 
 mod format_limits;
+mod handmade;
+mod huge_directories;
 mod lookup_readdir;
 mod mount_errors;
 mod page_cache;
@@ -91,9 +93,10 @@ pub(super) fn run(job: &VfsCheckJob) -> Result<Vec<CheckResult>> {
         for (name, check) in mount_errors::CHECKS {
             done.push(timed(name, &driver.to_string(), || check(job, driver)));
         }
-        if driver.fs == format_limits::DRIVER {
-            for (name, check) in format_limits::CHECKS {
-                done.push(timed(name, format_limits::DRIVER, || check(job)));
+        if driver.fs == handmade::DRIVER {
+            let alone = [format_limits::CHECKS, huge_directories::CHECKS];
+            for (name, check) in alone.into_iter().flatten() {
+                done.push(timed(name, handmade::DRIVER, || check(job)));
             }
             for row in specimens {
                 let on = format!("{} {driver}", row.name);
