@@ -174,6 +174,9 @@ table! {
     NegativeSize, Inode, EUCLEAN, EUCLEAN, "section 4.4";
     /// The type bits of the mode are invalid.
     FileType, Inode, EUCLEAN, EUCLEAN, "section 4.4";
+    /// A directory has more than 2^31 blocks.
+    DirectorySize, Inode, yes("loads; the number of blocks overflows, and lookups find nothing"), EUCLEAN,
+        "section 6.1: such a directory cannot be searched, and a list without an end serves nobody";
     /// A short inline link target that is empty or holds a NUL.
     FastSymlink, Inode, EUCLEAN, EUCLEAN, "section 7";
     /// The layout is 1 or 3. A compressed packed inode without prefixes does not prevent mounting.
@@ -273,6 +276,7 @@ mod tests {
             NidOverflow,
             MetadataBeyondMetabox,
             MetadataInPartialPage,
+            DirectorySize,
             Compressed,
             AddressOverflow,
             DataInPartialBlock,

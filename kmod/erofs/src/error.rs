@@ -95,12 +95,12 @@ defects! {
     ChunkFormat => EOPNOTSUPP, "inode has an unknown chunk format";
     NegativeSize => EUCLEAN, "inode size is negative";
     InodeType => EUCLEAN, "inode is of no known file type";
+    DirTooBig => EUCLEAN, "directory has more than 2^31 blocks";
     EmptySymlink => EUCLEAN, "symbolic link is empty";
     SymlinkNul => EUCLEAN, "symbolic link has a NUL inside";
     // Data, docs/spec/erofs-format.md section 5.
     InlineCrossesBlock => EUCLEAN, "inline data crosses a block boundary";
     // Directories, docs/spec/erofs-format.md section 6.
-    DirTooBig => EUCLEAN, "directory has 2^31 blocks or more";
     DirBlockShort => EUCLEAN, "directory block is too short for an entry";
     DirentCount => EUCLEAN, "directory block has an impossible first name offset";
     NameOffset => EUCLEAN, "directory entry's name lies outside the names of its block";

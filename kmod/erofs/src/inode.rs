@@ -49,6 +49,9 @@ impl OnDisk {
     }
 }
 
+/// Highest index of a directory's block.
+const MAX_DIR_BLOCK: u64 = i32::MAX as u64;
+
 /// Start block of an inode whose data is a single hole. Not a 48-bit number, so it cannot collide
 /// with a start block.
 const NULL_START: u64 = u64::MAX;
@@ -140,12 +143,18 @@ impl Inode {
         };
         // Never `None`: the sizes are equal and the alignment is 1.
         let fields = fields.ok_or(Defect::OutsideImage)?;
-        Ok(Self::from_fields(&fields, layout, nid, offset)?)
+        Ok(Self::from_fields(&fields, sb, layout, nid, offset)?)
     }
 
     /// Checks the fields in the order of docs/spec/erofs-format.md section 4.4.
     #[inline]
-    fn from_fields(f: &Fields, layout: OnDisk, nid: u64, offset: u64) -> Result<Self, Defect> {
+    fn from_fields(
+        f: &Fields,
+        sb: &SuperBlock,
+        layout: OnDisk,
+        nid: u64,
+        offset: u64,
+    ) -> Result<Self, Defect> {
         if f.size > i64::MAX as u64 {
             return Err(Defect::NegativeSize);
         }
@@ -156,12 +165,14 @@ impl Inode {
         ) {
             return Err(Defect::InodeType);
         }
+        let is_dir = file_type == mode::DIR;
+        if is_dir && f.size.saturating_sub(1).wrapping_shr(sb.block_bits()) > MAX_DIR_BLOCK {
+            return Err(Defect::DirTooBig);
+        }
         let layout = match layout {
             OnDisk::Readable(layout) => layout,
             OnDisk::Compressed => return Err(Defect::Compressed),
         };
-
-        let is_dir = file_type == mode::DIR;
         let bit4 = f.format & format::BIT4 != 0;
         let (nlink, hi, null) = match f.nlink {
             Some(nlink) => (nlink, f.nb, (1u64 << 48) - 1),

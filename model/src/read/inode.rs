@@ -156,6 +156,11 @@ impl Inode {
                 Defect::FileType.fault(format!("mode {raw_mode:#o} has an invalid file type"))
             );
         };
+        if kind == Kind::Directory && size.div_ceil(sb.block_size()) > 1 << 31 {
+            return Err(Defect::DirectorySize.fault(format!(
+                "a directory of {size:#x} bytes has too many blocks"
+            )));
+        }
         let bit4 = format & 0x10 != 0;
         let one_link = bit4 && !extended && kind != Kind::Directory;
         let wide = extended || one_link;

@@ -43,6 +43,16 @@ fn the_checks_have_their_rows() {
         })),
         Defect::NegativeSize
     );
+    for (size, is_sound) in [(1 << 43, true), ((1 << 43) + 1, false)] {
+        let loaded = load(|i| {
+            i.extended(8, 0, 0o040_755, size, (0, 0));
+        });
+        if is_sound {
+            assert_eq!(loaded.expect("it loads").size, size);
+        } else {
+            assert_eq!(row(loaded), Defect::DirectorySize);
+        }
+    }
     assert_eq!(
         row(load(|i| {
             i.compact(8, 4, FILE, 1, 0x80);

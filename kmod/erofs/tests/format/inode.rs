@@ -55,10 +55,10 @@ fn extended_fields() {
         uid: u32::MAX,
         gid: 70_000,
         nlink: 0,
-        ..Node::new(EXTENDED | INLINE, DIR, i64::MAX as u64)
+        ..Node::new(EXTENDED | INLINE, DIR, 1 << 43)
     };
     let inode = with(node).unwrap();
-    assert_eq!(inode.size, i64::MAX as u64);
+    assert_eq!(inode.size, 1 << 43);
     assert_eq!((inode.mtime, inode.mtime_nsec), (-7, 2_000_000_000));
     assert_eq!((inode.uid, inode.gid, inode.nlink), (u32::MAX, 70_000, 0));
     assert_eq!(inode.layout, Layout::FlatInline);
@@ -113,6 +113,24 @@ fn formats() {
 fn sizes() {
     for size in [1 << 63, u64::MAX] {
         refused(Node::new(EXTENDED, REG, size), Defect::NegativeSize);
+    }
+    let file = with(Node::new(EXTENDED, REG, i64::MAX as u64));
+    assert_eq!(file.unwrap().size, i64::MAX as u64);
+}
+
+#[test]
+fn a_directory_has_2_to_the_31_blocks_at_most() {
+    for layout in [PLAIN, INLINE, CHUNKED] {
+        let directory = |size| Node::new(EXTENDED | layout, DIR, size);
+        assert!(with(directory(0)).is_ok());
+        assert!(with(directory(1 << 43)).is_ok());
+        refused(directory((1 << 43) + 1), Defect::DirTooBig);
+        refused(directory(i64::MAX as u64), Defect::DirTooBig);
+    }
+    let mut image = Image::new(9, 12288);
+    for (size, is_sound) in [(1 << 40, true), ((1 << 40) + 1, false)] {
+        image.put(4096, &Node::new(EXTENDED, DIR, size).bytes());
+        assert_eq!(image.inode(NID).is_ok(), is_sound, "{size:#x}");
     }
 }
 

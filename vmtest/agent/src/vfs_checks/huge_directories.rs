@@ -14,16 +14,19 @@ use rustix::process::Signal;
 use vmtest_wire::vfs_checks::VfsCheckJob;
 
 use super::handmade::{mount, Handmade, Inode};
-use super::STORE;
+use super::{gives, STORE};
 use crate::mounts::Mounted;
 use crate::process::Process;
 
 type Check = (&'static str, fn(&VfsCheckJob) -> Result<()>);
 
-pub(super) const CHECKS: &[Check] = &[(
-    "a listing without an end can be killed",
-    endless_listing_is_killed,
-)];
+pub(super) const CHECKS: &[Check] = &[
+    ("a directory of more than 2^31 blocks is EUCLEAN", largest),
+    (
+        "a listing without an end can be killed",
+        endless_listing_is_killed,
+    ),
+];
 
 const BLOCK: usize = 4096;
 /// log2 of the blocks in a chunk of the directory.
@@ -85,6 +88,26 @@ fn block(entries: &[(&str, usize, u8)]) -> Vec<u8> {
     }
     heads.extend(names);
     heads
+}
+
+/// Looks at the largest directory, and at one that has a byte more.
+fn largest(_: &VfsCheckJob) -> Result<()> {
+    const LARGEST: u64 = (BLOCK as u64) << 31;
+    for (size, is_sound) in [(LARGEST, true), (LARGEST + 1, false)] {
+        let mounted = mount(&image(size, 1)?, "")?;
+        let told = fs::metadata(mounted.point.join("big"));
+        let listed = fs::read_dir(mounted.point.join("big"));
+        if is_sound {
+            let seen = told.context("the largest directory")?.len();
+            ensure!(seen == size, "its size is {seen:#x}");
+            listed.context("opening the largest directory")?;
+        } else {
+            gives("stat", libc::EUCLEAN, told)?;
+            gives("opening it", libc::EUCLEAN, listed)?;
+        }
+        ensure!(mounted.unmount().is_ok(), "the image does not unmount");
+    }
+    Ok(())
 }
 
 /// Lists a directory of 2^28 blocks of one name through overlayfs, which reads all of a merged
