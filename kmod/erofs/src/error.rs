@@ -81,6 +81,7 @@ defects! {
     RootNotDir => EINVAL, "root inode is not a directory";
     // Devices, docs/spec/erofs-format.md section 3.
     DeviceCount => EINVAL, "number of devices given differs from the device table";
+    TooManyDevices => EOPNOTSUPP, "image has more than 1024 device slots, too many for fsid=";
     NoSuchDevice => ENODEV, "extent names a device that is not in the device table";
     BeyondDevice => EIO, "extent lies outside its device";
     AddressOverflow => EUCLEAN, "block address is beyond 2^48 blocks";

@@ -21,6 +21,9 @@ const NID_METABOX: u64 = 1 << 63;
 /// Size of a device table slot, in bytes.
 const DEVICE_SLOT_SIZE: u64 = 128;
 
+/// Most device slots of an image that is mounted on demand. Images have one for each layer, or a few.
+const MAX_ON_DEMAND_DEVICES: u16 = 1024;
+
 /// Location of the long prefix table (docs/spec/erofs-format.md section 9.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrefixLocation {
@@ -300,6 +303,20 @@ impl SuperBlock {
             Ok(())
         } else {
             Err(Defect::DeviceCount)
+        }
+    }
+
+    /// Checks the number of slots for an on-demand mount, on which each of them is a file of the
+    /// cache and a request to the daemon, whatever the mount options.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::TooManyDevices`].
+    pub fn check_on_demand_devices(&self) -> Result<(), Defect> {
+        if self.extra_devices <= MAX_ON_DEMAND_DEVICES {
+            Ok(())
+        } else {
+            Err(Defect::TooManyDevices)
         }
     }
 

@@ -11,7 +11,15 @@ use super::{
 };
 use crate::{
     cache::{Blob, Local, MountGuard, OnDemand, OnDemandMount, Role},
-    vfs::{Backing, BackingKind, MountSource, NewSuperBlock, SuperBlock, SuperParameters},
+    vfs::{
+        check_killed,
+        Backing,
+        BackingKind,
+        MountSource,
+        NewSuperBlock,
+        SuperBlock,
+        SuperParameters, //
+    },
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -64,6 +72,11 @@ pub(super) fn fill(
     superblock
         .check_device_count(devices.len())
         .map_err(|defect| refuse(sb, defect))?;
+    if mount.is_some() {
+        superblock
+            .check_on_demand_devices()
+            .map_err(|defect| refuse(sb, defect))?;
+    }
     let parameters = SuperParameters {
         block_bits: superblock.block_bits() as u8,
         uuid: superblock.uuid().copied().unwrap_or_default(),
@@ -167,6 +180,7 @@ fn open_cached_devices(
                 .error(c"a device slot of the image has no tag; name its blob with device=");
             return Err(EINVAL);
         }
+        check_killed()?;
         let blob = OnDemand::open(mount, cookie, Role::Device, image.options.direct_io)?;
         image.blobs.push(Blob::OnDemand(blob), GFP_KERNEL)?;
     }

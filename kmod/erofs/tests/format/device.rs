@@ -60,6 +60,20 @@ fn as_many_devices_as_slots_or_none() {
 }
 
 #[test]
+fn an_on_demand_mount_has_1024_devices_at_most() {
+    let with = |slots: u16| {
+        let mut image = Image::new(12, 4096);
+        image.incompat(8).sb(86, &slots.to_le_bytes());
+        image.super_block()
+    };
+    assert_eq!(with(1024).check_on_demand_devices(), Ok(()));
+    for slots in [1025, u16::MAX] {
+        let checked = with(slots).check_on_demand_devices();
+        assert_eq!(checked, Err(Defect::TooManyDevices));
+    }
+}
+
+#[test]
 fn named_devices() {
     let sb = super_block(8);
     let slots = [slot(4, 100), slot(0, 0)];

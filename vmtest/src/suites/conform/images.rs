@@ -18,6 +18,8 @@ struct Plan {
     fsid: &'static str,
     tags: &'static [&'static str],
     block_bits: u8,
+    /// Further device slots, whose blobs are not there.
+    more_slots: usize,
     /// True if the image has a metabox, on its first blob, and a symlink, whose target is on its second.
     boxed: bool,
 }
@@ -27,6 +29,7 @@ const fn plan(fsid: &'static str, tags: &'static [&'static str]) -> Plan {
         fsid,
         tags,
         block_bits: 12,
+        more_slots: 0,
         boxed: false,
     }
 }
@@ -47,6 +50,10 @@ const PLANS: &[Plan] = &[
         boxed: true,
         ..plan("boxed", &["box1", "box2"])
     },
+    Plan {
+        more_slots: 1023,
+        ..plan("crowded", &["data1", "data2"])
+    },
 ];
 
 /// Other names of a blob, for `device=`.
@@ -65,7 +72,7 @@ pub(super) fn write_all(blobs: &Path, tree: &Path) -> Result<Blobs> {
     for plan in PLANS {
         let options = ImageOptions {
             label: label(plan.fsid),
-            devices: plan.tags.iter().map(|tag| device(tag)).collect(),
+            devices: plan.devices(),
             metabox: plan.boxed.then(|| chunked(0, &[1])),
             ..ImageOptions::with_block_bits(plan.block_bits)
         };
@@ -105,6 +112,17 @@ pub(super) fn write_all(blobs: &Path, tree: &Path) -> Result<Blobs> {
 
 fn store(from: &SparseBytes, to: &Path) -> Result<()> {
     Ok(from.write_to(&File::create(to)?)?)
+}
+
+impl Plan {
+    fn devices(&self) -> Vec<DeviceOptions> {
+        let more = (0..self.more_slots).map(|slot| device(&format!("slot{slot}")));
+        self.tags
+            .iter()
+            .map(|tag| device(tag))
+            .chain(more)
+            .collect()
+    }
 }
 
 fn device(tag: &str) -> DeviceOptions {
