@@ -9,7 +9,7 @@ use super::{
     FileSystem, InodeAttributes, InodeRef, SuperBlock,
 };
 use crate::sys;
-use core::{marker::PhantomData, ptr::NonNull};
+use core::ptr::NonNull;
 use kernel::{prelude::*, sync::aref::ARef};
 
 impl<F: FileSystem> SuperBlock<F> {
@@ -23,121 +23,120 @@ impl<F: FileSystem> SuperBlock<F> {
     }
 }
 
-/// An inode in the inode cache that is locked and not filled yet.
-///
-/// # Invariants
-///
-/// The inode is new (`I_NEW`) and of type `F`; `self` owns a reference to it.
-/// Other tasks that look it up wait until it is unlocked.
-struct NewInode<F: FileSystem>(NonNull<sys::inode>, PhantomData<F>);
-
-impl<F: FileSystem> NewInode<F> {
-    /// Fills the inode and unlocks it, which makes it visible to other tasks.
-    fn publish(self, node: F::Node, attributes: InodeAttributes) -> InodeRef<F> {
-        let inode = self.0.as_ptr();
-        // SAFETY: By the type invariants other tasks do not access the inode
-        // before it is unlocked.
-        unsafe {
-            (*Container::<F>::of(inode)).node.write(node);
-            (*Container::<F>::of(inode))
-                .extent
-                .write(ExtentCache::new());
-            (*inode).i_mode = attributes.mode;
-            (*inode).i_size = attributes.size.cast_signed();
-            (*inode).i_blocks = attributes.blocks;
-            sys::ondine_inode_set_owner(inode, attributes.uid, attributes.gid);
-            sys::set_nlink(inode, attributes.nlink);
-            sys::ondine_inode_set_times(inode, attributes.mtime, attributes.mtime_nsec);
-            if attributes.no_acl {
-                sys::ondine_inode_set_no_acl(inode);
-            }
-            match attributes.kind {
-                FileKind::Regular => {
-                    (*inode).i_op = inode_ops::Table::<F>::FILE;
-                    file::set_up::<F>(inode);
-                }
-                FileKind::Directory => {
-                    (*inode).i_op = inode_ops::Table::<F>::DIRECTORY;
-                    dir::set_up::<F>(inode);
-                }
-                FileKind::Link(target) => Self::set_up_link(inode, target),
-                FileKind::Special(major, minor) => {
-                    (*inode).i_op = inode_ops::Table::<F>::SPECIAL;
-                    let device = sys::ondine_mkdev(major, minor);
-                    sys::init_special_inode(inode, attributes.mode, device);
-                }
-            }
-            sys::unlock_new_inode(inode);
-        }
-        // The drop would discard the inode.
-        core::mem::forget(self);
-        // SAFETY: The inode is complete now, and `self` owned the reference.
-        unsafe { ARef::from_raw(NonNull::new_unchecked(inode.cast())) }
-    }
-
-    /// # Safety
-    ///
-    /// `inode` is new, and a symbolic link.
-    unsafe fn set_up_link(inode: *mut sys::inode, target: Option<KVec<u8>>) {
-        // SAFETY: By the caller. The inode takes over a known target, which
-        // `super_ops::free_inode` frees.
-        unsafe {
-            match target {
-                Some(target) => {
-                    let len = target.len().saturating_sub(1) as c_int;
-                    let (data, _, _) = target.into_raw_parts();
-                    sys::ondine_inode_set_link(inode, data.cast(), len);
-                    (*inode).i_op = inode_ops::Table::<F>::FAST_LINK;
-                }
-                None => {
-                    sys::inode_nohighmem(inode);
-                    (*inode).i_op = inode_ops::Table::<F>::LINK;
-                    aops::set_up::<F>(inode);
-                }
-            }
-        }
-    }
-}
-
-impl<F: FileSystem> Drop for NewInode<F> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants. `iget_failed()` wakes the waiters, to
-        // which the inode is bad, and drops the reference.
-        unsafe { sys::iget_failed(self.0.as_ptr()) };
-    }
-}
-
 /// Gets an inode from the inode cache, or reads it.
+///
+/// An inode is read before it is in the cache. The VFS waits unkillably for an
+/// inode that is in the cache and not filled yet, as two names of one inode show,
+/// whose metadata is missing:
+///
+/// ```text
+/// task A: lookup of a/x             task B: lookup of b/x
+///   not in the cache                  not in the cache
+///   read_inode(): waits, killable     read_inode(): waits, killable
+///   add the inode, fill it,
+///     unlock it
+///                                     the inode is in the cache by now:
+///                                       drop what was read
+/// ```
 fn get<F: FileSystem>(sb: &SuperBlock<F>, nid: u64) -> Result<InodeRef<F>> {
     let ino = F::ino(sb.data(), nid);
     let mut key = nid;
-    // SAFETY: The callbacks are called during this call, with inodes of this
-    // super block and `key`.
-    let inode = unsafe {
-        sys::iget5_locked(
-            sb.as_raw(),
-            ino,
-            Some(is_nid::<F>),
-            Some(set_nid::<F>),
-            (&raw mut key).cast(),
-        )
-    };
-    let inode = NonNull::new(inode).ok_or(ENOMEM)?;
-    // SAFETY: iget5_locked() returned a reference.
-    if unsafe { !sys::ondine_inode_is_new(inode.as_ptr()) } {
-        // SAFETY: iget5_locked() waits for an inode that is being filled, so that
-        // one which is not new is complete; the reference is ours.
+    let key = (&raw mut key).cast();
+    // SAFETY: The callback is called during this call, with inodes of this super
+    // block and `key`.
+    let cached = unsafe { sys::ilookup5(sb.as_raw(), ino, Some(is_nid::<F>), key) };
+    if let Some(inode) = NonNull::new(cached) {
+        // SAFETY: ilookup5() returns a reference, and waits for an inode that is
+        // being filled, so that this one is complete.
         return Ok(unsafe { ARef::from_raw(inode.cast()) });
     }
-    // INVARIANT: The inode is new, and the reference is ours.
-    let new = NewInode::<F>(inode, PhantomData);
     let (node, attributes) = F::read_inode(sb, nid)?;
-    // SAFETY: As for `publish`.
-    unsafe { (*inode.as_ptr()).i_ino = ino };
-    Ok(new.publish(node, attributes))
+    // SAFETY: As above.
+    let inode =
+        unsafe { sys::iget5_locked(sb.as_raw(), ino, Some(is_nid::<F>), Some(set_nid::<F>), key) };
+    let inode = NonNull::new(inode).ok_or(ENOMEM)?;
+    // SAFETY: iget5_locked() returned a reference. A new inode is locked for this
+    // task, and any other is complete, as above.
+    unsafe {
+        if sys::ondine_inode_is_new(inode.as_ptr()) {
+            (*inode.as_ptr()).i_ino = ino;
+            publish::<F>(inode.as_ptr(), node, attributes);
+        }
+        Ok(ARef::from_raw(inode.cast()))
+    }
 }
 
-/// Callback of iget5_locked(): compares the nid.
+/// Fills an inode and unlocks it, which makes it visible to other tasks. Does not
+/// sleep.
+///
+/// # Safety
+///
+/// `inode` is of type `F` and new (`I_NEW`), and locked by this task.
+unsafe fn publish<F: FileSystem>(
+    inode: *mut sys::inode,
+    node: F::Node,
+    attributes: InodeAttributes,
+) {
+    // SAFETY: By the caller; other tasks do not access the inode before it is
+    // unlocked.
+    unsafe {
+        (*Container::<F>::of(inode)).node.write(node);
+        (*Container::<F>::of(inode))
+            .extent
+            .write(ExtentCache::new());
+        (*inode).i_mode = attributes.mode;
+        (*inode).i_size = attributes.size.cast_signed();
+        (*inode).i_blocks = attributes.blocks;
+        sys::ondine_inode_set_owner(inode, attributes.uid, attributes.gid);
+        sys::set_nlink(inode, attributes.nlink);
+        sys::ondine_inode_set_times(inode, attributes.mtime, attributes.mtime_nsec);
+        if attributes.no_acl {
+            sys::ondine_inode_set_no_acl(inode);
+        }
+        match attributes.kind {
+            FileKind::Regular => {
+                (*inode).i_op = inode_ops::Table::<F>::FILE;
+                file::set_up::<F>(inode);
+            }
+            FileKind::Directory => {
+                (*inode).i_op = inode_ops::Table::<F>::DIRECTORY;
+                dir::set_up::<F>(inode);
+            }
+            FileKind::Link(target) => set_up_link::<F>(inode, target),
+            FileKind::Special(major, minor) => {
+                (*inode).i_op = inode_ops::Table::<F>::SPECIAL;
+                let device = sys::ondine_mkdev(major, minor);
+                sys::init_special_inode(inode, attributes.mode, device);
+            }
+        }
+        sys::unlock_new_inode(inode);
+    }
+}
+
+/// # Safety
+///
+/// `inode` is new, and a symbolic link.
+unsafe fn set_up_link<F: FileSystem>(inode: *mut sys::inode, target: Option<KVec<u8>>) {
+    // SAFETY: By the caller. The inode takes over a known target, which
+    // `super_ops::free_inode` frees.
+    unsafe {
+        match target {
+            Some(target) => {
+                let len = target.len().saturating_sub(1) as c_int;
+                let (data, _, _) = target.into_raw_parts();
+                sys::ondine_inode_set_link(inode, data.cast(), len);
+                (*inode).i_op = inode_ops::Table::<F>::FAST_LINK;
+            }
+            None => {
+                sys::inode_nohighmem(inode);
+                (*inode).i_op = inode_ops::Table::<F>::LINK;
+                aops::set_up::<F>(inode);
+            }
+        }
+    }
+}
+
+/// Callback of ilookup5() and iget5_locked(): compares the nid.
 ///
 /// # Safety
 ///

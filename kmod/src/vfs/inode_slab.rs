@@ -20,7 +20,7 @@ pub(super) struct Container<F: FileSystem> {
     pub(super) slab: *mut sys::kmem_cache,
     /// Key in the inode cache; set before the inode is hashed.
     pub(super) nid: u64,
-    /// Initialised before the inode is unlocked, unless reading it failed.
+    /// Initialised before the inode is unlocked.
     pub(super) node: MaybeUninit<F::Node>,
     /// Initialised together with `node`.
     pub(super) extent: MaybeUninit<ExtentCache<F::Blob>>,

@@ -20,6 +20,8 @@ struct Plan {
     block_bits: u8,
     /// Further device slots, whose blobs are not there.
     more_slots: usize,
+    /// True if the image has an inode of two names far behind the others.
+    far: bool,
     /// True if the image has a metabox, on its first blob, and a symlink, whose target is on its second.
     boxed: bool,
 }
@@ -30,6 +32,7 @@ const fn plan(fsid: &'static str, tags: &'static [&'static str]) -> Plan {
         tags,
         block_bits: 12,
         more_slots: 0,
+        far: false,
         boxed: false,
     }
 }
@@ -51,6 +54,10 @@ const PLANS: &[Plan] = &[
         ..plan("boxed", &["box1", "box2"])
     },
     Plan {
+        far: true,
+        ..plan("far", &["data1", "data2"])
+    },
+    Plan {
         more_slots: 1023,
         ..plan("crowded", &["data1", "data2"])
     },
@@ -67,7 +74,7 @@ pub(super) fn write_all(blobs: &Path, tree: &Path) -> Result<Blobs> {
     fs::create_dir_all(blobs)?;
     fs::create_dir_all(tree)?;
     let content = content();
-    let linked = linked();
+    let (linked, far) = (linked(), far());
     linked.write_to_directory(tree)?;
     for plan in PLANS {
         let options = ImageOptions {
@@ -76,7 +83,11 @@ pub(super) fn write_all(blobs: &Path, tree: &Path) -> Result<Blobs> {
             metabox: plan.boxed.then(|| chunked(0, &[1])),
             ..ImageOptions::with_block_bits(plan.block_bits)
         };
-        let held = if plan.boxed { &linked } else { &content };
+        let held = match plan {
+            Plan { boxed: true, .. } => &linked,
+            Plan { far: true, .. } => &far,
+            _ => &content,
+        };
         let image = write(held, &options).with_context(|| plan.fsid.to_owned())?;
         store(&image.primary, &blobs.join(plan.fsid))?;
         for (tag, blob) in plan.tags.iter().zip(&image.blobs) {
@@ -170,6 +181,28 @@ fn linked() -> Tree {
     let mut tree = content();
     let link = Node::new(Kind::Symlink(b"small".to_vec())).with_layout(chunked(0, &[2]));
     tree.add(Tree::ROOT, "link", link);
+    tree
+}
+
+/// Builds the tree of [`content`] with an empty file of two names, whose inode lies behind the first
+/// 128 KiB of metadata.
+fn far() -> Tree {
+    let mut tree = content();
+    let empty = || Node::new(Kind::file(Vec::new()));
+    let value = vec![0x5a; 60 << 10];
+    let names = ["user.1", "user.2", "user.3"];
+    let wide = names
+        .iter()
+        .fold(empty(), |node, name| node.with_xattr(*name, value.clone()));
+    tree.add(Tree::ROOT, "wide", wide);
+    let file = tree.add(Tree::ROOT, "far", empty());
+    let dir = tree
+        .entries(Tree::ROOT)
+        .find(|(name, _)| *name == b"dir")
+        .map(|(_, id)| id);
+    if let Some(dir) = dir {
+        tree.link(dir, "far", file);
+    }
     tree
 }
 
