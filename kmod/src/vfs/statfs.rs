@@ -39,7 +39,10 @@ pub(super) unsafe extern "C" fn statfs<F: FileSystem>(
             buf.f_type = F::MAGIC as isize;
             buf.f_bsize = sb.block_size() as isize;
             buf.f_blocks = stat.blocks;
-            buf.f_files = stat.files;
+            // As the C driver: an image of a fixed number of inodes is not full,
+            // which is what `df -i` and inode alarms take 0 free ones for.
+            buf.f_files = u64::MAX;
+            buf.f_ffree = u64::MAX.wrapping_sub(stat.files);
             buf.f_namelen = stat.name_len as isize;
             sys::ondine_fill_fsid(sb.as_raw(), buf);
         }
