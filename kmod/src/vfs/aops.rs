@@ -13,7 +13,7 @@ use super::{
     extent::Target,
     iomap, prefetch,
     read_request::ReadRequest,
-    FileSystem, INode,
+    FileSystem, INode, SuperBlock,
 };
 use crate::sys;
 use core::{marker::PhantomData, ptr};
@@ -22,14 +22,13 @@ use kernel::{error::from_result, prelude::*};
 struct Table<F>(PhantomData<F>);
 
 impl<F: FileSystem> Table<F> {
-    const OPS: &'static sys::address_space_operations = &sys::address_space_operations {
-        read_folio: Some(read_folio::<F>),
-        readahead: Some(readahead::<F>),
+    const OPS: &'static sys::address_space_operations = &operations::<F>();
+
+    /// Operations of inodes whose blocks are on one block device. FIBMAP tells
+    /// blocks, and no device.
+    const ON_ONE_DEVICE: &'static sys::address_space_operations = &sys::address_space_operations {
         bmap: Some(bmap::<F>),
-        invalidate_folio: Some(sys::iomap_invalidate_folio),
-        release_folio: Some(sys::iomap_release_folio),
-        is_partially_uptodate: Some(sys::iomap_is_partially_uptodate),
-        ..pin_init::zeroed()
+        ..operations::<F>()
     };
 
     const READ: &'static sys::iomap_read_ops = &sys::iomap_read_ops {
@@ -39,11 +38,22 @@ impl<F: FileSystem> Table<F> {
     };
 }
 
+const fn operations<F: FileSystem>() -> sys::address_space_operations {
+    sys::address_space_operations {
+        read_folio: Some(read_folio::<F>),
+        readahead: Some(readahead::<F>),
+        invalidate_folio: Some(sys::iomap_invalidate_folio),
+        release_folio: Some(sys::iomap_release_folio),
+        is_partially_uptodate: Some(sys::iomap_is_partially_uptodate),
+        ..pin_init::zeroed()
+    }
+}
+
 /// Sets up the page cache of a new inode.
 ///
 /// # Safety
 ///
-/// `inode` is new and of type `F`.
+/// `inode` is new and of type `F`; its super block has its data.
 pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
     // SAFETY: By the caller. The embedded mapping of a new inode is not in use.
     unsafe {
@@ -51,6 +61,10 @@ pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
         (*mapping).a_ops = Table::<F>::OPS;
         if is_on_device(inode) {
             sys::ondine_mapping_set_large_folios(mapping);
+            let sb = SuperBlock::<F>::from_raw((*inode).i_sb);
+            if F::blobs(sb.data()).len() == 1 {
+                (*mapping).a_ops = Table::<F>::ON_ONE_DEVICE;
+            }
         }
     }
 }

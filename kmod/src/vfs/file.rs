@@ -29,7 +29,7 @@ impl<F: FileSystem> Table<F> {
 
 /// # Safety
 ///
-/// `inode` is new, of type `F`, and a regular file.
+/// `inode` is new, of type `F`, and a regular file; its super block has its data.
 pub(super) unsafe fn set_up<F: FileSystem>(inode: *mut sys::inode) {
     // SAFETY: By the caller.
     unsafe {

@@ -71,7 +71,8 @@ fn get<F: FileSystem>(sb: &SuperBlock<F>, nid: u64) -> Result<InodeRef<F>> {
 ///
 /// # Safety
 ///
-/// `inode` is of type `F` and new (`I_NEW`), and locked by this task.
+/// `inode` is of type `F` and new (`I_NEW`), and locked by this task; its super
+/// block has its data.
 unsafe fn publish<F: FileSystem>(
     inode: *mut sys::inode,
     node: F::Node,
@@ -115,7 +116,7 @@ unsafe fn publish<F: FileSystem>(
 
 /// # Safety
 ///
-/// `inode` is new, and a symbolic link.
+/// `inode` is new, of type `F`, and a symbolic link; its super block has its data.
 unsafe fn set_up_link<F: FileSystem>(inode: *mut sys::inode, target: Option<KVec<u8>>) {
     // SAFETY: By the caller. The inode takes over a known target, which
     // `super_ops::free_inode` frees.

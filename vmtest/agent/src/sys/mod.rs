@@ -178,6 +178,16 @@ pub(crate) fn uuid(file: &File) -> io::Result<Vec<u8>> {
     Ok(answer[1..1 + len].to_vec())
 }
 
+/// Returns the block on the device that holds block `block` of the file; 0 for a hole (FIBMAP).
+///
+/// # Errors
+/// Errors of ioctl(2); EINVAL if the file system tells no blocks.
+pub(crate) fn fibmap(file: &File, block: i32) -> io::Result<u64> {
+    let mut number = block.to_ne_bytes();
+    ioctl(file, 1, &mut number)?;
+    Ok(u32::from_ne_bytes(number).into())
+}
+
 /// An extent reported by FIEMAP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {

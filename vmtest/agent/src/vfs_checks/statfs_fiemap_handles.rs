@@ -24,6 +24,10 @@ pub(super) const CHECKS: &[Check] = &[
     ("its directory in /sys/fs comes and goes with it", in_sysfs),
     ("FIEMAP covers the data, in order", extents),
     ("FIEMAP tells where the bytes are", placement),
+    (
+        "FIBMAP tells blocks of one device, and is EINVAL elsewhere",
+        block_map,
+    ),
     ("a file handle survives its inode's eviction", handles),
     ("a handle of nothing is stale", stale),
     ("inode numbers and times hold across eviction", eviction),
@@ -237,6 +241,21 @@ fn placement(site: &Site<'_>) -> Result<()> {
         "only {checked} bytes are in extents with an address"
     );
     Ok(())
+}
+
+/// Maps the second block of a file. The C driver also tells blocks of several devices, but not of
+/// which.
+fn block_map(site: &Site<'_>) -> Result<()> {
+    let (name, wanted) = Site::sized(65537);
+    let file = site.open(&name)?;
+    let told = sys::fibmap(&file, 1);
+    let has_blocks = site.observer.backing == Backing::Loop;
+    if !has_blocks || (site.observer.fs == "ondine" && !site.row.devices.is_empty()) {
+        return gives("FIBMAP", libc::EINVAL, told);
+    }
+    let size = statfs(site.root).map_err(std::io::Error::from)?.f_bsize;
+    let size = usize::try_from(size)?;
+    holder(site, told? * size as u64, &wanted[size..2 * size]).map(drop)
 }
 
 /// Returns the file of the image that has `bytes` at `offset`, since FIEMAP does not tell the
