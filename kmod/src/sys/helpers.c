@@ -146,6 +146,12 @@ void ondine_put_cred(const struct cred *cred)
 	put_cred(cred);
 }
 
+/* A function or an inline one, by the kernel's configuration. */
+int ondine_setlease(struct file *file, int kind, struct file_lease **lease, void **priv)
+{
+	return generic_setlease(file, kind, lease, priv);
+}
+
 loff_t ondine_i_size(const struct inode *inode)
 {
 	return i_size_read(inode);

@@ -15,6 +15,7 @@
 #include <linux/exportfs.h>
 #include <linux/fiemap.h>
 #include <linux/file.h>
+#include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
@@ -72,6 +73,7 @@ const struct cred *ondine_override_creds(const struct cred *cred);
 void ondine_revert_creds(const struct cred *cred);
 const struct cred *ondine_get_current_cred(void);
 void ondine_put_cred(const struct cred *cred);
+int ondine_setlease(struct file *file, int kind, struct file_lease **lease, void **priv);
 loff_t ondine_i_size(const struct inode *inode);
 
 void ondine_folio_put(struct folio *folio);

@@ -16,6 +16,7 @@ impl<F: FileSystem> Table<F> {
         llseek: Some(sys::generic_file_llseek),
         read: Some(sys::generic_read_dir),
         iterate_shared: Some(iterate::<F>),
+        setlease: Some(sys::ondine_setlease),
         unlocked_ioctl: Some(file::ioctl::<F>),
         compat_ioctl: Some(file::ioctl::<F>),
         ..pin_init::zeroed()

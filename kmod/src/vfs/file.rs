@@ -19,6 +19,7 @@ impl<F: FileSystem> Table<F> {
         read_iter: Some(read::read_iter::<F>),
         mmap_prepare: Some(mmap_prepare::<F>),
         splice_read: Some(splice_read::<F>),
+        setlease: Some(sys::ondine_setlease),
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(sys::thp_get_unmapped_area),
         unlocked_ioctl: Some(ioctl::<F>),

@@ -115,6 +115,19 @@ pub(crate) fn adopt(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// Calls fcntl(2) with a number as its argument.
+///
+/// # Errors
+/// Errors of fcntl(2).
+pub(crate) fn fcntl(file: &File, command: i32, argument: i32) -> io::Result<i32> {
+    // SAFETY: the descriptor is borrowed, and no address is passed.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}
+
 extern "C" fn nothing(_: libc::c_int) {}
 
 /// Installs a handler for SIGUSR1 that does nothing, without SA_RESTART: the signal interrupts

@@ -14,6 +14,7 @@ use rustix::mount::{mount_remount, MountFlags};
 
 use super::{gives, same, Check, Site};
 use crate::mounts::Mounted;
+use crate::sys;
 use vmtest_wire::image::Backing;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -26,7 +27,20 @@ pub(super) const CHECKS: &[Check] = &[
     ("remount read-write leaves it read-only", remount_rw),
     ("access(W_OK) is EROFS, R_OK is not", access),
     ("a fifo and a socket are made but for opening", special),
+    ("a read lease is given, told and taken back", leases),
 ];
+
+/// Samba and NFS servers ask for leases.
+fn leases(site: &Site<'_>) -> Result<()> {
+    let file = site.open("sizes/4097")?;
+    let told = || sys::fcntl(&file, libc::F_GETLEASE, 0);
+    for kind in [libc::F_RDLCK, libc::F_UNLCK] {
+        sys::fcntl(&file, libc::F_SETLEASE, kind).context("F_SETLEASE")?;
+        let seen = told().context("F_GETLEASE")?;
+        ensure!(seen == kind, "the lease is {seen}, not {kind}");
+    }
+    Ok(())
+}
 
 fn changes(site: &Site<'_>) -> Result<()> {
     all_refused(site.root)
