@@ -68,6 +68,13 @@ bool ondine_mapping_has_large_folios(const struct address_space *mapping)
 	return mapping_large_folio_support(mapping);
 }
 
+/* Sets the alignment of direct I/O on a block device. */
+void ondine_stat_dio(struct kstat *stat, struct block_device *bdev)
+{
+	stat->dio_mem_align = bdev_dma_alignment(bdev) + 1;
+	stat->dio_offset_align = bdev_logical_block_size(bdev);
+}
+
 void ondine_inode_set_no_acl(struct inode *inode)
 {
 	cache_no_acl(inode);

@@ -58,6 +58,7 @@ void ondine_inode_set_times(struct inode *inode, s64 sec, u32 nsec);
 void ondine_inode_set_owner(struct inode *inode, u32 uid, u32 gid);
 void ondine_mapping_set_large_folios(struct address_space *mapping);
 bool ondine_mapping_has_large_folios(const struct address_space *mapping);
+void ondine_stat_dio(struct kstat *stat, struct block_device *bdev);
 void ondine_inode_set_no_acl(struct inode *inode);
 void ondine_inode_set_link(struct inode *inode, char *link, int len);
 dev_t ondine_mkdev(u32 major, u32 minor);

@@ -7,7 +7,9 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
-use rustix::fs::{fstatvfs, statfs, StatVfsMountFlags};
+use rustix::fs::{
+    fstatvfs, statfs, statx, AtFlags, StatVfsMountFlags, StatxAttributes, StatxFlags, CWD,
+};
 use vmtest_wire::image::Backing;
 
 use super::{gives, same, Check, Site};
@@ -16,6 +18,10 @@ use crate::{mounts, sys};
 
 pub(super) const CHECKS: &[Check] = &[
     ("statfs", file_system),
+    (
+        "statx tells of immutable files, and of direct I/O on devices",
+        attributes,
+    ),
     ("label and UUID", identity),
     (
         "the mount table names type, source and options",
@@ -51,6 +57,36 @@ fn file_system(site: &Site<'_>) -> Result<()> {
         .map_err(std::io::Error::from)?
         .f_flag;
     ensure!(flags.contains(StatVfsMountFlags::RDONLY), "not read-only");
+    Ok(())
+}
+
+fn attributes(site: &Site<'_>) -> Result<()> {
+    let mask = StatxFlags::BASIC_STATS | StatxFlags::DIOALIGN;
+    for name in ["sizes/4097", "many", "names/link-root", "nodes/fifo"] {
+        let told = statx(CWD, site.path(name), AtFlags::SYMLINK_NOFOLLOW, mask)
+            .map_err(std::io::Error::from)?;
+        for flag in [StatxAttributes::IMMUTABLE, StatxAttributes::COMPRESSED] {
+            ensure!(
+                told.stx_attributes_mask.contains(flag),
+                "{name}: {flag:?} is not known"
+            );
+        }
+        ensure!(
+            told.stx_attributes.contains(StatxAttributes::IMMUTABLE)
+                && !told.stx_attributes.contains(StatxAttributes::COMPRESSED),
+            "{name} has {:?}",
+            told.stx_attributes
+        );
+        let is_told = told.stx_mask & StatxFlags::DIOALIGN.bits() != 0;
+        let is_file = name == "sizes/4097";
+        ensure!(is_told == is_file, "{name}: STATX_DIOALIGN is {is_told}");
+        let (memory, offset) = (told.stx_dio_mem_align, told.stx_dio_offset_align);
+        let is_aligned = memory.is_power_of_two() && offset.is_power_of_two() && offset >= 512;
+        ensure!(
+            is_aligned == (is_file && site.observer.backing == Backing::Loop),
+            "{name}: alignments of {memory} and {offset}"
+        );
+    }
     Ok(())
 }
 
