@@ -35,8 +35,8 @@ fn prefixes(image: &Image) -> Result<&XattrPrefixes> {
     image.prefixes.as_ref().ok_or(EIO)
 }
 
-/// Returns whether the mount options make the namespace visible.
-fn is_visible(image: &Image, namespace: XattrNamespace) -> bool {
+/// Returns whether the mount options let the namespace be listed.
+fn is_listed(image: &Image, namespace: XattrNamespace) -> bool {
     match namespace {
         XattrNamespace::User => image.options.user_xattr(),
         XattrNamespace::AclAccess | XattrNamespace::AclDefault => image.options.acl(),
@@ -52,7 +52,10 @@ pub(super) fn get(
 ) -> Result<usize> {
     let sb = inode.super_block();
     let image = sb.data();
-    if !is_visible(image, namespace) {
+    // The VFS asks for an ACL while the super block has its flag, which a remount
+    // to `noacl` takes away after the option: an error in between would be one of
+    // a permission check.
+    if namespace == XattrNamespace::User && !image.options.user_xattr() {
         return Err(EOPNOTSUPP);
     }
     let node = inode.node();
@@ -73,7 +76,7 @@ pub(super) fn list(inode: &Inode, list: &mut XattrList<'_>) -> Result {
         inode.node(),
         prefixes,
         &mut scratch,
-        |name| match namespace(name.index).filter(|&namespace| is_visible(image, namespace)) {
+        |name| match namespace(name.index).filter(|&namespace| is_listed(image, namespace)) {
             Some(namespace) => list
                 .add(namespace, name.infix, name.suffix)
                 .map_err(Error::Source),
