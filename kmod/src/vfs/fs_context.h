@@ -26,6 +26,7 @@ enum ondine_option {
 
 int ondine_fs_parse(struct fs_context *fc, struct fs_parameter *param,
 		    struct fs_parse_result *result);
+int ondine_fs_set_source(struct fs_context *fc, struct file *file);
 void ondine_errorfc(struct fs_context *fc, const char *message);
 
 #endif /* ONDINE_FS_CONTEXT_H */

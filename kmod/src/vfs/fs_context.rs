@@ -118,9 +118,14 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
             sys::ondine_option_ONDINE_OPT_SOURCE => {
                 // SAFETY: `param` is valid, and fs_parse() accepted its type.
                 match unsafe { take_source(param) }? {
-                    MountSource::Open(file) => private.source = Some(file),
+                    MountSource::Open(file) => {
+                        // SAFETY: By the caller; the file is open.
+                        to_result(unsafe { sys::ondine_fs_set_source(fc, file.as_raw()) })?;
+                        private.source = Some(file);
+                    }
                     _ => {
-                        // SAFETY: By the caller; takes over the string.
+                        // SAFETY: By the caller; takes over the string, and fails
+                        // if there is a source already.
                         return Ok(unsafe { sys::vfs_parse_fs_param_source(fc, param) });
                     }
                 }

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::mpsc;
@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use anyhow::{anyhow, ensure, Context, Result};
 use rustix::mount::{
-    fsconfig_create, fsconfig_set_fd, fsmount, fsopen, move_mount, FsMountFlags, FsOpenFlags,
-    MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_fd, fsconfig_set_string, fsmount, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
 };
 use vmtest_wire::vfs_checks::VfsCheckJob;
 
 use super::handmade::{mount, Handmade, Inode, DRIVER, POINT};
-use super::{gives, mount_errors, same, Site, STORE};
+use super::{gives, mount_errors, same, statfs_fiemap_handles, Site, STORE};
 use crate::mounts::{LoopDevice, Mounted};
 
 type Check = (&'static str, fn(&VfsCheckJob) -> Result<()>);
@@ -35,6 +35,10 @@ pub(super) const CHECKS: &[Check] = &[
     (
         "a source opened with O_DIRECT is read at any size",
         direct_source,
+    ),
+    (
+        "a descriptor is shown by its path, and is the only source",
+        shown_source,
     ),
 ];
 
@@ -178,10 +182,8 @@ fn unreadable(job: &VfsCheckJob) -> Result<()> {
     Ok(())
 }
 
-fn direct_source(job: &VfsCheckJob) -> Result<()> {
-    let path = mount_errors::copy(&mount_errors::plain(job)?.primary, "direct")?;
-    let context = fsopen(DRIVER, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_fd(&context, "source", open(&path, libc::O_DIRECT)?.as_fd())?;
+/// Makes the superblock of `context`, and mounts it.
+fn mount_context(context: OwnedFd) -> Result<Mounted> {
     fsconfig_create(&context).context("creating the superblock")?;
     let made = fsmount(
         &context,
@@ -196,8 +198,35 @@ fn direct_source(job: &VfsCheckJob) -> Result<()> {
         POINT,
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     )?;
-    drop((made, context));
-    let mounted = Mounted::at(Path::new(POINT));
+    Ok(Mounted::at(Path::new(POINT)))
+}
+
+fn shown_source(job: &VfsCheckJob) -> Result<()> {
+    let path = &mount_errors::plain(job)?.primary;
+    let context = fsopen(DRIVER, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_fd(&context, "source", open(path, 0)?.as_fd())?;
+    gives(
+        "a second descriptor",
+        libc::EINVAL,
+        fsconfig_set_fd(&context, "source", open(path, 0)?.as_fd()).map_err(io::Error::from),
+    )?;
+    gives(
+        "a path beside a descriptor",
+        libc::EINVAL,
+        fsconfig_set_string(&context, "source", path.as_str()).map_err(io::Error::from),
+    )?;
+    let mounted = mount_context(context)?;
+    let (source, _, _) = statfs_fiemap_handles::mount_line(&mounted.point)?;
+    ensure!(source == *path, "the source is shown as {source}");
+    ensure!(mounted.unmount().is_ok(), "the mount does not unmount");
+    Ok(())
+}
+
+fn direct_source(job: &VfsCheckJob) -> Result<()> {
+    let path = mount_errors::copy(&mount_errors::plain(job)?.primary, "direct")?;
+    let context = fsopen(DRIVER, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_fd(&context, "source", open(&path, libc::O_DIRECT)?.as_fd())?;
+    let mounted = mount_context(context)?;
     let (name, wanted) = Site::sized(65537);
     let file = File::open(mounted.point.join(&name))?;
     for (at, len) in [(1, 1), (513, 4095), (4095, 8193), (65530, 100)] {

@@ -27,7 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
         "a source that is neither file nor device is refused",
         odd_source,
     ),
-    ("an unknown option is EINVAL", unknown_option),
+    ("an unknown option or value is EINVAL", unknown_option),
     ("an image cut short gives EIO and does not hang", cut_short),
     (
         "a blob cut short gives EIO and does not hang",
@@ -167,7 +167,18 @@ fn unknown_option(job: &VfsCheckJob, driver: &Observer) -> Result<()> {
         "an unknown option",
         Errno::EINVAL,
         mount(driver, primary, "fsid_of_nobody=1")?,
-    )
+    )?;
+    refused(
+        "an unknown strategy",
+        Errno::EINVAL,
+        mount(driver, primary, "cache_strategy=nonsense")?,
+    )?;
+    for word in ["disabled", "readahead", "readaround"] {
+        let option = format!("cache_strategy={word}");
+        let mounted = mount(driver, primary, &option)?;
+        mounted.map_err(|errno| anyhow::anyhow!("{option}: {errno}"))?;
+    }
+    Ok(())
 }
 
 /// Copies `file` to the file `name` in the writable store, and returns its path.

@@ -126,7 +126,7 @@ fn mount_table(site: &Site<'_>) -> Result<()> {
 }
 
 /// Returns source, type and options of the mount at `point` from `/proc/self/mounts`.
-fn mount_line(point: &Path) -> Result<(String, String, Vec<String>)> {
+pub(super) fn mount_line(point: &Path) -> Result<(String, String, Vec<String>)> {
     let table = fs::read_to_string("/proc/self/mounts")?;
     let point = point.display().to_string();
     let line = table
