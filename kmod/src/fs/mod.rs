@@ -27,6 +27,7 @@ use crate::{
         FileSystem,
         INode,
         InodeAttributes,
+        MountContext,
         MountOption,
         MountSource,
         NewSuperBlock,
@@ -67,11 +68,17 @@ impl FileSystem for Ondine {
         sb.data().options.for_remount()
     }
 
-    fn reconfigure(sb: &SuperBlock<Self>, options: Self::Options) -> Result<bool> {
-        if let Some(mount) = &sb.data().mount {
+    fn reconfigure(
+        sb: &SuperBlock<Self>,
+        options: Self::Options,
+        context: &MountContext<'_>,
+    ) -> Result<bool> {
+        let image = sb.data();
+        image.options.check_remount(&options, context)?;
+        if let Some(mount) = &image.mount {
             mount.resume();
         }
-        sb.data().options.remount(&options)
+        Ok(image.options.remount(&options))
     }
 
     fn fill(

@@ -4,7 +4,7 @@
 
 use crate::{
     cache::WaitPolicy,
-    vfs::{self, MountOption, MountSource},
+    vfs::{self, MountContext, MountOption, MountSource},
 };
 use kernel::{
     prelude::*,
@@ -14,8 +14,10 @@ use kernel::{
 
 /// Mount options of an image.
 pub(crate) struct MountOptions {
-    /// Extra devices, in the order of the device table.
+    /// Extra devices, in the order of the device table; taken by the mount.
     pub(super) devices: KVec<MountSource>,
+    /// Their paths or keys; empty for an open file.
+    device_names: KVec<CString>,
     /// Byte of the source at which the image begins.
     pub(super) offset: u64,
     /// Blobs are read by direct I/O wherever that is possible.
@@ -38,6 +40,7 @@ impl Default for MountOptions {
     fn default() -> Self {
         Self {
             devices: KVec::new(),
+            device_names: KVec::new(),
             offset: 0,
             direct_io: false,
             cache: CacheOptions::default(),
@@ -50,7 +53,11 @@ impl Default for MountOptions {
 impl MountOptions {
     pub(super) fn set(&mut self, option: MountOption) -> Result {
         match option {
-            MountOption::Device(source) => self.devices.push(source, GFP_KERNEL)?,
+            MountOption::Device(source) => {
+                let name = CString::try_from(source.name())?;
+                self.device_names.push(name, GFP_KERNEL)?;
+                self.devices.push(source, GFP_KERNEL)?;
+            }
             MountOption::UserXattr(on) => self.user_xattr.store(on, Relaxed),
             MountOption::Acl(on) => self.acl.store(on, Relaxed),
             MountOption::DirectIo(on) => self.direct_io = on,
@@ -79,31 +86,72 @@ impl MountOptions {
     pub(super) fn for_remount(&self) -> Self {
         Self {
             devices: KVec::new(),
+            device_names: KVec::new(),
             offset: self.offset,
             direct_io: self.direct_io,
-            // A remount ignores these options, as the C driver did.
-            cache: CacheOptions::default(),
+            cache: CacheOptions {
+                fsid: None,
+                domain_id: None,
+                policy: self.cache.policy,
+            },
             user_xattr: Atomic::new(self.user_xattr()),
             acl: Atomic::new(self.acl()),
         }
     }
 
-    /// Applies the options that a remount may change. Returns whether POSIX ACLs
-    /// are in effect.
+    /// Checks that `new`, made by [`Self::for_remount`], differs in nothing that is
+    /// fixed at mount. mount(8) repeats all options of `/etc/fstab`.
     ///
     /// # Errors
     ///
-    /// EINVAL if an option differs that is fixed at mount: the location of the
-    /// image, and direct I/O.
-    pub(super) fn remount(&self, new: &Self) -> Result<bool> {
-        let fixed_are_equal =
-            new.devices.is_empty() && new.offset == self.offset && new.direct_io == self.direct_io;
-        if !fixed_are_equal {
-            return Err(EINVAL);
+    /// EINVAL, and a message that names the option.
+    pub(super) fn check_remount(&self, new: &Self, context: &MountContext<'_>) -> Result {
+        let (cache, new_cache) = (&self.cache, &new.cache);
+        let fixed = [
+            (
+                !new.device_names.is_empty() && !same(&self.device_names, &new.device_names),
+                c"a remount cannot change device=",
+            ),
+            (
+                new.offset != self.offset,
+                c"a remount cannot change fsoffset=",
+            ),
+            (
+                new.direct_io != self.direct_io,
+                c"a remount cannot change directio",
+            ),
+            (
+                !same_key(&cache.fsid, &new_cache.fsid),
+                c"a remount cannot change fsid=",
+            ),
+            (
+                !same_key(&cache.domain_id, &new_cache.domain_id),
+                c"a remount cannot change domain_id=",
+            ),
+            (
+                new_cache.policy.hard != cache.policy.hard,
+                c"a remount cannot change hard or soft",
+            ),
+            (
+                new_cache.policy.limit != cache.policy.limit,
+                c"a remount cannot change timeout=",
+            ),
+        ];
+        match fixed.into_iter().find(|(differs, _)| *differs) {
+            Some((_, message)) => {
+                context.error(message);
+                Err(EINVAL)
+            }
+            None => Ok(()),
         }
+    }
+
+    /// Applies the options that a remount may change. Returns whether POSIX ACLs
+    /// are in effect.
+    pub(super) fn remount(&self, new: &Self) -> bool {
         self.user_xattr.store(new.user_xattr(), Relaxed);
         self.acl.store(new.acl(), Relaxed);
-        Ok(new.acl())
+        new.acl()
     }
 
     /// Prints the options for `/proc/mounts`.
@@ -118,6 +166,21 @@ impl MountOptions {
         if self.offset != 0 {
             to.add(format_args!("fsoffset={}", self.offset));
         }
+    }
+}
+
+/// Returns whether two lists of names are equal.
+fn same(old: &[CString], new: &[CString]) -> bool {
+    let equal = |(old, new): (&CString, &CString)| old.to_bytes() == new.to_bytes();
+    old.len() == new.len() && old.iter().zip(new).all(equal)
+}
+
+/// Returns whether a remount gives no key, or the one of the mount.
+fn same_key(old: &Option<CString>, new: &Option<CString>) -> bool {
+    match (old, new) {
+        (_, None) => true,
+        (Some(old), Some(new)) => old.to_bytes() == new.to_bytes(),
+        (None, Some(_)) => false,
     }
 }
 

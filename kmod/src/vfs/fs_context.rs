@@ -9,7 +9,7 @@ use super::{
     backing::Backing,
     fill_super,
     fs_type::FsType,
-    mount_source::{MountOption, MountSource},
+    mount_source::{MountContext, MountOption, MountSource},
     FileSystem, SuperBlock,
 };
 use crate::sys;
@@ -323,7 +323,9 @@ unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut sys::fs_context) -> c_i
         let sb = unsafe { SuperBlock::<F>::from_raw((*(*fc).root).d_sb) };
         // SAFETY: The VFS serialises calls on one context.
         let private = unsafe { private::<F>(fc) };
-        let acl = F::reconfigure(sb, core::mem::take(&mut private.options))?;
+        // SAFETY: The context is valid during this call.
+        let context = unsafe { MountContext::from_raw(fc) };
+        let acl = F::reconfigure(sb, core::mem::take(&mut private.options), &context)?;
         let acl_flag = sys::ONDINE_CONST_SB_POSIXACL as u32;
         // Stay read-only, whatever flags the remount has: it succeeds, and
         // writing fails with EROFS.

@@ -82,7 +82,7 @@ pub(crate) use self::{
     fill_super::{NewSuperBlock, SuperParameters},
     folio::MetaSlice,
     inode::{FileKind, INode, InodeAttributes},
-    mount_source::{MountOption, MountSource},
+    mount_source::{MountContext, MountOption, MountSource},
     read_request::{ReadMode, ReadRequest},
     registration::Registration,
     rw_lock::RwLock,
@@ -126,7 +126,11 @@ pub(crate) trait FileSystem: Sized + 'static {
     fn options(sb: &SuperBlock<Self>) -> Self::Options;
 
     /// Remounts with `options`. Returns whether POSIX ACLs are in effect.
-    fn reconfigure(sb: &SuperBlock<Self>, options: Self::Options) -> Result<bool>;
+    fn reconfigure(
+        sb: &SuperBlock<Self>,
+        options: Self::Options,
+        context: &MountContext<'_>,
+    ) -> Result<bool>;
 
     /// Makes the data of a new super block from its source.
     fn fill(

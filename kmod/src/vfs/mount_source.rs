@@ -43,6 +43,16 @@ pub(crate) enum MountSource {
     Cache,
 }
 
+impl MountSource {
+    /// The path or key; empty if there is none.
+    pub(crate) fn name(&self) -> &CStr {
+        match self {
+            Self::Path(path) => path,
+            Self::Open(_) | Self::SuperBlockDevice | Self::Cache => c"",
+        }
+    }
+}
+
 /// A mount context, for error messages to the task that mounts.
 pub(crate) struct MountContext<'a>(*mut sys::fs_context, PhantomData<&'a ()>);
 

@@ -20,7 +20,7 @@
 //! | [`faults`] | killed daemons, failing disks, signals, power cuts, many mounts |
 //! | [`nydus`] | images served by nydusd |
 //! | [`mod@bench`] | instructions and device reads of workloads |
-//! | [`fanotify_handler`], [`mounts`], [`null_blk`], [`process`], [`read_path`], [`leak_counters`] | building blocks of the programs above |
+//! | [`fanotify_handler`], [`mounts`], [`null_blk`], [`process`], [`read_path`], [`leak_counters`], [`kernel_log`] | building blocks of the programs above |
 //! | [`sys`] | system calls without a safe wrapper: the only unsafe code of the harness |
 
 #![deny(unsafe_code)]
@@ -31,6 +31,7 @@ pub mod dispatch;
 pub mod fanotify_handler;
 pub mod faults;
 pub mod init;
+pub mod kernel_log;
 pub mod leak_counters;
 pub mod load_unload;
 pub mod misses;

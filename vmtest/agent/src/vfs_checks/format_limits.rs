@@ -4,6 +4,7 @@
 //! alone. The mainline driver reads the superblock from one page only, although it may extend into
 //! the next, and supports neither `device=` as a descriptor nor direct I/O of its source.
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -14,13 +15,15 @@ use std::time::Duration;
 
 use anyhow::{anyhow, ensure, Context, Result};
 use rustix::mount::{
-    fsconfig_create, fsconfig_set_fd, fsconfig_set_string, fsmount, fsopen, move_mount,
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_fd, fsconfig_set_string, fsmount, fsopen, mount_remount,
+    move_mount, FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags,
+    UnmountFlags,
 };
 use vmtest_wire::vfs_checks::VfsCheckJob;
 
 use super::handmade::{mount, Handmade, Inode, DRIVER, POINT};
 use super::{gives, mount_errors, same, statfs_fiemap_handles, Site, STORE};
+use crate::kernel_log::KernelLog;
 use crate::mounts::{LoopDevice, Mounted};
 
 type Check = (&'static str, fn(&VfsCheckJob) -> Result<()>);
@@ -39,6 +42,10 @@ pub(super) const CHECKS: &[Check] = &[
     (
         "a descriptor is shown by its path, and is the only source",
         shown_source,
+    ),
+    (
+        "what a remount cannot change is EINVAL, by name",
+        remount_fixed,
     ),
 ];
 
@@ -179,6 +186,36 @@ fn unreadable(job: &VfsCheckJob) -> Result<()> {
     }
     left.context("unmounting the file system of a refused descriptor")?;
     drop(context);
+    Ok(())
+}
+
+/// Remounts with each option that is fixed at mount. The C driver ignores them.
+fn remount_fixed(job: &VfsCheckJob) -> Result<()> {
+    let row = mount_errors::with_blob(job)?;
+    let device = format!("device={}", row.devices[0]);
+    let mounted = mount(&row.primary, &format!("{device},timeout=9"))?;
+    let mut log = KernelLog::from_now()?;
+    for (option, name) in [
+        ("device=/run/ondine/other", "device="),
+        (&*format!("{device},{device}"), "device="),
+        ("fsoffset=4096", "fsoffset="),
+        ("directio", "directio"),
+        ("fsid=other", "fsid="),
+        ("domain_id=other", "domain_id="),
+        ("hard", "hard or soft"),
+        ("timeout=8", "timeout="),
+    ] {
+        let data = CString::new(option)?;
+        let result = mount_remount(&mounted.point, MountFlags::RDONLY, data);
+        gives(option, libc::EINVAL, result.map_err(io::Error::from))?;
+        log.has(&format!("a remount cannot change {name}"))?;
+    }
+    for option in [&*device, "soft,timeout=9", "nodirectio,fsoffset=0", "noacl"] {
+        let data = CString::new(option)?;
+        let result = mount_remount(&mounted.point, MountFlags::RDONLY, data);
+        result.map_err(io::Error::from).context(option.to_owned())?;
+    }
+    ensure!(mounted.unmount().is_ok(), "the mount does not unmount");
     Ok(())
 }
 

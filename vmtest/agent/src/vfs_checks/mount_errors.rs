@@ -3,16 +3,18 @@
 //! Checks of mounts that must fail, and of images that are truncated while mounted.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure, Context, Result};
 use ondine_model::observation::{Content, Digester, Errno};
+use rustix::mount::{mount_remount, MountFlags};
 use vmtest_wire::image::Backing;
 use vmtest_wire::vfs_checks::VfsCheckJob;
 
-use super::{gives, Observer, Row, STORE};
+use super::{gives, statfs_fiemap_handles, Observer, Row, STORE};
 use crate::mounts::{drop_caches, LoopDevice, Mounted};
 use crate::sys;
 
@@ -28,6 +30,10 @@ pub(super) const CHECKS: &[Check] = &[
         odd_source,
     ),
     ("an unknown option or value is EINVAL", unknown_option),
+    (
+        "a remount with the options of the mount succeeds",
+        remount_own,
+    ),
     ("an image cut short gives EIO and does not hang", cut_short),
     (
         "a blob cut short gives EIO and does not hang",
@@ -178,6 +184,26 @@ fn unknown_option(job: &VfsCheckJob, driver: &Observer) -> Result<()> {
         let mounted = mount(driver, primary, &option)?;
         mounted.map_err(|errno| anyhow::anyhow!("{option}: {errno}"))?;
     }
+    Ok(())
+}
+
+/// Remounts with all options of the mount and a change, as mount(8) does for a line of fstab.
+fn remount_own(job: &VfsCheckJob, driver: &Observer) -> Result<()> {
+    let row = with_blob(job)?;
+    let mut options = row.options.clone();
+    options.extend(row.devices.iter().map(|path| format!("device={path}")));
+    let mounted = mount(driver, &row.primary, &options.join(","))?
+        .map_err(|errno| anyhow::anyhow!("mount: {errno}"))?;
+    options.push("nouser_xattr".to_owned());
+    let data = CString::new(options.join(","))?;
+    mount_remount(&mounted.point, MountFlags::RDONLY, data).map_err(std::io::Error::from)?;
+    let (_, _, shown) = statfs_fiemap_handles::mount_line(&mounted.point)?;
+    ensure!(
+        shown.iter().any(|option| option == "nouser_xattr")
+            || !shown.iter().any(|option| option == "user_xattr"),
+        "the options are {shown:?}"
+    );
+    ensure!(mounted.unmount().is_ok(), "the mount does not unmount");
     Ok(())
 }
 
