@@ -53,6 +53,15 @@ impl Blob {
         }
     }
 
+    /// Returns whether the blob ends at or before an address from [`Self::address`].
+    /// False while the daemon has not told the size.
+    pub(crate) fn ends_before(&self, address: u64) -> bool {
+        match self {
+            Self::Local(blob) => blob.ends_before(address),
+            Self::OnDemand(blob) => blob.ends_before(address),
+        }
+    }
+
     /// Bytes that the daemon has written since the blob's object was made.
     pub(crate) fn filled(&self) -> u64 {
         match self {

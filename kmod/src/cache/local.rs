@@ -57,6 +57,11 @@ impl Local {
         self.backing.bytes(address, len)
     }
 
+    /// Returns whether the backing ends at or before an address.
+    pub(crate) fn ends_before(&self, address: u64) -> bool {
+        self.backing.size() <= address
+    }
+
     /// The backing, if it is a regular file.
     pub(crate) fn file(&self) -> Option<&Backing> {
         (self.kind() == BackingKind::Regular).then_some(&self.backing)

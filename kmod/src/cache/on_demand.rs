@@ -65,6 +65,11 @@ impl OnDemand {
         self.object.has(Run::touched_by(address, len))
     }
 
+    /// Returns whether the blob is known to end at or before `address`.
+    pub(super) fn ends_before(&self, address: u64) -> bool {
+        self.object.contents().is_some() && self.file().size() <= address
+    }
+
     /// Returns whether no page is missing.
     pub(super) fn is_fully_present(&self) -> bool {
         self.object

@@ -8,7 +8,7 @@ use crate::{
     vfs::{BackingKind, InodeRef, MetaSlice},
 };
 use kernel::{prelude::*, sync::SetOnce};
-use ondine_erofs::{Defect, DeviceSlot, Devices, Space};
+use ondine_erofs::{Defect, DeviceSlot, Devices, Error, Space};
 
 /// A mounted image.
 pub(crate) struct Image {
@@ -51,16 +51,23 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// EIO beyond the end; EUCLEAN or EOPNOTSUPP if the image has no such space,
-    /// or it is not readable; those of reading.
-    pub(super) fn bytes(&self, space: Space, offset: u64, len: usize) -> Result<MetaSlice> {
+    /// A defect beyond the end, or if the image has no such space; EOPNOTSUPP if
+    /// the space is not readable; those of reading.
+    pub(super) fn bytes(&self, space: Space, offset: u64, len: usize) -> ImageResult<MetaSlice> {
         let contents = match space {
-            Space::Primary => return self.blobs.first().ok_or(EIO)?.bytes(offset, len),
-            Space::Metabox => self.metabox.as_ref().ok_or(EUCLEAN)?,
+            Space::Primary => {
+                let primary = self.blobs.first().ok_or(Error::Source(EIO))?;
+                let address = primary.address(offset);
+                return metadata(primary, address.map_err(|_| Defect::OutsideImage)?, len);
+            }
+            Space::Metabox => self.metabox.as_ref().ok_or(Defect::NoMetabox)?,
             // Not loaded by `activate` if it is compressed.
-            Space::Packed => self.packed.as_ref().ok_or(EOPNOTSUPP)?,
+            Space::Packed => self.packed.as_ref().ok_or(Error::Source(EOPNOTSUPP))?,
         };
-        contents.cached_bytes(offset, len)
+        if space == Space::Metabox && contents.size() <= offset {
+            return Err(Defect::OutsideMetabox.into());
+        }
+        contents.cached_bytes(offset, len).map_err(Error::Source)
     }
 
     /// The address on the primary blob of a byte of metadata, unless it lies in
@@ -71,6 +78,21 @@ impl Image {
     }
 }
 
+/// Reads metadata at an address of a blob, like [`Blob::bytes_at`].
+///
+/// # Errors
+///
+/// [`Defect::OutsideImage`] beyond the end; those of reading.
+pub(super) fn metadata(blob: &Blob, address: u64, len: usize) -> ImageResult<MetaSlice> {
+    blob.bytes_at(address, len).map_err(|error| {
+        if error == EIO && blob.ends_before(address) {
+            Defect::OutsideImage.into()
+        } else {
+            Error::Source(error)
+        }
+    })
+}
+
 impl ondine_erofs::Source for Image {
     type Error = kernel::error::Error;
 
@@ -78,13 +100,9 @@ impl ondine_erofs::Source for Image {
         let mut rest = buf;
         let mut offset = offset;
         while !rest.is_empty() {
-            let bytes = self
-                .bytes(space, offset, rest.len())
-                .map_err(ondine_erofs::Error::Source)?;
+            let bytes = self.bytes(space, offset, rest.len())?;
             let len = bytes.len();
-            let (now, later) = rest
-                .split_at_mut_checked(len)
-                .ok_or(ondine_erofs::Error::Source(EIO))?;
+            let (now, later) = rest.split_at_mut_checked(len).ok_or(Error::Source(EIO))?;
             for (to, from) in now.iter_mut().zip(bytes.iter()) {
                 *to = *from;
             }

@@ -7,6 +7,7 @@
 
 use super::{
     error::{checked, ImageResult},
+    image::metadata,
     Inode,
 };
 use crate::vfs::{check_killed, DirSink, Flow, MetaSlice, Target};
@@ -29,15 +30,14 @@ impl DirSource for Blocks<'_> {
         let bytes = match extent.target {
             Target::Blob(blob, address) => {
                 let skip = position.wrapping_sub(extent.start);
-                blob.bytes_at(address.wrapping_add(skip), wanted)
-                    .map_err(Error::Source)?
+                metadata(blob, address.wrapping_add(skip), wanted)?
             }
             Target::Inline(bytes, _) => bytes,
             // A block of zeros is not a valid directory block.
             Target::Hole => return Err(Defect::DirentCount.into()),
         };
         if bytes.len() < wanted {
-            return Err(Error::Source(EIO));
+            return Err(Defect::OutsideImage.into());
         }
         Ok(bytes)
     }

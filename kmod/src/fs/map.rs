@@ -5,7 +5,7 @@
 use super::{error::checked, Inode, Ondine};
 use crate::vfs::{Extent, Target};
 use kernel::prelude::*;
-use ondine_erofs::resolve;
+use ondine_erofs::{resolve, Defect};
 
 /// Upper limit of the end of extents: one more than the last signed file
 /// position. A file of 2^63 - 1 bytes ends one byte before, in the middle of a
@@ -30,11 +30,13 @@ fn find(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Ondine>> {
             target: Target::Hole,
         }),
         ondine_erofs::Target::Inline { space, offset } => {
-            let bytes = image.bytes(space, offset, extent.len as usize)?;
+            let bytes = image.bytes(space, offset, extent.len as usize);
             // A block lies in one folio, so that less means the end of the image.
-            if (bytes.len() as u64) < extent.len {
-                return Err(EIO);
-            }
+            let whole = bytes.and_then(|bytes| {
+                let is_whole = bytes.len() as u64 >= extent.len;
+                is_whole.then_some(bytes).ok_or(Defect::OutsideImage.into())
+            });
+            let bytes = checked(sb, inode.nid(), whole)?;
             Ok(Extent {
                 start: extent.start,
                 len: extent.len,

@@ -54,10 +54,11 @@ pub(super) fn fill(
     };
     let superblock = {
         let page = first_page(&primary).inspect_err(|_| {
-            if mount.is_some() {
-                sb.context()
-                    .error(c"the daemon did not provide the image that fsid= names");
-            }
+            sb.context().error(if mount.is_some() {
+                c"the daemon did not provide the image that fsid= names"
+            } else {
+                c"the superblock of the image cannot be read"
+            });
         })?;
         ondine_erofs::SuperBlock::parse(&page, PAGE_SIZE as u32)
             .map_err(|defect| refuse(sb, defect))?
@@ -97,7 +98,7 @@ pub(super) fn fill(
         GFP_KERNEL,
     )?;
     image.blobs.push(primary, GFP_KERNEL)?;
-    image.slots = read_slots(&image)?;
+    image.slots = read_slots(sb, &image)?;
     if let Some(mount) = image.mount.as_deref().cloned() {
         open_cached_devices(sb, &mut image, &mount, &devices)?;
         return Ok((image, parameters));
@@ -109,7 +110,8 @@ pub(super) fn fill(
     Ok((image, parameters))
 }
 
-/// The first page of an image, or the whole of a shorter one.
+/// The first page of an image, or the whole of a shorter one, which the parser
+/// refuses if it is too short.
 ///
 /// A copy, so that the bytes that are used are those that were checked even if
 /// the image is modified.
@@ -118,12 +120,17 @@ fn first_page(primary: &Blob) -> Result<KVec<u8>> {
     while page.len() < PAGE_SIZE {
         let at = page.len();
         match primary.bytes(at as u64, PAGE_SIZE.wrapping_sub(at)) {
-            // The end of the image. The parser reports EIO if it comes too soon.
-            Err(error) if error == EIO && at != 0 => break,
+            Err(error) if error == EIO && is_end(primary, at as u64) => break,
             bytes => page.extend_from_slice(&bytes?, GFP_KERNEL)?,
         }
     }
     Ok(page)
+}
+
+/// Returns whether a blob ends at or before byte `offset`, or could not have it.
+fn is_end(blob: &Blob, offset: u64) -> bool {
+    blob.address(offset)
+        .map_or(true, |address| blob.ends_before(address))
 }
 
 fn open_local(sb: &New<'_>, source: MountSource, options: &MountOptions) -> Result<Blob> {
@@ -144,7 +151,11 @@ fn open_cached(sb: &New<'_>, options: &MountOptions) -> Result<(Blob, MountGuard
     }
     let fsid = cache.fsid.as_ref().ok_or(EINVAL)?.to_bytes();
     let domain = cache.domain_id.as_ref().map(|domain| domain.to_bytes());
-    let mount = OnDemandMount::new(sb.shared().clone(), domain, fsid, cache.policy)?;
+    let mount = OnDemandMount::new(sb.shared().clone(), domain, fsid, cache.policy);
+    let mount = mount.inspect_err(|_| {
+        sb.context()
+            .error(c"fsid= or domain_id= is too long, or there is no memory");
+    })?;
     let mount = MountGuard::new(mount)?;
     let blob =
         OnDemand::open(&mount, fsid, Role::Primary, options.direct_io).inspect_err(|&error| {
@@ -187,7 +198,7 @@ fn open_cached_devices(
     Ok(())
 }
 
-fn read_slots(image: &Image) -> Result<KVVec<DeviceSlot>> {
+fn read_slots(sb: &New<'_>, image: &Image) -> Result<KVVec<DeviceSlot>> {
     let count = image.superblock.extra_devices();
     let mut slots = KVVec::with_capacity(usize::from(count), GFP_KERNEL)?;
     for index in 0..count {
@@ -195,9 +206,13 @@ fn read_slots(image: &Image) -> Result<KVVec<DeviceSlot>> {
         let mut bytes = [0u8; 128];
         image
             .read(Space::Primary, offset, &mut bytes)
-            .map_err(|error| match error {
-                ondine_erofs::Error::Source(error) => error,
-                ondine_erofs::Error::Defect(defect) => errno(defect),
+            .map_err(|error| {
+                sb.context()
+                    .error(c"the device table of the image cannot be read");
+                match error {
+                    ondine_erofs::Error::Source(error) => error,
+                    ondine_erofs::Error::Defect(defect) => refuse(sb, defect),
+                }
             })?;
         slots.push(image.superblock.device_slot(&bytes), GFP_KERNEL)?;
     }
@@ -206,7 +221,9 @@ fn read_slots(image: &Image) -> Result<KVVec<DeviceSlot>> {
 
 fn open(sb: &New<'_>, source: MountSource) -> Result<Backing> {
     match source {
-        MountSource::Path(path) => Backing::open(&path),
+        MountSource::Path(path) => {
+            Backing::open(&path).map_err(|unfit| sb.context().refuse(&path, &unfit))
+        }
         MountSource::Open(backing) => Ok(backing),
         MountSource::SuperBlockDevice => sb.device(),
         MountSource::Cache => Err(EINVAL),
@@ -216,17 +233,19 @@ fn open(sb: &New<'_>, source: MountSource) -> Result<Backing> {
 /// Opens an extra device, which must be of the same kind as the primary one.
 fn open_extra(sb: &New<'_>, source: MountSource, kind: BackingKind) -> Result<Backing> {
     let backing = match (source, kind) {
-        (MountSource::Path(path), BackingKind::Device) => sb
-            .open_device(&path)
-            .map_err(|error| if error == ENOTBLK { EINVAL } else { error })?,
-        (source, _) => open(sb, source)?,
+        (MountSource::Path(path), BackingKind::Device) => match sb.open_device(&path) {
+            Err(unfit) if unfit.error() == ENOTBLK => None,
+            opened => Some(opened.map_err(|unfit| sb.context().refuse(&path, &unfit))?),
+        },
+        (source, _) => Some(open(sb, source)?),
     };
-    if backing.kind() != kind {
-        sb.context()
-            .error(c"device= must be a block device if the source is one, else a regular file");
-        return Err(EINVAL);
-    }
-    Ok(backing)
+    backing
+        .filter(|backing| backing.kind() == kind)
+        .ok_or_else(|| {
+            sb.context()
+                .error(c"device= must be a block device if the source is one, else a regular file");
+            EINVAL
+        })
 }
 
 /// Loads the inodes that hold metadata, and the metadata in them.

@@ -28,6 +28,12 @@ void ondine_pr_err_ratelimited(const char *device, u64 nid, const char *message,
 	pr_err_ratelimited("ondine: (device %s): nid %llu: %.*s\n", device, nid, len, message);
 }
 
+void ondine_log_cut(const struct inode *inode)
+{
+	pr_err_ratelimited("ondine: (device %s): nid %llu: the blob ends before the file does\n",
+			   inode->i_sb->s_id, (u64)inode->i_ino);
+}
+
 /* --- super blocks and inodes ------------------------------------------------ */
 
 void *ondine_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache)

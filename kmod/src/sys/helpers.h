@@ -51,6 +51,8 @@ extern char *ondine_device;
 void ondine_pr_err_ratelimited(const char *device, u64 nid, const char *message,
 			       int len);
 
+void ondine_log_cut(const struct inode *inode);
+
 void *ondine_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache);
 bool ondine_inode_is_new(struct inode *inode);
 bool ondine_inode_is_unhashed(struct inode *inode);

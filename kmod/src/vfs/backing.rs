@@ -24,6 +24,40 @@ pub(super) fn refuses_direct(error: Error) -> bool {
     error == EINVAL || error == ENOTBLK || error == EOPNOTSUPP
 }
 
+/// The reason for which a file cannot be a [`Backing`].
+pub(crate) struct Unfit {
+    error: Error,
+    reason: &'static str,
+}
+
+impl Unfit {
+    pub(super) const fn new(error: Error, reason: &'static str) -> Self {
+        Self { error, reason }
+    }
+
+    /// The errno.
+    pub(crate) fn error(&self) -> Error {
+        self.error
+    }
+
+    /// What is wrong with the file, behind its name and a colon.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
+impl From<Error> for Unfit {
+    fn from(error: Error) -> Self {
+        Self::new(error, "cannot be opened")
+    }
+}
+
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        unfit.error
+    }
+}
+
 /// Kind of file of a [`Backing`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BackingKind {
@@ -71,7 +105,7 @@ impl Backing {
     /// Errors of `open(2)`; EINVAL if it is not a regular file or cannot be read
     /// through the page cache; ENOTBLK if its file system is stacked on another
     /// one.
-    pub(crate) fn open(path: &CStr) -> Result<Self> {
+    pub(crate) fn open(path: &CStr) -> Result<Self, Unfit> {
         // SAFETY: The path is NUL-terminated.
         let file = from_err_ptr(unsafe {
             sys::filp_open(
@@ -95,7 +129,7 @@ impl Backing {
     /// # Errors
     ///
     /// Errors of `open(2)`; ENOTBLK if it is not a block device.
-    pub(super) fn open_device(path: &CStr, holder: *mut c_void) -> Result<Self> {
+    pub(super) fn open_device(path: &CStr, holder: *mut c_void) -> Result<Self, Unfit> {
         // SAFETY: The path is NUL-terminated; the holder is only compared.
         let file = from_err_ptr(unsafe {
             sys::bdev_file_open_by_path(
@@ -121,7 +155,7 @@ impl Backing {
     /// # Safety
     ///
     /// `file` is valid, and the caller gives up one reference.
-    pub(super) unsafe fn from_owned(file: *mut sys::file) -> Result<Self> {
+    pub(super) unsafe fn from_owned(file: *mut sys::file) -> Result<Self, Unfit> {
         let mut backing = Self {
             file: NonNull::new(file).ok_or(EINVAL)?,
             kind: BackingKind::Regular,
@@ -136,7 +170,7 @@ impl Backing {
             // An `O_PATH` descriptor of a block device refers to the mapping of
             // its device node, not of the device.
             if (*file).f_mode & sys::ONDINE_CONST_FMODE_READ == 0 {
-                return Err(EBADF);
+                return Err(Unfit::new(EBADF, "is not open for reading"));
             }
             let inode = (*(*file).f_mapping).host;
             match u32::from((*inode).i_mode) & sys::S_IFMT {
@@ -145,7 +179,10 @@ impl Backing {
                     backing.direct_align = sys::ondine_direct_align(file);
                 }
                 sys::S_IFBLK => backing.kind = BackingKind::Device,
-                _ => return Err(EINVAL),
+                _ => {
+                    let reason = "is neither a regular file nor a block device";
+                    return Err(Unfit::new(EINVAL, reason));
+                }
             }
             sys::file_ra_state_init(backing.readahead.get(), (*file).f_mapping);
         }
@@ -157,7 +194,7 @@ impl Backing {
     /// # Safety
     ///
     /// `inode` is the inode of `self.file`.
-    unsafe fn check_regular(&self, inode: *mut sys::inode) -> Result {
+    unsafe fn check_regular(&self, inode: *mut sys::inode) -> Result<(), Unfit> {
         // SAFETY: By the caller, here and below.
         unsafe {
             let sb = (*inode).i_sb;
@@ -165,10 +202,13 @@ impl Backing {
             // top of another. `s_stack_depth` does not count file-backed EROFS.
             let file_backed = (*sb).s_magic as u64 == EROFS_MAGIC && (*sb).s_bdev.is_null();
             if (*sb).s_stack_depth != 0 || file_backed {
-                return Err(ENOTBLK);
+                let reason = "is on overlayfs or another stacked file system, or in a mounted \
+                              image file";
+                return Err(Unfit::new(ENOTBLK, reason));
             }
             if !sys::ondine_mapping_can_read((*self.as_raw()).f_mapping) {
-                return Err(EINVAL);
+                let reason = "cannot be read through the page cache";
+                return Err(Unfit::new(EINVAL, reason));
             }
         }
         Ok(())

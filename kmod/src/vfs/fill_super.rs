@@ -6,7 +6,7 @@
 
 use super::{
     export, fs_type::FsType, mount_source::MountContext, super_block::Info, super_ops, sysfs,
-    xattr, Backing, FileSystem, INode, MountSource, SuperBlock,
+    xattr, Backing, FileSystem, INode, MountSource, SuperBlock, Unfit,
 };
 use crate::sys;
 use core::{marker::PhantomData, ptr};
@@ -55,12 +55,12 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
             if file.is_null() {
                 return Err(EINVAL);
             }
-            Backing::from_owned(sys::ondine_get_file(file))
+            Ok(Backing::from_owned(sys::ondine_get_file(file))?)
         }
     }
 
     /// Opens an extra block device, which super blocks of the type can share.
-    pub(crate) fn open_device(&self, path: &CStr) -> Result<Backing> {
+    pub(crate) fn open_device(&self, path: &CStr) -> Result<Backing, Unfit> {
         // SAFETY: The type of a super block is set before it is filled. It serves
         // as the holder of the device.
         Backing::open_device(path, unsafe { (*self.sb).s_type.cast() })

@@ -61,3 +61,10 @@ void ondine_errorfc(struct fs_context *fc, const char *message)
 {
 	errorfc(fc, "%s", message);
 }
+
+/* As ondine_errorfc(), about a file: @reason has @len bytes. */
+void ondine_errorfc_file(struct fs_context *fc, const char *file, const char *reason, int len,
+			 int error)
+{
+	errorfc(fc, "%s: %.*s (error %d)", file, len, reason, error);
+}

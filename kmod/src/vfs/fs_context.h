@@ -28,5 +28,7 @@ int ondine_fs_parse(struct fs_context *fc, struct fs_parameter *param,
 		    struct fs_parse_result *result);
 int ondine_fs_set_source(struct fs_context *fc, struct file *file);
 void ondine_errorfc(struct fs_context *fc, const char *message);
+void ondine_errorfc_file(struct fs_context *fc, const char *file, const char *reason, int len,
+			 int error);
 
 #endif /* ONDINE_FS_CONTEXT_H */

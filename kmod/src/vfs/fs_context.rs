@@ -117,7 +117,7 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
         let option = match option as u32 {
             sys::ondine_option_ONDINE_OPT_SOURCE => {
                 // SAFETY: `param` is valid, and fs_parse() accepted its type.
-                match unsafe { take_source(param) }? {
+                match unsafe { take_source(fc, param) }? {
                     MountSource::Open(file) => {
                         // SAFETY: By the caller; the file is open.
                         to_result(unsafe { sys::ondine_fs_set_source(fc, file.as_raw()) })?;
@@ -133,7 +133,7 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
             }
             sys::ondine_option_ONDINE_OPT_DEVICE => {
                 // SAFETY: As for the source.
-                MountOption::Device(unsafe { take_source(param) }?)
+                MountOption::Device(unsafe { take_source(fc, param) }?)
             }
             sys::ondine_option_ONDINE_OPT_USER_XATTR => MountOption::UserXattr(!result.negated),
             sys::ondine_option_ONDINE_OPT_ACL => MountOption::Acl(!result.negated),
@@ -172,19 +172,25 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
 ///
 /// # Safety
 ///
-/// `param` is valid, of type string or file, and used by this call only.
-unsafe fn take_source(param: *mut sys::fs_parameter) -> Result<MountSource> {
+/// `fc` is valid; `param` is valid, of type string or file, and used by this call
+/// only.
+unsafe fn take_source(
+    fc: *mut sys::fs_context,
+    param: *mut sys::fs_parameter,
+) -> Result<MountSource> {
     // SAFETY: By the caller.
     let param = unsafe { &mut *param };
     if param.type_() == sys::fs_value_type_fs_value_is_file {
         // SAFETY: By its type, this field of the union is set. The parameter owns
-        // a reference, which is ours once the field is null.
-        let file = unsafe {
+        // a reference, which is ours once the field is null. The context is valid
+        // by the caller.
+        let (file, context) = unsafe {
             let file = param.__bindgen_anon_1.file;
             param.__bindgen_anon_1.file = ptr::null_mut();
-            Backing::from_owned(file)
+            (Backing::from_owned(file), MountContext::from_raw(fc))
         };
-        return Ok(MountSource::Open(file?));
+        let file = file.map_err(|unfit| context.refuse(c"the descriptor", &unfit))?;
+        return Ok(MountSource::Open(file));
     }
     // SAFETY: By the caller it is of type string otherwise.
     Ok(MountSource::Path(unsafe { take_string(param) }?))
@@ -234,12 +240,15 @@ unsafe extern "C" fn get_tree<F: FileSystem>(fc: *mut sys::fs_context) -> c_int 
             return ret;
         }
         // SAFETY: get_tree_bdev_flags() fails with EINVAL without a source, so
-        // that there is one here, NUL-terminated.
-        let path = unsafe { CStr::from_char_ptr((*fc).source) };
+        // that there is one here, NUL-terminated; the context is valid.
+        let (path, context) = unsafe {
+            let path = CStr::from_char_ptr((*fc).source);
+            (path, MountContext::from_raw(fc))
+        };
         match Backing::open(path) {
             // SAFETY: As above: the callback has returned.
             Ok(file) => unsafe { private::<F>(fc) }.source = Some(file),
-            Err(error) => return error.to_errno(),
+            Err(unfit) => return context.refuse(path, &unfit).to_errno(),
         }
     }
     // SAFETY: As above; the callback gets the same context.

@@ -166,6 +166,13 @@ impl<F: FileSystem> INode<F> {
         unsafe { SuperBlock::from_raw((*self.as_raw()).i_sb) }
     }
 
+    /// Logs, rate-limited, that the blob ends before the file does.
+    #[cold]
+    pub(super) fn log_cut(&self) {
+        // SAFETY: Valid by the type invariants; the super block outlives it.
+        unsafe { sys::ondine_log_cut(self.as_raw()) };
+    }
+
     /// Copies up to `len` bytes at `position` to `iter` that are in the page cache
     /// of the inode itself. Returns their number.
     #[inline]

@@ -73,7 +73,7 @@ mod workqueue;
 mod xattr;
 
 pub(crate) use self::{
-    backing::{Backing, BackingKind, EROFS_MAGIC},
+    backing::{Backing, BackingKind, Unfit, EROFS_MAGIC},
     blob::{metadata_error, Blob, Present},
     cache_dir::{CacheDir, CacheDirEntry, CacheFile},
     debugfs::{DebugDirectory, Report},

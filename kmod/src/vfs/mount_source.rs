@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h)
 
-use super::backing::Backing;
+use super::backing::{Backing, Unfit};
 use crate::sys;
 use core::marker::PhantomData;
 use kernel::{prelude::*, str::CString};
@@ -63,6 +63,23 @@ impl MountContext<'_> {
         // SAFETY: The context is valid while `self` is; the message is
         // NUL-terminated and copied.
         unsafe { sys::ondine_errorfc(self.0, message.as_char_ptr()) };
+    }
+
+    /// Adds the reason for which a file is refused to the log. Returns the errno.
+    pub(crate) fn refuse(&self, file: &CStr, unfit: &Unfit) -> Error {
+        let (reason, error) = (unfit.reason(), unfit.error());
+        // SAFETY: The context is valid while `self` is; the name is
+        // NUL-terminated, and the reason is passed with its length.
+        unsafe {
+            sys::ondine_errorfc_file(
+                self.0,
+                file.as_char_ptr(),
+                reason.as_ptr().cast(),
+                reason.len() as c_int,
+                error.to_errno(),
+            )
+        };
+        error
     }
 
     /// # Safety

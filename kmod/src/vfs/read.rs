@@ -121,7 +121,7 @@ fn read_extent<F: FileSystem>(
         read = call.iter().limited(len, read_file)?;
     }
     if read == 0 {
-        // The blob ends before the file does.
+        inode.log_cut();
         return Err(EIO);
     }
     call.advance(read);

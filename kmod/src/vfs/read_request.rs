@@ -201,6 +201,8 @@ impl ReadRequest {
             Ok(errno) if errno < 0 => errno,
             _ => EIO.to_errno(),
         };
+        // Not an error, but fewer bytes than there are in the file.
+        let mut is_cut = result >= 0;
         let mut position = self.position;
         for vector in self.vectors.iter() {
             let len = u64::from(vector.bv_len);
@@ -209,7 +211,8 @@ impl ReadRequest {
             // finished; a locked folio keeps its inode.
             unsafe {
                 let folio = sys::ondine_bvec_folio(vector, &raw mut offset);
-                let size = sys::ondine_i_size(sys::ondine_folio_inode(folio)).cast_unsigned();
+                let inode = sys::ondine_folio_inode(folio);
+                let size = sys::ondine_i_size(inode).cast_unsigned();
                 let needed = len.min(size.saturating_sub(position));
                 if good >= needed {
                     // The rest of the block must not be visible.
@@ -221,6 +224,10 @@ impl ReadRequest {
                     );
                     sys::iomap_finish_folio_read(folio, offset, len as usize, 0);
                 } else {
+                    if is_cut {
+                        sys::ondine_log_cut(inode);
+                        is_cut = false;
+                    }
                     sys::iomap_finish_folio_read(folio, offset, len as usize, errno);
                 }
             }

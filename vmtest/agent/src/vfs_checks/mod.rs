@@ -13,6 +13,7 @@ mod mount_errors;
 mod page_cache;
 mod read_only;
 mod read_paths;
+mod refusals;
 mod sources;
 mod stacking;
 mod statfs_fiemap_handles;
@@ -94,7 +95,11 @@ pub(super) fn run(job: &VfsCheckJob) -> Result<Vec<CheckResult>> {
             done.push(timed(name, &driver.to_string(), || check(job, driver)));
         }
         if driver.fs == handmade::DRIVER {
-            let alone = [format_limits::CHECKS, huge_directories::CHECKS];
+            let alone = [
+                format_limits::CHECKS,
+                huge_directories::CHECKS,
+                refusals::CHECKS,
+            ];
             for (name, check) in alone.into_iter().flatten() {
                 done.push(timed(name, handmade::DRIVER, || check(job)));
             }
