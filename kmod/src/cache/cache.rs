@@ -11,7 +11,7 @@ use super::{
     registry::{Found, Registry, Role},
     Object, ObjectRef, OnDemandMount,
 };
-use crate::vfs::{CacheDir, TimerHandler, WaitQueue};
+use crate::vfs::{CacheDir, TimerHandler, Unfit, WaitQueue};
 use core::ops::Deref;
 use kernel::{
     new_mutex, new_poll_condvar,
@@ -206,8 +206,13 @@ impl Cache {
             }
         };
         let dir = self.dir()?;
-        let path = CacheFilePath::new(volume, cookie).map_err(|_| ENOBUFS)?;
-        let file = dir.file(&path.components()).map_err(|_| ENOBUFS)?;
+        let file = CacheFilePath::new(volume, cookie)
+            .map_err(Unfit::from)
+            .and_then(|path| dir.file(&path.components()))
+            .map_err(|unfit| {
+                unfit.log(cookie);
+                ENOBUFS
+            })?;
         let mut registry = self.registry.lock();
         let object = ObjectRef::new(registry.new_key(), volume, cookie, file)?;
         registry.add(object.clone(), shared)?;

@@ -4,7 +4,7 @@
 
 use crate::{
     cache::{c_string, errno, error, Cache, CacheAttachment, ObjectRef},
-    vfs::{CacheDir, CacheDirEntry},
+    vfs::{CacheDir, CacheDirEntry, Unfit},
 };
 use kernel::{
     new_mutex, prelude::*, str::CString, sync::Arc, sync::Mutex, uaccess::UserSliceReader,
@@ -115,7 +115,8 @@ impl Session {
     }
 
     fn bind(&self, settings: &mut Settings, mode: Option<Mode>) -> Result {
-        let dir = settings.dir.as_ref().ok_or(EINVAL)?;
+        let path = settings.dir.as_ref().ok_or(EINVAL)?;
+        let refuse = |unfit: Unfit| unfit.log(path.to_bytes());
         if settings.bound {
             return Err(EBUSY);
         }
@@ -125,18 +126,22 @@ impl Session {
             Some(Mode::Cache) => return Err(EOPNOTSUPP),
             Some(Mode::OnDemand) => {}
         }
-        let dir = CacheDir::open(dir);
+        let dir = CacheDir::open(path).map_err(refuse);
         settings.on_demand = true;
         let dir = Arc::new(dir?, GFP_KERNEL)?;
         let stop = settings.limits.levels(Resource::Blocks).stop;
         let space = dir.free_space()?;
         let files = settings.limits.levels(Resource::Files).stop;
         if space.blocks < u64::from(stop) || space.files < u64::from(files) {
-            return Err(ENOBUFS);
+            let reason = "has fewer blocks or inodes free than bstop and fstop demand";
+            return Err(refuse(Unfit::new(ENOBUFS, reason)));
         }
-        dir.probe()?;
+        dir.probe().map_err(refuse)?;
         for name in [CACHE_DIR, GRAVEYARD_DIR] {
-            dir.make_directory(&c_string(name)?)?;
+            dir.make_directory(&c_string(name)?).map_err(|error| {
+                let reason = "cannot have its directories cache and graveyard";
+                refuse(Unfit::new(error, reason))
+            })?;
         }
         session::bind(&**self.cache(), dir, stop);
         settings.bound = true;

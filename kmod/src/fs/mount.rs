@@ -157,14 +157,26 @@ fn open_cached(sb: &New<'_>, options: &MountOptions) -> Result<(Blob, MountGuard
             .error(c"fsid= or domain_id= is too long, or there is no memory");
     })?;
     let mount = MountGuard::new(mount)?;
-    let blob =
-        OnDemand::open(&mount, fsid, Role::Primary, options.direct_io).inspect_err(|&error| {
-            if error == ENOBUFS {
-                sb.context()
-                    .error(c"no daemon has bound the cache; start one before mounting with fsid=");
-            }
-        })?;
+    let blob = OnDemand::open(&mount, fsid, Role::Primary, options.direct_io)
+        .inspect_err(|&error| explain(sb, error))?;
     Ok((Blob::OnDemand(blob), mount))
+}
+
+/// Reports why there is no object for a blob. The cache has reported why there is
+/// no file.
+fn explain(sb: &New<'_>, error: Error) {
+    let message = if error == ENOBUFS && sb.shared().dir().is_err() {
+        c"no daemon has bound the cache; start one before mounting with fsid="
+    } else if error == EBUSY {
+        c"another mount has the volume of fsid= or domain_id=, and does not share it"
+    } else if error == EEXIST {
+        c"another mount of the domain has the image that fsid= names"
+    } else if error == EINVAL {
+        c"two device slots of the image name one blob, which takes domain_id="
+    } else {
+        return;
+    };
+    sb.context().error(message);
 }
 
 /// Opens the objects that hold the extra devices. Their cookie keys are the tags
@@ -192,7 +204,8 @@ fn open_cached_devices(
             return Err(EINVAL);
         }
         check_killed()?;
-        let blob = OnDemand::open(mount, cookie, Role::Device, image.options.direct_io)?;
+        let blob = OnDemand::open(mount, cookie, Role::Device, image.options.direct_io)
+            .inspect_err(|&error| explain(sb, error))?;
         image.blobs.push(Blob::OnDemand(blob), GFP_KERNEL)?;
     }
     Ok(())

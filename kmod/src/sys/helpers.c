@@ -28,6 +28,12 @@ void ondine_pr_err_ratelimited(const char *device, u64 nid, const char *message,
 	pr_err_ratelimited("ondine: (device %s): nid %llu: %.*s\n", device, nid, len, message);
 }
 
+/* A name may be one that an image chose. */
+void ondine_log_refusal(const char *name, int name_len, const char *reason, int len, int error)
+{
+	pr_err_ratelimited("ondine: %*pE: %.*s (error %d)\n", name_len, name, len, reason, error);
+}
+
 void ondine_log_cut(const struct inode *inode)
 {
 	pr_err_ratelimited("ondine: (device %s): nid %llu: the blob ends before the file does\n",

@@ -51,6 +51,7 @@ extern char *ondine_device;
 void ondine_pr_err_ratelimited(const char *device, u64 nid, const char *message,
 			       int len);
 
+void ondine_log_refusal(const char *name, int name_len, const char *reason, int len, int error);
 void ondine_log_cut(const struct inode *inode);
 
 void *ondine_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache);

@@ -31,7 +31,7 @@ pub(crate) struct Unfit {
 }
 
 impl Unfit {
-    pub(super) const fn new(error: Error, reason: &'static str) -> Self {
+    pub(crate) const fn new(error: Error, reason: &'static str) -> Self {
         Self { error, reason }
     }
 
@@ -41,8 +41,23 @@ impl Unfit {
     }
 
     /// What is wrong with the file, behind its name and a colon.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub(super) fn reason(&self) -> &'static str {
         self.reason
+    }
+
+    /// Logs, rate-limited, what is wrong with the file `name`. Returns the errno.
+    pub(crate) fn log(&self, name: &[u8]) -> Error {
+        // SAFETY: Both strings are passed with their lengths, and not kept.
+        unsafe {
+            sys::ondine_log_refusal(
+                name.as_ptr().cast(),
+                name.len() as c_int,
+                self.reason.as_ptr().cast(),
+                self.reason.len() as c_int,
+                self.error.to_errno(),
+            )
+        };
+        self.error
     }
 }
 

@@ -9,8 +9,11 @@
 #include "../sys/helpers.h"
 #include "cache_dir.h"
 
-/* Checks that the file system of @dir has the operations that cache files need. */
-int ondine_cache_dir_check(struct file *dir)
+/*
+ * Checks that the file system of @dir has the operations that cache files need. If
+ * not, @why is the reason.
+ */
+int ondine_cache_dir_check(struct file *dir, const char **why)
 {
 	struct vfsmount *mnt = dir->f_path.mnt;
 	struct dentry *root = dir->f_path.dentry;
@@ -18,19 +21,25 @@ int ondine_cache_dir_check(struct file *dir)
 	struct kstatfs stats;
 	int ret;
 
+	*why = "is on an idmapped mount";
 	if (is_idmapped_mnt(mnt))
 		return -EINVAL;
+	*why = "is on a file system without O_TMPFILE, extended attributes, statfs or syncfs";
 	if (d_is_negative(root) ||
 	    !d_backing_inode(root)->i_op->lookup ||
 	    !d_backing_inode(root)->i_op->mkdir ||
 	    !d_backing_inode(root)->i_op->tmpfile ||
 	    !(d_backing_inode(root)->i_opflags & IOP_XATTR) ||
 	    !sb->s_op->statfs ||
-	    !sb->s_op->sync_fs ||
-	    sb->s_blocksize > PAGE_SIZE)
+	    !sb->s_op->sync_fs)
 		return -EOPNOTSUPP;
+	*why = "is on a file system with blocks larger than a page";
+	if (sb->s_blocksize > PAGE_SIZE)
+		return -EOPNOTSUPP;
+	*why = "is on a read-only file system";
 	if (sb_rdonly(sb))
 		return -EROFS;
+	*why = "is on a file system that does not tell its size";
 	ret = vfs_statfs(&dir->f_path, &stats);
 	if (ret)
 		return ret;
@@ -45,33 +54,43 @@ static bool is_fit(struct file *file)
 	return S_ISREG(file_inode(file)->i_mode) && (file->f_mode & FMODE_CAN_ODIRECT);
 }
 
-/*
- * Checks that the file system reports holes, and can make them. One that reports a
- * hole as data would make zeros, which the daemon has not written, part of an image.
- */
-int ondine_cache_dir_probe(struct file *dir)
+/* Opens a file without a name in @dir that can be a cache file. */
+struct file *ondine_cache_dir_tmpfile(struct file *dir, const char **why)
 {
 	struct file *file;
 	int ret = mnt_want_write(dir->f_path.mnt);
 
+	*why = "cannot be written to";
 	if (ret)
-		return ret;
+		return ERR_PTR(ret);
 	file = kernel_tmpfile_open(&nop_mnt_idmap, &dir->f_path, S_IFREG | 0600,
 				   O_RDWR | O_LARGEFILE, current_cred());
 	mnt_drop_write(dir->f_path.mnt);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	if (is_fit(file))
-		ret = vfs_truncate(&file->f_path, PAGE_SIZE);
-	else
-		ret = -EOPNOTSUPP;
-	if (!ret && vfs_llseek(file, 0, SEEK_DATA) != -ENXIO)
-		ret = -EOPNOTSUPP;
-	/* A write that fails in the middle of a page is undone. */
-	if (!ret)
-		ret = ondine_cache_file_punch(file, 0, PAGE_SIZE);
+	if (IS_ERR(file) || is_fit(file))
+		return file;
 	fput(file);
-	return ret;
+	*why = "is on a file system without direct I/O";
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+/*
+ * Checks that the file system of @file, which is empty, reports holes, and can make
+ * them. One that reports a hole as data would make zeros, which the daemon has not
+ * written, part of an image.
+ */
+int ondine_cache_file_probe(struct file *file, const char **why)
+{
+	int ret = vfs_truncate(&file->f_path, PAGE_SIZE);
+
+	*why = "cannot be written to";
+	if (ret)
+		return ret;
+	*why = "is on a file system that does not report holes";
+	if (vfs_llseek(file, 0, SEEK_DATA) != -ENXIO)
+		return -EOPNOTSUPP;
+	/* A write that fails in the middle of a page is undone. */
+	*why = "is on a file system that cannot punch holes";
+	return ondine_cache_file_punch(file, 0, PAGE_SIZE);
 }
 
 /* Returns the free blocks and files of the file system, in per cent. */

@@ -8,11 +8,12 @@
 #include <linux/fs.h>
 #include <linux/uio.h>
 
-int ondine_cache_dir_check(struct file *dir);
-int ondine_cache_dir_probe(struct file *dir);
+int ondine_cache_dir_check(struct file *dir, const char **why);
+struct file *ondine_cache_dir_tmpfile(struct file *dir, const char **why);
 int ondine_cache_dir_free_space(struct file *dir, u64 *blocks, u64 *files);
 int ondine_cache_dir_make_dir(struct file *dir, const char *name);
 struct file *ondine_cache_dir_open(struct file *dir, const char *const *names, unsigned int count);
+int ondine_cache_file_probe(struct file *file, const char **why);
 ssize_t ondine_cache_file_write(struct file *file, struct iov_iter *iter, loff_t pos);
 bool ondine_cache_file_is_in(struct file *file, struct file *dir);
 bool ondine_cache_file_is_below(struct file *file, struct file *dir);

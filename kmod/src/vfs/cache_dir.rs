@@ -5,7 +5,10 @@
 //! C headers: [`include/linux/namei.h`](srctree/include/linux/namei.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{backing::Backing, credentials::Credentials};
+use super::{
+    backing::{Backing, Unfit},
+    credentials::Credentials,
+};
 use crate::sys;
 use core::{
     ops::{Deref, Range},
@@ -53,7 +56,7 @@ impl CacheDir {
     ///
     /// Errors of `open(2)`; EINVAL for an idmapped mount; EOPNOTSUPP if the file
     /// system lacks an operation that cache files need; EROFS.
-    pub(crate) fn open(path: &CStr) -> Result<Self> {
+    pub(crate) fn open(path: &CStr) -> Result<Self, Unfit> {
         let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_LARGEFILE;
         // SAFETY: The path is NUL-terminated.
         let file =
@@ -63,8 +66,11 @@ impl CacheDir {
             // SAFETY: There is a current task, and it has credentials.
             cred: unsafe { sys::ondine_get_current_cred() },
         };
+        let mut why = c"".as_char_ptr();
         // SAFETY: The directory is open.
-        to_result(unsafe { sys::ondine_cache_dir_check(dir.dir.as_ptr()) })?;
+        let ret = unsafe { sys::ondine_cache_dir_check(dir.dir.as_ptr(), &raw mut why) };
+        // SAFETY: The call has set the reason.
+        to_result(ret).map_err(|error| unsafe { unfit(error, why) })?;
         Ok(dir)
     }
 
@@ -72,12 +78,23 @@ impl CacheDir {
     ///
     /// # Errors
     ///
-    /// EOPNOTSUPP if the file system has no direct I/O, or does not report or make
-    /// holes; those of `open(2)` with `O_TMPFILE`.
-    pub(crate) fn probe(&self) -> Result {
+    /// EOPNOTSUPP if the file system has no direct I/O, does not report or make
+    /// holes, or is one that no [`Backing`] may be on; those of `open(2)` with
+    /// `O_TMPFILE`.
+    pub(crate) fn probe(&self) -> Result<(), Unfit> {
         let _credentials = self.as_owner();
+        let mut why = c"".as_char_ptr();
         // SAFETY: The directory is open.
-        to_result(unsafe { sys::ondine_cache_dir_probe(self.dir.as_ptr()) })
+        let file = unsafe { sys::ondine_cache_dir_tmpfile(self.dir.as_ptr(), &raw mut why) };
+        // SAFETY: The call has set the reason.
+        let file = from_err_ptr(file).map_err(|error| unsafe { unfit(error, why) })?;
+        // SAFETY: The call returned a reference.
+        let file = unsafe { Backing::from_owned(file) }
+            .map_err(|found| Unfit::new(EOPNOTSUPP, found.reason()))?;
+        // SAFETY: The file is open for writing.
+        let ret = unsafe { sys::ondine_cache_file_probe(file.as_raw(), &raw mut why) };
+        // SAFETY: The call has set the reason.
+        to_result(ret).map_err(|error| unsafe { unfit(error, why) })
     }
 
     /// Creates the directory `name` in the directory, unless it exists.
@@ -99,10 +116,10 @@ impl CacheDir {
     ///
     /// EINVAL for more than [`NAMES_MAX`] names; errors of `mkdir(2)` and
     /// `open(2)`; as [`Backing::open`].
-    pub(crate) fn file(&self, names: &[&CStr]) -> Result<CacheFile> {
+    pub(crate) fn file(&self, names: &[&CStr]) -> Result<CacheFile, Unfit> {
         let mut raw = [core::ptr::null::<c_char>(); NAMES_MAX];
         if names.len() > raw.len() {
-            return Err(EINVAL);
+            return Err(EINVAL.into());
         }
         for (to, name) in raw.iter_mut().zip(names) {
             *to = name.as_char_ptr();
@@ -178,6 +195,15 @@ impl CacheDir {
         // borrows it.
         unsafe { Credentials::of(self.cred) }
     }
+}
+
+/// # Safety
+///
+/// `why` is a constant, NUL-terminated string of the module.
+unsafe fn unfit(error: Error, why: *const c_char) -> Unfit {
+    // SAFETY: By the caller; the module is in use while its code runs.
+    let why: Result<&'static str, _> = unsafe { CStr::from_char_ptr(why) }.to_str();
+    Unfit::new(error, why.unwrap_or("cannot hold cache files"))
 }
 
 impl Drop for CacheDir {
