@@ -10,6 +10,16 @@
 #include "cache_dir.h"
 
 /*
+ * True if only the current task's user and root may change @inode. Whoever else
+ * may could have files of their own taken for blobs.
+ */
+static bool is_private(const struct inode *inode)
+{
+	return !(inode->i_mode & (S_IWGRP | S_IWOTH)) &&
+	       (uid_eq(inode->i_uid, current_fsuid()) || uid_eq(inode->i_uid, GLOBAL_ROOT_UID));
+}
+
+/*
  * Checks that the file system of @dir has the operations that cache files need. If
  * not, @why is the reason.
  */
@@ -45,7 +55,11 @@ int ondine_cache_dir_check(struct file *dir, const char **why)
 		return ret;
 	if (stats.f_bsize <= 0)
 		return -ERANGE;
-	return stats.f_bsize > PAGE_SIZE ? -EOPNOTSUPP : 0;
+	*why = "is on a file system with blocks larger than a page";
+	if (stats.f_bsize > PAGE_SIZE)
+		return -EOPNOTSUPP;
+	*why = "belongs to another user, or can be written to by a group or by others";
+	return is_private(d_inode(root)) ? 0 : -EPERM;
 }
 
 /* True if @file can be a cache file: regular, and written by direct I/O. */
@@ -126,10 +140,14 @@ static struct dentry *make_dir(struct vfsmount *mnt, struct dentry *parent, cons
 			return child;
 	}
 	child = end_creating_keep(child);
-	if (d_is_dir(child))
+	if (!d_is_dir(child))
+		ret = -ENOTDIR;
+	else if (!is_private(d_inode(child)))
+		ret = -EPERM;
+	else
 		return child;
 	dput(child);
-	return ERR_PTR(-ENOTDIR);
+	return ERR_PTR(ret);
 }
 
 /* Creates the directory @name in @dir, unless it exists. */
@@ -181,9 +199,10 @@ struct file *ondine_cache_dir_open(struct file *dir, const char *const *names, u
 		file = file_open_root(&at, *names, O_RDWR | O_CREAT | O_LARGEFILE | O_NOFOLLOW, 0600);
 	if (IS_ERR(file))
 		goto out;
-	if (!is_fit(file)) {
+	if (!is_fit(file) || !is_private(file_inode(file))) {
+		ret = is_fit(file) ? -EPERM : -EOPNOTSUPP;
 		fput(file);
-		file = ERR_PTR(-EOPNOTSUPP);
+		file = ERR_PTR(ret);
 		goto out;
 	}
 	/* Reading an image is no access to the file that contains it. */

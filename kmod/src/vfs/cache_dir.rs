@@ -55,7 +55,8 @@ impl CacheDir {
     /// # Errors
     ///
     /// Errors of `open(2)`; EINVAL for an idmapped mount; EOPNOTSUPP if the file
-    /// system lacks an operation that cache files need; EROFS.
+    /// system lacks an operation that cache files need; EROFS; EPERM if others than
+    /// the current user and root may write to the directory.
     pub(crate) fn open(path: &CStr) -> Result<Self, Unfit> {
         let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_LARGEFILE;
         // SAFETY: The path is NUL-terminated.
@@ -101,7 +102,8 @@ impl CacheDir {
     ///
     /// # Errors
     ///
-    /// ENOTDIR if the name is taken by a file; errors of `mkdir(2)`.
+    /// ENOTDIR if the name is taken by a file, EPERM by a directory that others may
+    /// write to; errors of `mkdir(2)`.
     pub(crate) fn make_directory(&self, name: &CStr) -> Result {
         let _credentials = self.as_owner();
         // SAFETY: The directory is open; the name is NUL-terminated.
@@ -114,8 +116,9 @@ impl CacheDir {
     ///
     /// # Errors
     ///
-    /// EINVAL for more than [`NAMES_MAX`] names; errors of `mkdir(2)` and
-    /// `open(2)`; as [`Backing::open`].
+    /// EINVAL for more than [`NAMES_MAX`] names; EPERM if others may write to a
+    /// directory or the file; errors of `mkdir(2)` and `open(2)`; as
+    /// [`Backing::open`].
     pub(crate) fn file(&self, names: &[&CStr]) -> Result<CacheFile, Unfit> {
         let mut raw = [core::ptr::null::<c_char>(); NAMES_MAX];
         if names.len() > raw.len() {
