@@ -24,6 +24,14 @@ use ondine_ondemand::{
     submit, Run,
 };
 
+/// A page of the page cache must be one of the presence set: `bytes` hands out a whole
+/// one when the latter is present, reads of folios are split at the latter, and cache
+/// files have a size in the former.
+const _: () = assert!(
+    PAGE_SIZE as u64 == ondine_ondemand::page::PAGE_SIZE,
+    "ondine needs a kernel with pages of 4 KiB"
+);
+
 /// Metadata is requested in aligned runs of this many pages: 128 KiB.
 const METADATA_RUN: u64 = (128 << 10) >> PAGE_SHIFT;
 
