@@ -11,6 +11,7 @@ mod inode;
 mod lookup;
 mod map;
 mod mount;
+mod on_demand;
 mod options;
 mod sysfs;
 mod xattr;
@@ -39,7 +40,10 @@ use crate::{
         XattrNamespace, //
     },
 };
-use kernel::{prelude::*, sync::SetOnce};
+use kernel::{
+    prelude::*,
+    sync::{Arc, SetOnce},
+};
 
 /// The file system type.
 pub(crate) struct Ondine;
@@ -79,6 +83,14 @@ impl FileSystem for Ondine {
             mount.resume();
         }
         Ok(image.options.remount(&options))
+    }
+
+    fn prepare(
+        context: &MountContext<'_>,
+        cache: &Arc<Cache>,
+        options: Self::Options,
+    ) -> Result<(KBox<Image>, SuperParameters)> {
+        on_demand::prepare(context, cache, options)
     }
 
     fn fill(

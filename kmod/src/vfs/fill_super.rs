@@ -6,11 +6,11 @@
 
 use super::{
     export, fs_type::FsType, mount_source::MountContext, super_block::Info, super_ops, sysfs,
-    xattr, Backing, FileSystem, INode, MountSource, SuperBlock, Unfit,
+    xattr, Backing, FileSystem, INode, SuperBlock, Unfit,
 };
 use crate::sys;
 use core::{marker::PhantomData, ptr};
-use kernel::{error::to_result, prelude::*, sync::Arc};
+use kernel::{error::to_result, prelude::*};
 
 /// Parameters of a super block that the file system determines.
 pub(crate) struct SuperParameters {
@@ -34,12 +34,6 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
     pub(crate) fn context(&self) -> MountContext<'_> {
         // SAFETY: The context is valid while the super block is being filled.
         unsafe { MountContext::from_raw(self.fc) }
-    }
-
-    /// The state that all super blocks of the type share.
-    pub(crate) fn shared(&self) -> &Arc<F::Shared> {
-        // SAFETY: The super block is of type `F`; the type outlives it.
-        unsafe { FsType::<F>::shared_of(self.sb) }
     }
 
     /// The block device that the super block was made for.
@@ -67,7 +61,8 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
     }
 }
 
-/// Fills a new super block: operations, data, root, sysfs directory.
+/// Fills a new super block: operations, data, which `make` makes, root, sysfs
+/// directory.
 ///
 /// # Safety
 ///
@@ -75,8 +70,7 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
 pub(super) unsafe fn fill<F: FileSystem>(
     sb: *mut sys::super_block,
     fc: *mut sys::fs_context,
-    options: F::Options,
-    source: MountSource,
+    make: impl FnOnce(&NewSuperBlock<'_, F>) -> Result<(KBox<F::Data>, SuperParameters)>,
 ) -> Result {
     let new = NewSuperBlock::<F> {
         sb,
@@ -104,7 +98,7 @@ pub(super) unsafe fn fill<F: FileSystem>(
         }
     }
 
-    let (data, parameters) = F::fill(&new, options, source)?;
+    let (data, parameters) = make(&new)?;
     // Inline data and directory blocks must fit into a page.
     if !(9..=sys::PAGE_SHIFT).contains(&parameters.block_bits.into()) {
         return Err(EINVAL);

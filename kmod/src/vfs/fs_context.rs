@@ -10,7 +10,7 @@ use super::{
     fill_super,
     fs_type::FsType,
     mount_source::{MountContext, MountOption, MountSource},
-    FileSystem, SuperBlock,
+    FileSystem, SuperBlock, SuperParameters,
 };
 use crate::sys;
 use core::{marker::PhantomData, ptr};
@@ -25,6 +25,8 @@ struct Private<F: FileSystem> {
     options: F::Options,
     /// The source, if it was passed as a descriptor.
     source: Option<Backing>,
+    /// The data of a super block that is about to be made for an image in the cache.
+    prepared: Option<(KBox<F::Data>, SuperParameters)>,
 }
 
 struct Table<F>(PhantomData<F>);
@@ -63,8 +65,12 @@ pub(super) unsafe extern "C" fn init_fs_context<F: FileSystem>(
                 None => F::Options::default(),
             }
         };
-        let source = None;
-        let private = KBox::new(Private::<F> { options, source }, GFP_KERNEL)?;
+        let private = Private::<F> {
+            options,
+            source: None,
+            prepared: None,
+        };
+        let private = KBox::new(private, GFP_KERNEL)?;
         // SAFETY: By the caller; a new context is not in use elsewhere.
         unsafe {
             (*fc).fs_private = KBox::into_raw(private).cast();
@@ -224,8 +230,19 @@ unsafe extern "C" fn get_tree<F: FileSystem>(fc: *mut sys::fs_context) -> c_int 
         (F::is_cached(&private.options), private.source.is_some())
     };
     if is_cached {
-        // SAFETY: As above; the callback gets the same context.
-        return unsafe { sys::get_tree_nodev(fc, Some(fill_from_cache::<F>)) };
+        return from_result(|| {
+            // SAFETY: As above; the type is the field of an `FsType<F>`, to which the
+            // context holds a reference (of the module).
+            let (private, context, shared) = unsafe {
+                let shared = FsType::<F>::shared_of((*fc).fs_type);
+                (private::<F>(fc), MountContext::from_raw(fc), shared)
+            };
+            let options = core::mem::take(&mut private.options);
+            private.prepared = Some(F::prepare(&context, shared, options)?);
+            // SAFETY: As above; the callback gets the same context, and `private` is
+            // not used any more.
+            Ok(unsafe { sys::get_tree_nodev(fc, Some(fill_prepared::<F>)) })
+        });
     }
     if !has_source {
         // SAFETY: As above; the callback gets the same context.
@@ -265,11 +282,7 @@ unsafe extern "C" fn fill_from_device<F: FileSystem>(
     fc: *mut sys::fs_context,
 ) -> c_int {
     // SAFETY: By the caller.
-    unsafe {
-        fill(sb, fc, |_: &mut Private<F>| {
-            Ok(MountSource::SuperBlockDevice)
-        })
-    }
+    unsafe { fill::<F>(sb, fc, |_| Ok(MountSource::SuperBlockDevice)) }
 }
 
 /// Callback of get_tree_nodev().
@@ -284,7 +297,7 @@ unsafe extern "C" fn fill_from_file<F: FileSystem>(
     let source =
         |private: &mut Private<F>| private.source.take().map(MountSource::Open).ok_or(EINVAL);
     // SAFETY: By the caller.
-    unsafe { fill(sb, fc, source) }
+    unsafe { fill::<F>(sb, fc, source) }
 }
 
 /// Callback of get_tree_nodev(), for an image in the cache.
@@ -292,12 +305,17 @@ unsafe extern "C" fn fill_from_file<F: FileSystem>(
 /// # Safety
 ///
 /// As for [`fill_from_file`].
-unsafe extern "C" fn fill_from_cache<F: FileSystem>(
+unsafe extern "C" fn fill_prepared<F: FileSystem>(
     sb: *mut sys::super_block,
     fc: *mut sys::fs_context,
 ) -> c_int {
-    // SAFETY: By the caller.
-    unsafe { fill(sb, fc, |_: &mut Private<F>| Ok(MountSource::Cache)) }
+    from_result(|| {
+        // SAFETY: The VFS serialises calls on one context.
+        let prepared = unsafe { private::<F>(fc) }.prepared.take();
+        // SAFETY: By the caller.
+        unsafe { fill_super::fill::<F>(sb, fc, |_| prepared.ok_or(EINVAL)) }?;
+        Ok(0)
+    })
 }
 
 /// # Safety
@@ -315,7 +333,7 @@ unsafe fn fill<F: FileSystem>(
         let source = source(private)?;
         let options = core::mem::take(&mut private.options);
         // SAFETY: By the caller.
-        unsafe { fill_super::fill::<F>(sb, fc, options, source) }?;
+        unsafe { fill_super::fill::<F>(sb, fc, |new| F::fill(new, options, source)) }?;
         Ok(0)
     })
 }

@@ -119,10 +119,10 @@ impl<F: FileSystem> FsType<F> {
     ///
     /// # Safety
     ///
-    /// `sb` is a valid super block of the file system type `F`, for `'a`.
-    pub(super) unsafe fn shared_of<'a>(sb: *mut sys::super_block) -> &'a Arc<F::Shared> {
-        // SAFETY: As in `slab_of`.
-        unsafe { &Self::of((*sb).s_type).shared }
+    /// `raw` is the field of an `FsType<F>` that lives for `'a`.
+    pub(super) unsafe fn shared_of<'a>(raw: *mut sys::file_system_type) -> &'a Arc<F::Shared> {
+        // SAFETY: By the caller.
+        unsafe { &Self::of(raw).shared }
     }
 
     /// The sysfs directory of the type.

@@ -96,7 +96,10 @@ pub(crate) use self::{
     xattr::{XattrList, XattrNamespace}, //
 };
 
-use kernel::{prelude::*, sync::aref::ARef};
+use kernel::{
+    prelude::*,
+    sync::{aref::ARef, Arc},
+};
 
 /// A read-only file system.
 ///
@@ -131,6 +134,14 @@ pub(crate) trait FileSystem: Sized + 'static {
         options: Self::Options,
         context: &MountContext<'_>,
     ) -> Result<bool>;
+
+    /// Makes the data of a super block whose image is in the cache, before there is
+    /// one.
+    fn prepare(
+        context: &MountContext<'_>,
+        shared: &Arc<Self::Shared>,
+        options: Self::Options,
+    ) -> Result<(KBox<Self::Data>, SuperParameters)>;
 
     /// Makes the data of a new super block from its source.
     fn fill(

@@ -39,8 +39,6 @@ pub(crate) enum MountSource {
     Open(Backing),
     /// The block device of the super block.
     SuperBlockDevice,
-    /// The cache, by the key of `fsid=`.
-    Cache,
 }
 
 impl MountSource {
@@ -48,7 +46,7 @@ impl MountSource {
     pub(crate) fn name(&self) -> &CStr {
         match self {
             Self::Path(path) => path,
-            Self::Open(_) | Self::SuperBlockDevice | Self::Cache => c"",
+            Self::Open(_) | Self::SuperBlockDevice => c"",
         }
     }
 }
