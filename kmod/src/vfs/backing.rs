@@ -12,7 +12,7 @@ use core::{
     mem::MaybeUninit,
     ptr::{self, NonNull},
 };
-use kernel::{error::from_err_ptr, prelude::*, types::Opaque};
+use kernel::{error::from_err_ptr, page::PAGE_SIZE, prelude::*, types::Opaque};
 
 /// Magic number of EROFS super blocks, those of the C driver and ours.
 pub(crate) const EROFS_MAGIC: u64 = 0xE0F5_E1E2;
@@ -96,6 +96,8 @@ pub(crate) struct Backing {
     /// Alignment of direct reads, a power of two and at least a page; 0 if there
     /// are none.
     direct_align: u32,
+    /// Alignment of memory for direct reads, a power of two.
+    direct_mem_align: u32,
     /// Readahead state of metadata reads, shared by concurrent readers like
     /// `f_ra`.
     readahead: Opaque<sys::file_ra_state>,
@@ -176,6 +178,7 @@ impl Backing {
             kind: BackingKind::Regular,
             claimed: false,
             direct_align: 0,
+            direct_mem_align: PAGE_SIZE as u32,
             readahead: Opaque::zeroed(),
         };
         // From here on `backing` releases the file on failure.
@@ -191,7 +194,8 @@ impl Backing {
             match u32::from((*inode).i_mode) & sys::S_IFMT {
                 sys::S_IFREG => {
                     backing.check_regular(inode)?;
-                    backing.direct_align = sys::ondine_direct_align(file);
+                    let mem_align = &raw mut backing.direct_mem_align;
+                    backing.direct_align = sys::ondine_direct_align(file, mem_align);
                 }
                 sys::S_IFBLK => backing.kind = BackingKind::Device,
                 _ => {
@@ -311,7 +315,7 @@ impl Backing {
     }
 
     /// Reads from `position` to `iter` by direct I/O. Returns the number of bytes,
-    /// which may be less than `iter` has room for.
+    /// which may be less than `iter` has room for. An error consumes none of it.
     ///
     /// Pins user memory before it enters the file system, so that no page fault
     /// runs under a lock of the file.
@@ -322,11 +326,11 @@ impl Backing {
     /// read must be buffered.
     pub(super) fn read_direct(&self, iter: IovIter<'_>, position: u64) -> Result<usize> {
         self.read(iter, position, |kiocb, iter| {
-            // SAFETY: As in `read_buffered`. The alignment is a power of two, see
+            // SAFETY: As in `read_buffered`. The alignments are powers of two, see
             // `can_read_direct`.
             unsafe {
                 (*kiocb).ki_flags |= sys::ONDINE_CONST_IOCB_DIRECT;
-                sys::ondine_read_direct(kiocb, iter, self.direct_align)
+                sys::ondine_read_direct(kiocb, iter, self.direct_align, self.direct_mem_align)
             }
         })
     }

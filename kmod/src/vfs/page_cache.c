@@ -62,11 +62,15 @@ struct folio *ondine_meta_folio(struct file *file, loff_t pos, size_t len,
 {
 	struct address_space *mapping = file->f_mapping;
 	pgoff_t index = pos >> PAGE_SHIFT;
+	const struct cred *reader;
 	struct folio *folio;
 	int ret;
 
 	if (unlikely(is_watched(file))) {
+		/* The reader of a tree need not be allowed to read its image. */
+		reader = override_creds(file->f_cred);
 		ret = rw_verify_area(READ, file, &pos, len);
+		revert_creds(reader);
 		if (ret)
 			return ERR_PTR(ret);
 	}
@@ -266,14 +270,16 @@ ssize_t ondine_read_buffered(struct kiocb *kiocb, struct iov_iter *iter)
 
 /*
  * The alignment of direct reads in bytes, at least a page, or 0 if there shall be
- * none.
+ * none. @mem_align gets the alignment of memory for them, a power of two.
  *
  * There are none without a block device: network file systems switch an inode
  * between buffered and direct reads under its exclusive lock.
  */
-unsigned int ondine_direct_align(struct file *file)
+unsigned int ondine_direct_align(struct file *file, unsigned int *mem_align)
 {
 	struct kstat stat = {};
+
+	*mem_align = PAGE_SIZE;
 
 	if (!(file->f_mode & FMODE_CAN_ODIRECT) ||
 	    !(file_inode(file)->i_sb->s_type->fs_flags & FS_REQUIRES_DEV) ||
@@ -284,6 +290,8 @@ unsigned int ondine_direct_align(struct file *file)
 		return PAGE_SIZE;
 	if (!is_power_of_2(stat.dio_offset_align))
 		return 0;
+	if (is_power_of_2(stat.dio_mem_align))
+		*mem_align = stat.dio_mem_align;
 	return max_t(unsigned int, stat.dio_offset_align, PAGE_SIZE);
 }
 
@@ -301,33 +309,49 @@ static void unpin(const struct bio_vec *vecs, unsigned short count)
 }
 
 /*
- * Reads by direct I/O a part of what @iter has room for, in multiples of @align.
- * Returns bytes or an errno; -ENOTBLK if the read must be buffered.
+ * Reads by direct I/O a part of what @iter has room for, in multiples of @align, into
+ * memory that is aligned to @mem_align. Returns bytes, or an errno and leaves @iter as
+ * it was; -EINVAL or -ENOTBLK if the read must be buffered.
  *
  * User pages are pinned before the file system takes a lock, which it holds while
- * it looks for the pages of a user's iterator.
+ * it looks for the pages of a user's iterator. The block layer takes the segments of
+ * the iterator that is made of them as they are, so that each is checked here.
  */
-ssize_t ondine_read_direct(struct kiocb *kiocb, struct iov_iter *iter, unsigned int align)
+ssize_t ondine_read_direct(struct kiocb *kiocb, struct iov_iter *iter, unsigned int align,
+			   unsigned int mem_align)
 {
-	size_t want = min_t(size_t, iov_iter_count(iter), PINNED_PAGES * PAGE_SIZE);
+	size_t before = iov_iter_count(iter);
+	size_t want = min_t(size_t, round_down(before, align), PINNED_PAGES * PAGE_SIZE);
 	unsigned short count = 0, room;
 	struct iov_iter pinned;
 	struct bio_vec *vecs;
 	size_t got = 0, len;
 	ssize_t ret = 0;
 
-	if (!user_backed_iter(iter))
-		return vfs_iocb_iter_read(kiocb->ki_filp, kiocb, iter);
+	if (!user_backed_iter(iter)) {
+		if (iov_iter_alignment(iter) & (mem_align - 1))
+			return -ENOTBLK;
+		ret = vfs_iocb_iter_read(kiocb->ki_filp, kiocb, iter);
+		/* Part of it may have been submitted before the error. */
+		if (ret < 0)
+			iov_iter_revert(iter, before - iov_iter_count(iter));
+		return ret;
+	}
+	if (!want)
+		return -ENOTBLK;
 	room = iov_iter_npages(iter, PINNED_PAGES);
 	vecs = kmalloc_array(room, sizeof(*vecs), GFP_KERNEL);
 	if (!vecs)
 		return -ENOMEM;
+	/* A segment that reaches beyond the last whole @align is not misaligned by that. */
+	iov_iter_truncate(iter, want);
 	while (got < want && count < room) {
-		ret = iov_iter_extract_bvecs(iter, vecs, want - got, &count, room, 0, 0);
+		ret = iov_iter_extract_bvecs(iter, vecs, want - got, &count, room, mem_align - 1, 0);
 		if (ret <= 0)
 			break;
 		got += ret;
 	}
+	iov_iter_reexpand(iter, before - got);
 	len = round_down(got, align);
 	if (len) {
 		iov_iter_bvec(&pinned, ITER_DEST, vecs, count, len);

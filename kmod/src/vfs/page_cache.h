@@ -19,8 +19,9 @@ const char *ondine_get_link(struct dentry *dentry, struct inode *inode,
 size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter);
 size_t ondine_read_mapped(struct inode *inode, loff_t pos, size_t len, struct iov_iter *iter);
 ssize_t ondine_read_buffered(struct kiocb *kiocb, struct iov_iter *iter);
-unsigned int ondine_direct_align(struct file *file);
-ssize_t ondine_read_direct(struct kiocb *kiocb, struct iov_iter *iter, unsigned int align);
+unsigned int ondine_direct_align(struct file *file, unsigned int *mem_align);
+ssize_t ondine_read_direct(struct kiocb *kiocb, struct iov_iter *iter, unsigned int align,
+			   unsigned int mem_align);
 void ondine_drop_copied(struct address_space *mapping, loff_t pos, size_t len);
 
 #endif /* ONDINE_PAGE_CACHE_H */
