@@ -212,9 +212,11 @@ struct file *ondine_cache_dir_open(struct file *dir, const char *const *names, u
 	 * lock exclusively, and waits for every direct read. A failure shows at
 	 * that write.
 	 */
+	file_start_write(file);
 	inode_lock(file_inode(file));
 	file_remove_privs(file);
 	inode_unlock(file_inode(file));
+	file_end_write(file);
 out:
 	dput(at.dentry);
 	return file;
