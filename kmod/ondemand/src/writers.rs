@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The daemon's writes into a cache file, counted so that none outlives the object.
+//! The daemon's changes of a cache file, writes and `copen`, counted so that none outlives the object.
 
 use crate::sync::{AcqRel, Acquire, AtomicUsize};
 
 /// Number of writes in progress, and whether the object is dropped.
+///
+/// `copen`, which may empty and resize the file, counts as a write.
 ///
 /// A write checks that the object is in use, and then sleeps in the file system. The
 /// object can be dropped meanwhile, and another one be made for the same file, of

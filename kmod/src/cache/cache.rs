@@ -243,10 +243,35 @@ impl Cache {
         len: u64,
         write: impl FnOnce(u64) -> Result<u64>,
     ) -> Result<u64> {
-        let begun = object.writers().begin();
-        let result = if begun && object.is_open() {
-            self.check_room()
-                .and_then(|()| object.write_pages(offset, len, write))
+        let (written, added) = self.modify(object, || {
+            if !object.is_open() {
+                return Err(ENOBUFS);
+            }
+            self.check_room()?;
+            object.write_pages(offset, len, write)
+        })?;
+        self.filled.fetch_add(added, Relaxed);
+        Ok(written)
+    }
+
+    /// Sets the size of `object` that the daemon tells, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// ENOBUFS if the object is dropped; as [`Object::set_size`].
+    pub(crate) fn set_size(&self, object: &ObjectRef, size: u64) -> Result {
+        self.modify(object, || object.set_size(size))
+    }
+
+    /// Calls `modify`, which changes the cache file of `object`. The next object of the
+    /// file waits until it has returned.
+    ///
+    /// # Errors
+    ///
+    /// ENOBUFS if the object is dropped; those of `modify`.
+    fn modify<T>(&self, object: &ObjectRef, modify: impl FnOnce() -> Result<T>) -> Result<T> {
+        let result = if object.writers().begin() {
+            modify()
         } else {
             Err(ENOBUFS)
         };
@@ -254,9 +279,7 @@ impl Cache {
             self.registry.lock().forget(object.key());
             object.wake_waiters();
         }
-        let (written, added) = result?;
-        self.filled.fetch_add(added, Relaxed);
-        Ok(written)
+        result
     }
 
     /// Returns whether `is` holds for any object whose file is in use.

@@ -33,6 +33,7 @@
 //!     Cache::registry              the objects in use
 //!     Cache::state                 request table and session
 //! Object::sizing                   first answer to an OPEN
+//! Object::writing                  the daemon's writes, shared; holes, alone
 //!   (locks of the cache directory's file system)
 //! Cache::registry, Cache::state
 //!   wait queues, workqueue         wake-ups; spin locks

@@ -144,7 +144,7 @@ impl Object {
     /// # Errors
     ///
     /// EINVAL if `len` bytes fill no page; those of `write`; EIO if it wrote less than a
-    /// page; those of `fallocate(2)`.
+    /// page; those of [`Self::void_size`].
     pub(super) fn write_pages(
         &self,
         offset: u64,
@@ -173,15 +173,18 @@ impl Object {
         }
     }
 
-    /// Makes holes of the missing pages that `len` bytes at `offset` touch.
+    /// Makes holes of the missing pages that `len` bytes at `offset` touch. If the file
+    /// system does not make one, the next mount empties the file: it would take the page
+    /// for data.
     fn punch_missing(&self, contents: &Contents, mut offset: u64, len: u64) -> Result {
         let end = offset.saturating_add(len);
         let _alone = self.writing.exclude();
+        let mut punched = Ok(());
         while let Some(missing) = contents.missing_bytes(offset, end.saturating_sub(offset)) {
             offset = missing.end;
-            self.file.punch(missing)?;
+            punched = punched.and(self.file.punch(missing));
         }
-        Ok(())
+        punched.or_else(|_| self.void_size())
     }
 
     /// Moves the position of the cache file to the next data, or hole, at or after

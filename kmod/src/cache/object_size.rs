@@ -24,7 +24,7 @@ impl Object {
     ///
     /// EINVAL if it is not the size that was told before; EFBIG, ENOMEM; errors of
     /// the file system.
-    pub(crate) fn set_size(&self, size: u64) -> Result {
+    pub(super) fn set_size(&self, size: u64) -> Result {
         let _sizing = self.sizing.lock();
         if let Some(contents) = self.contents() {
             return if contents.size() == size {
@@ -68,6 +68,16 @@ impl Object {
             Err(error) if error == ENODATA || error == ERANGE => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Overwrites the record of the size, so that the next object of the file empties it.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the file system.
+    pub(super) fn void_size(&self) -> Result {
+        let none = [0u8; SIZE_ATTRIBUTE_LEN];
+        self.file().set_attribute(SIZE_ATTRIBUTE, &none)
     }
 
     fn record_size(&self, size: u64) -> Result {

@@ -170,7 +170,13 @@ impl OnDemand {
                 }
             };
             // The next step finds the pages present, or that no time is left.
-            slept.or_else(|error| if error == ETIMEDOUT { Ok(()) } else { Err(error) })?;
+            slept.or_else(|error| {
+                if error == ETIMEDOUT {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })?;
         }
     }
 }

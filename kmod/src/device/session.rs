@@ -80,8 +80,10 @@ impl Session {
             Command::Copen { msg_id, answer } => {
                 // A command of another thread need not wait for the file system.
                 drop(accepting_answers(settings)?);
-                let set_size = |object: &ObjectRef, size| object.set_size(size).map_err(errno);
-                session::answer_open(&**self.cache(), msg_id, answer, set_size).map_err(error)
+                let cache = self.cache();
+                let set_size =
+                    |object: &ObjectRef, size| cache.set_size(object, size).map_err(errno);
+                session::answer_open(&**cache, msg_id, answer, set_size).map_err(error)
             }
             Command::Restore => {
                 drop(accepting_answers(settings)?);
