@@ -11,11 +11,10 @@ use std::thread;
 
 use anyhow::{anyhow, ensure, Context, Result};
 use rustix::fs::{fadvise, memfd_create, Advice, MemfdFlags};
-use rustix::mount::MountFlags;
 use vmtest_wire::image::{Backing, Observer, Row};
 use vmtest_wire::paths::SCRATCH;
 
-use super::format_limits::DRIVER;
+use super::handmade::DRIVER;
 use super::{same, Site, STORE};
 use crate::fanotify_handler::Handling;
 use crate::mounts::{drop_caches, Mounted};
@@ -28,7 +27,6 @@ pub(super) const CHECKS: &[(&str, SourceCheck)] = &[
     ("an image on tmpfs reads the same", |row| {
         reads(&moved(row, Path::new(SCRATCH))?)
     }),
-    ("an image on overlayfs reads the same", overlayfs),
     (
         "a read into a mapping of the same image ends",
         into_own_image,
@@ -96,29 +94,6 @@ fn contents(mounted: &Mounted, path: ReadPath) -> Result<()> {
     Ok(())
 }
 
-fn overlayfs(row: &Row) -> Result<()> {
-    let lower = Path::new(STORE).join("lower");
-    let inside = moved(row, &lower)?;
-    let point = Path::new("/run/ondine/sources-overlay");
-    let options = format!("lowerdir={}:{SCRATCH}", lower.display());
-    let merged = Mounted::needed(
-        "overlay",
-        Path::new("overlay"),
-        point,
-        &options,
-        MountFlags::RDONLY,
-    )?;
-    let through =
-        |file: &String| file.replacen(&*lower.to_string_lossy(), &point.to_string_lossy(), 1);
-    reads(&Row {
-        primary: through(&inside.primary),
-        devices: inside.devices.iter().map(through).collect(),
-        ..inside
-    })?;
-    merged.unmount()?;
-    Ok(())
-}
-
 /// Reads a file into a mapping of another file of the image, while a writer queues for the image's
 /// inode lock: if the read held that lock shared, the page fault inside of it would wait for the
 /// writer, and the writer for the read.
@@ -167,6 +142,7 @@ fn into_own_image(row: &Row) -> Result<()> {
         let written = writer.join().map_err(|_| anyhow!("the writer panicked"))?;
         read.and(written)
     })?;
+    drop(files);
     mounted.unmount()?;
     Ok(())
 }
