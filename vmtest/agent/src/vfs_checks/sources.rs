@@ -47,9 +47,7 @@ fn moved(row: &Row, parent: &Path) -> Result<Row> {
         let name = Path::new(from).file_name().context("a file name")?;
         let to = dir.join(name);
         fs::copy(from, &to).with_context(|| format!("copying {from} to {}", to.display()))?;
-        to.into_os_string()
-            .into_string()
-            .map_err(|name| anyhow!("{} is not UTF-8", name.display()))
+        Ok(to.to_str().context("a path in UTF-8")?.to_owned())
     };
     Ok(Row {
         primary: copy(&row.primary)?,
