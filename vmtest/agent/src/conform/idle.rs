@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
+use rustix::thread::{gettid, sched_getaffinity, sched_setaffinity, CpuSet};
 
 /// Duration after which an idle guest counts as idle for good: longer than the kernel's short
 /// delays.
@@ -23,13 +23,36 @@ pub(super) fn now() -> Result<bool> {
     let load = std::fs::read_to_string("/proc/loadavg")?;
     let running = load.split_whitespace().nth(3);
     let running = running.and_then(|field| field.split('/').next());
-    if running.context("/proc/loadavg")? != "1" {
+    // The kernel also counts tasks that sleep, until an idle processor takes them off its run queue.
+    if running.context("/proc/loadavg")? != "1" && does_another_run()? {
         return Ok(false);
     }
     // The ninth number after a disk's name is the number of requests in progress.
     let disks = std::fs::read_to_string("/proc/diskstats")?;
     let mut under_way = disks.lines().map(|line| line.split_whitespace().nth(11));
     Ok(under_way.all(|count| count == Some("0")))
+}
+
+/// Returns true if the state of a task other than the caller is `R`.
+fn does_another_run() -> Result<bool> {
+    let own = gettid().as_raw_nonzero().to_string();
+    for process in std::fs::read_dir("/proc")? {
+        // Entries that are not processes have no tasks, and a process may have exited.
+        let Ok(tasks) = std::fs::read_dir(process?.path().join("task")) else {
+            continue;
+        };
+        for task in tasks.flatten().filter(|task| *task.file_name() != *own) {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            if stat
+                .rsplit(") ")
+                .next()
+                .is_some_and(|rest| rest.starts_with('R'))
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Returns true if a task waits for a 9p file of the host. Such a task neither runs nor has a disk
