@@ -40,7 +40,7 @@ impl Unfit {
         self.error
     }
 
-    /// What is wrong with the file, behind its name and a colon.
+    /// The defect, as words that follow the name of the file.
     pub(super) fn reason(&self) -> &'static str {
         self.reason
     }
