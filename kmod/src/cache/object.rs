@@ -159,6 +159,10 @@ impl Object {
         let shared = self.writing.share();
         let result = write(whole);
         let written = contents.whole_pages(offset, *result.as_ref().unwrap_or(&0));
+        if written != 0 {
+            let run = Run::touched_by(offset, written);
+            self.trace(vfs::Event::Fill, run, Ok(()));
+        }
         let added = contents.add(offset, written);
         drop(shared);
         self.filled.fetch_add(added, Relaxed);
@@ -171,6 +175,11 @@ impl Object {
             Ok(_) if written == 0 && whole != 0 => Err(EIO),
             Ok(_) => Ok((written, added)),
         }
+    }
+
+    fn trace(&self, event: vfs::Event, run: Run, result: Result) {
+        let keys: [&CStr; 2] = [&self.volume, &self.cookie];
+        trace(event, keys, run.first, run.count, result);
     }
 
     /// Makes holes of the missing pages that `len` bytes at `offset` touch. If the file
@@ -223,8 +232,7 @@ impl RequestObject for ObjectRef {
             Event::Complete => vfs::Event::Complete,
             Event::Cancel => vfs::Event::Cancel,
         };
-        let keys: [&CStr; 2] = [&self.volume, &self.cookie];
-        trace(event, keys, run.first, run.count, result.map_err(error));
+        Object::trace(self, event, run, result.map_err(error));
     }
 
     fn wake_waiters(&self) {

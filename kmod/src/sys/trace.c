@@ -17,6 +17,9 @@ void ondine_trace(enum ondine_event event, const char *volume, const char *cooki
 	case ONDINE_EVENT_DELIVER:
 		trace_ondine_deliver(volume, cookie, first, count, result);
 		break;
+	case ONDINE_EVENT_FILL:
+		trace_ondine_fill(volume, cookie, first, count, result);
+		break;
 	case ONDINE_EVENT_COMPLETE:
 		trace_ondine_complete(volume, cookie, first, count, result);
 		break;

@@ -51,6 +51,15 @@ DEFINE_EVENT(ondine_request, ondine_deliver,
 	TP_PROTO(const char *volume, const char *cookie, u64 first, u64 count, int result),
 	TP_ARGS(volume, cookie, first, count, result));
 
+/*
+ * The daemon has written pages; they become present after the event, so that no
+ * read that finds them present, and requests others, is traced before it. Writes are
+ * not tied to requests: one may fill pages of several, or of none.
+ */
+DEFINE_EVENT(ondine_request, ondine_fill,
+	TP_PROTO(const char *volume, const char *cookie, u64 first, u64 count, int result),
+	TP_ARGS(volume, cookie, first, count, result));
+
 /* The daemon has answered the request. */
 DEFINE_EVENT(ondine_request, ondine_complete,
 	TP_PROTO(const char *volume, const char *cookie, u64 first, u64 count, int result),

@@ -12,13 +12,15 @@ pub(crate) enum Event {
     Submit,
     /// The daemon has read its message.
     Deliver,
+    /// Pages that the daemon has written are about to become present.
+    Fill,
     /// The daemon has answered it.
     Complete,
     /// The request ended without an answer.
     Cancel,
 }
 
-/// Traces a request for `count` pages from `first` on (none for an OPEN) of the
+/// Traces a request for, or a write of, `count` pages from `first` on (none for an OPEN) of the
 /// object `cookie` in `volume`. `result` is the result of the request, if it has
 /// ended.
 pub(crate) fn trace(
@@ -31,6 +33,7 @@ pub(crate) fn trace(
     let event = match event {
         Event::Submit => sys::ondine_event_ONDINE_EVENT_SUBMIT,
         Event::Deliver => sys::ondine_event_ONDINE_EVENT_DELIVER,
+        Event::Fill => sys::ondine_event_ONDINE_EVENT_FILL,
         Event::Complete => sys::ondine_event_ONDINE_EVENT_COMPLETE,
         Event::Cancel => sys::ondine_event_ONDINE_EVENT_CANCEL,
     };

@@ -90,6 +90,6 @@ pub struct InFlight {
     pub micros: u64,
     /// Pages of the longest request.
     pub longest_pages: u64,
-    /// The largest number of pages in flight at one time.
+    /// The largest number of pages at one time that are requested and neither written nor given up.
     pub most_pages: u64,
 }

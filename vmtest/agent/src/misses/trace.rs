@@ -3,7 +3,9 @@
 //! READ requests as the kernel's tracepoints record them: totals, and the number in flight over
 //! time.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
@@ -65,6 +67,7 @@ impl Tally {
             match event.point {
                 Point::Submit => tally.submitted += 1,
                 Point::Deliver => tally.delivered += 1,
+                Point::Fill => {}
                 Point::Complete => tally.completed += 1,
                 Point::Cancel => tally.cancelled += 1,
             }
@@ -101,19 +104,22 @@ impl Tally {
     }
 }
 
-/// A tracepoint hit of a READ request.
+/// A tracepoint hit of a READ request or a write.
 struct Event {
     /// Time stamp in seconds.
     time: f64,
     point: Point,
-    /// Number of pages of the request.
-    pages: u64,
+    /// Keys of the object's volume and cookie.
+    object: String,
+    /// The pages of the request, or of the write.
+    pages: Range<u64>,
 }
 
 #[derive(Clone, Copy)]
 enum Point {
     Submit,
     Deliver,
+    Fill,
     Complete,
     Cancel,
 }
@@ -140,17 +146,20 @@ fn event(line: &str) -> Option<Event> {
     let point = match event.split(':').next()? {
         "submit" => Point::Submit,
         "deliver" => Point::Deliver,
+        "fill" => Point::Fill,
         "complete" => Point::Complete,
         "cancel" => Point::Cancel,
         _ => return None,
     };
     let time = head.rsplit(' ').next()?.parse().ok()?;
-    let (_, run) = event.split_once(" pages ")?;
-    let (_, count) = run.split(' ').next()?.split_once('+')?;
+    let (object, run) = event.split_once(": ")?.1.split_once(" pages ")?;
+    let (first, count) = run.split(' ').next()?.split_once('+')?;
+    let first: u64 = first.parse().ok()?;
     Some(Event {
         time,
         point,
-        pages: count.parse().ok()?,
+        object: object.to_owned(),
+        pages: first..first + count.parse::<u64>().ok()?,
     })
 }
 
@@ -167,7 +176,7 @@ fn changes(events: &[Event]) -> Result<Vec<Change>> {
     for event in events {
         in_flight = match event.point {
             Point::Submit => in_flight + 1,
-            Point::Deliver => continue,
+            Point::Deliver | Point::Fill => continue,
             Point::Complete | Point::Cancel => in_flight
                 .checked_sub(1)
                 .context("the trace has a request that ends before it begins")?,
@@ -202,24 +211,39 @@ fn flight(changes: &[Change], events: &[Event]) -> InFlight {
         mean: part(area, all),
         enough: part(enough, since),
         micros: (all * 1e6) as u64,
-        longest_pages: events.iter().map(|event| event.pages).max().unwrap_or(0),
+        longest_pages: longest_pages(events),
         most_pages: most_pages(events),
     }
 }
 
-/// The largest number of pages in flight at one time.
+/// Pages of the longest request.
+fn longest_pages(events: &[Event]) -> u64 {
+    let submits = events
+        .iter()
+        .filter(|event| matches!(event.point, Point::Submit));
+    let len = |event: &Event| event.pages.end - event.pages.start;
+    submits.map(len).max().unwrap_or(0)
+}
+
+/// The largest number of pages in flight at one time: requested, and neither written nor given up. A page that is
+/// written can be read before the request for it is answered.
 fn most_pages(events: &[Event]) -> u64 {
-    let (mut pages, mut most) = (0u64, 0);
+    let mut missing = BTreeSet::new();
+    let mut most = 0;
     for event in events {
+        let pages = event.pages.clone().map(|page| (&*event.object, page));
         match event.point {
-            Point::Submit => pages += event.pages,
+            Point::Submit => missing.extend(pages),
             Point::Deliver => {}
-            // `changes` has checked that each request began.
-            Point::Complete | Point::Cancel => pages = pages.saturating_sub(event.pages),
+            Point::Fill | Point::Complete | Point::Cancel => {
+                for page in pages {
+                    missing.remove(&page);
+                }
+            }
         }
-        most = pages.max(most);
+        most = most.max(missing.len());
     }
-    most
+    most as u64
 }
 
 #[cfg(test)]
@@ -249,6 +273,25 @@ mod tests {
         let found = flight(&changes(&events).unwrap(), &events);
         assert_eq!((found.longest_pages, found.most_pages), (256, 512));
         assert_eq!(most_pages(&events[1..]), 256);
+    }
+
+    #[test]
+    fn pages_that_are_written_are_not_in_flight() {
+        let line = |point, first, count| {
+            format!("dd-1 [001] ..... 1.0: ondine_{point}: erofs,a blob0 pages {first}+{count} result 0\n")
+        };
+        let trace = [
+            line("submit", 0, 256),
+            line("fill", 0, 16),
+            line("submit", 256, 8),
+            line("fill", 300, 400),
+            line("complete", 0, 256),
+        ];
+        let of = |trace: &[String]| most_pages(&events(&trace.concat()).unwrap());
+        assert_eq!(of(&trace), 256);
+        // An event of another object says nothing of this one.
+        let other = trace[1].replace("blob0", "blob1");
+        assert_eq!(of(&[trace[0].clone(), other, trace[2].clone()]), 264);
     }
 
     #[test]
