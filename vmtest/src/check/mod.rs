@@ -287,11 +287,16 @@ fn line(item: &Item) -> String {
     }
 }
 
+/// The end of the report: what failed or did not run, once more, then the counts.
 fn closing(items: &[Item]) -> String {
+    let unwell = items
+        .iter()
+        .filter(|item| item.failed.is_some() || item.not_run.is_some());
+    let lines: String = unwell.map(|item| line(item) + "\n").collect();
     let failed = items.iter().filter(|item| item.failed.is_some()).count();
     let not_run = items.iter().filter(|item| item.not_run.is_some()).count();
     let passed = items.len() - failed - not_run;
-    format!("{passed} passed, {failed} failed, {not_run} not run")
+    format!("{lines}{passed} passed, {failed} failed, {not_run} not run")
 }
 
 fn code(items: &[Item]) -> i32 {
@@ -375,15 +380,13 @@ mod tests {
     }
 
     #[test]
-    fn the_closing_line_counts() {
+    fn the_report_ends_with_what_failed_and_the_counts() {
         let not_run = Item::not_run("i", "why".to_owned());
         assert_eq!(line(&not_run), "not run i: why");
-        let all = [
-            item(false, false),
-            item(true, true),
-            item(true, false),
-            not_run,
-        ];
-        assert_eq!(closing(&all), "1 passed, 2 failed, 1 not run");
+        let all = [item(false, false), item(true, true), not_run];
+        assert_eq!(
+            closing(&all),
+            "FAILED  i\n        why\nnot run i: why\n1 passed, 1 failed, 1 not run"
+        );
     }
 }
