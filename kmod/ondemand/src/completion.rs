@@ -4,9 +4,10 @@
 
 use crate::{
     deferred_count::DeferredCount,
+    deferred_list::WaitFor,
     requests::Outcome,
     run::Run,
-    sync::{Acquire, AtomicBool, AtomicI32, Relaxed, Release},
+    sync::{Acquire, AtomicI32, AtomicUsize, Relaxed, Release},
     Errno,
 };
 
@@ -40,20 +41,19 @@ pub trait RequestObject {
     /// The number of deferred reads.
     fn deferred_count(&self) -> &DeferredCount;
 
-    /// Returns whether there are deferred reads.
-    #[inline]
-    fn has_deferred(&self) -> bool {
-        !self.deferred_count().is_zero()
-    }
+    /// Makes the deferred reads runnable that wait for `wait_for`. Returns whether there
+    /// are any.
+    fn release_deferred(&self, wait_for: WaitFor) -> bool;
 
     /// Queues the worker that processes the deferred reads. A call while the worker
     /// runs has it run once more.
     fn queue_worker(&self);
 
-    /// Wakes the waiting tasks, and queues the worker if there are deferred reads.
-    fn wake(&self) {
+    /// Wakes the waiting tasks, and queues the worker if deferred reads wait for
+    /// `wait_for`.
+    fn wake(&self, wait_for: WaitFor) {
         self.wake_waiters();
-        if self.has_deferred() {
+        if self.release_deferred(wait_for) {
             self.queue_worker();
         }
     }
@@ -68,8 +68,8 @@ pub struct Completion<O> {
     object: O,
     run: Run,
     outcome: AtomicI32,
-    /// Set by the first waiter.
-    joined: AtomicBool,
+    /// Reads that wait. Grows with the lock of the request table held.
+    waiters: AtomicUsize,
 }
 
 /// Values of [`Completion::outcome`]; an errno is negative.
@@ -85,7 +85,7 @@ impl<O: RequestObject> Completion<O> {
             object,
             run,
             outcome: AtomicI32::new(PENDING),
-            joined: AtomicBool::new(false),
+            waiters: AtomicUsize::new(0),
         }
     }
 
@@ -106,9 +106,19 @@ impl<O: RequestObject> Completion<O> {
         self.run == Run::EMPTY
     }
 
-    /// Adds a waiter. Returns whether the request had one before.
+    /// Adds a waiter. Returns whether the request has another.
     pub(crate) fn join(&self) -> bool {
-        self.joined.swap(true, Relaxed)
+        self.waiters.fetch_add(1, Relaxed) != 0
+    }
+
+    /// Removes a waiter. Returns whether it was the last one.
+    pub(crate) fn leave(&self) -> bool {
+        self.waiters.fetch_sub(1, Relaxed) == 1
+    }
+
+    /// Returns whether there are waiters.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.waiters.load(Relaxed) != 0
     }
 
     /// Completes the request with the daemon's answer.
@@ -145,7 +155,7 @@ impl<O: RequestObject> Completion<O> {
         // Release: a waiter that sees the outcome sees the pages that were written
         // for the request as present.
         self.outcome.store(value, Release);
-        self.object.wake();
+        self.object.wake(WaitFor::end_of(self.run));
     }
 
     /// The outcome of the request; `None` while it is pending.

@@ -2,13 +2,16 @@
 
 //! Deferred reads: reads of locked folios that wait without a task.
 //!
-//! Readahead hands its folios over and returns. A worker of the object steps each
-//! read whenever a request of the object ends, until its pages are present or
-//! cannot come. A task that needs one of the folios waits for the folio's lock; if
-//! the read has failed, the task reads the page again and gets the errno from there.
+//! Readahead hands its folios over and returns. A read waits in the list of its
+//! object under what it waits for: a request, or a session. The end of a request makes
+//! the reads runnable that wait for it, and no others; a worker of the object steps
+//! those, until their pages are present or cannot come. A task that needs one of the
+//! folios waits for the folio's lock; if the read has failed, the task reads the page
+//! again and gets the errno from there.
 
 use crate::{
     completion::RequestObject,
+    deferred_list::{DeferredList, DeferredMemory, WaitFor},
     platform::{CacheOps, MountOps},
     read::{PendingRead, Step},
     run::Run,
@@ -27,16 +30,13 @@ pub trait Folios<C: CacheOps> {
     fn fail(self, errno: Errno);
 }
 
-/// The list of an object's deferred reads, with a lock of its own.
-pub trait DeferredList<C: CacheOps, F: Folios<C>> {
-    /// The reads, taken out of the list.
-    type Reads: IntoIterator<Item = DeferredRead<C, F>>;
+/// The list of an object.
+pub type List<C, F> = DeferredList<C, DeferredRead<C, F>>;
 
-    /// Adds a read; without memory, drops it.
-    fn push(&self, read: DeferredRead<C, F>);
-
-    /// Takes all reads.
-    fn take(&self) -> Self::Reads;
+/// An object whose list of deferred reads has a lock.
+pub trait HasDeferred<C: CacheOps, F: Folios<C>> {
+    /// Calls `change` with exclusive access to the list.
+    fn with_deferred<T>(&self, change: impl FnOnce(&mut List<C, F>) -> T) -> T;
 }
 
 /// A read of folios whose pages are not all present. Dropping it drops its folios.
@@ -44,6 +44,7 @@ pub struct DeferredRead<C: CacheOps, F: Folios<C>> {
     object: C::Object,
     mount: C::Mount,
     read: PendingRead<C>,
+    pages: u64,
     /// Taken when the read starts its I/O, or fails.
     folios: Option<F>,
 }
@@ -51,26 +52,36 @@ pub struct DeferredRead<C: CacheOps, F: Folios<C>> {
 impl<C: CacheOps, F: Folios<C>> DeferredRead<C, F> {
     /// A read that has not submitted a request. It is counted from now on: see
     /// [`DeferredCount`](crate::deferred_count::DeferredCount).
-    pub fn new(mount: C::Mount, object: C::Object, folios: F) -> Self {
-        let read = PendingRead::new(folios.run(), mount.begin_wait());
+    ///
+    /// # Errors
+    ///
+    /// Gives the folios back if those of the mount's deferred reads are too many. A task
+    /// that needs one of them waits for it by itself, and holds no others.
+    pub fn new(mount: C::Mount, object: C::Object, folios: F) -> Result<Self, F> {
+        let run = folios.run();
+        if !mount.deferred_pages().try_add(run.count) {
+            return Err(folios);
+        }
+        let read = PendingRead::of_readahead(run, mount.begin_wait());
         object.deferred_count().increment();
         if mount.limit().is_some() {
             mount.start_timer();
         }
-        Self {
+        Ok(Self {
             object,
             mount,
             read,
+            pages: run.count,
             folios: Some(folios),
-        }
+        })
     }
 
-    /// Goes on as far as possible without sleeping. Returns whether the read still
-    /// waits.
-    pub fn step(&mut self) -> bool {
+    /// Goes on as far as possible without sleeping. Returns what the read still waits
+    /// for.
+    pub fn step(&mut self) -> Option<WaitFor> {
         let step = self.read.step(&self.mount, &self.object);
         if let Ok(Step::WaitForSession(_) | Step::WaitForRequest(_)) = step {
-            return true;
+            return Some(self.read.waits_for());
         }
         if let Some(folios) = self.folios.take() {
             match step {
@@ -78,7 +89,7 @@ impl<C: CacheOps, F: Folios<C>> DeferredRead<C, F> {
                 Err(errno) => folios.fail(errno),
             }
         }
-        false
+        None
     }
 
     /// The folios, until the read is over.
@@ -99,31 +110,52 @@ impl<C: CacheOps, F: Folios<C>> DeferredRead<C, F> {
 
 impl<C: CacheOps, F: Folios<C>> Drop for DeferredRead<C, F> {
     fn drop(&mut self) {
+        self.read.leave(self.mount.cache());
+        self.mount.deferred_pages().remove(self.pages);
         self.object.deferred_count().decrement();
         self.mount.end_wait(self.read.since());
     }
 }
 
-/// Leaves a read to the worker of its object, which has the list `list`.
+/// Leaves a read to the worker of its object, whose list `list` has. Without memory,
+/// drops the read.
 ///
 /// The worker, and not the caller, submits its requests: the caller may hold locks of
 /// the file system that the module is mounted on.
-pub fn defer<C: CacheOps, F: Folios<C>>(list: &impl DeferredList<C, F>, read: DeferredRead<C, F>) {
+pub fn defer<C: CacheOps, F: Folios<C>>(list: &impl HasDeferred<C, F>, read: DeferredRead<C, F>) {
+    let Some(memory) = DeferredMemory::new() else {
+        return;
+    };
     let object = read.object.clone();
-    list.push(read);
+    list.with_deferred(|list| list.push(memory, WaitFor::Worker, read));
     object.queue_worker();
 }
 
-/// The worker of an object: steps the reads of `list`, and keeps those that still
-/// wait.
+/// The worker of an object: steps the reads that are runnable, and puts those back that
+/// still wait.
 ///
-/// A completion that comes while a read is in no list queues the worker again, as
-/// the read is counted still; a call of the worker that is queued while it runs is
-/// not lost.
-pub fn process<C: CacheOps, F: Folios<C>>(list: &impl DeferredList<C, F>) {
-    for mut read in list.take() {
-        if read.step() {
-            list.push(read);
+/// What a read waits for may be over before the read is in the list again. So the end
+/// looks at the list after it has been published, and the worker looks at the end after
+/// the read is in the list; the lock of the list orders the two:
+///
+/// ```text
+/// CPU 1 (worker)                   CPU 2 (completion)
+/// step: the request is pending
+///                                  outcome = answered
+///                                  lock list; no reads wait; unlock
+/// lock list; add the read; unlock
+/// outcome is set:
+///   make the read runnable
+/// ```
+pub fn process<C: CacheOps, F: Folios<C>>(list: &impl HasDeferred<C, F>) {
+    while let Some((memory, mut read)) = list.with_deferred(DeferredList::take) {
+        let Some(wait_for) = read.step() else {
+            continue;
+        };
+        let watch = read.read.watch(&read.mount);
+        list.with_deferred(|list| list.push(memory, wait_for, read));
+        if watch.is_over() {
+            list.with_deferred(|list| list.release(wait_for));
         }
     }
 }

@@ -1,32 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The number of deferred reads of an object.
+//! The number of deferred reads of an object, and of the pages of those of a mount.
 
 use crate::sync::{AtomicUsize, Relaxed};
 
-/// Number of deferred reads of an object, including those that the worker is
-/// processing at the moment and that are in no list.
-///
-/// A read is counted before it submits a request, and a completion looks at the
-/// count after it has removed the request. Both take the lock of the request table
-/// in between, which orders the two accesses; they need no order of their own:
-///
-/// ```text
-/// CPU 1 (deferred read)            CPU 2 (completion)
-/// count += 1
-/// lock table
-///   submit the request
-/// unlock table
-///                                  lock table
-///                                    remove the request
-///                                  unlock table
-///                                  outcome = answered
-///                                  count != 0: queue the worker
-/// ```
-///
-/// Counted after the submission, the read could be missed by CPU 2, and nothing
-/// would run it again. The list is no substitute: it is empty while the worker
-/// has the reads in its hands.
+/// Number of deferred reads of an object, including one that the worker is stepping and
+/// that is in no list: as long as there are any, the timer must go on. A read is counted
+/// before the timer is started for it.
 pub struct DeferredCount(AtomicUsize);
 
 impl DeferredCount {
@@ -51,6 +31,43 @@ impl DeferredCount {
 }
 
 impl Default for DeferredCount {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Number of pages in the deferred reads of a mount.
+///
+/// Their folios are locked: memory pressure cannot reclaim them, and belong to no task
+/// that the OOM killer could end. So there is a limit.
+pub struct DeferredPages(AtomicUsize);
+
+impl DeferredPages {
+    /// The most pages: 32 MiB.
+    pub const MAX: usize = (32 << 20) >> crate::page::PAGE_SHIFT;
+
+    /// No pages.
+    pub fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    /// Adds pages; returns false, and adds none, if they would be too many.
+    pub(crate) fn try_add(&self, pages: u64) -> bool {
+        let pages = pages as usize;
+        let before = self.0.fetch_add(pages, Relaxed);
+        let fits = before.saturating_add(pages) <= Self::MAX;
+        if !fits {
+            self.0.fetch_sub(pages, Relaxed);
+        }
+        fits
+    }
+
+    pub(crate) fn remove(&self, pages: u64) {
+        self.0.fetch_sub(pages as usize, Relaxed);
+    }
+}
+
+impl Default for DeferredPages {
     fn default() -> Self {
         Self::new()
     }

@@ -23,6 +23,8 @@ impl Errno {
     pub const EINTR: Errno = Errno(4);
     /// Input or output failed, or the cache is dead.
     pub const EIO: Errno = Errno(5);
+    /// Not now: try again.
+    pub const EAGAIN: Errno = Errno(11);
     /// Out of memory.
     pub const ENOMEM: Errno = Errno(12);
     /// A buffer of user space cannot be reached.

@@ -3,7 +3,7 @@
 //! The cachefiles on-demand protocol, and the decisions of the cache, without the
 //! kernel around them.
 //!
-//! This crate never allocates, never panics and has no `unsafe`. The same files are
+//! This crate has no allocator, never panics and has no `unsafe`. The same files are
 //! compiled by cargo (tests) and by Kbuild (`ondine.ko`). `docs/spec/` of the
 //! repository specifies the protocol.
 //!
@@ -34,7 +34,8 @@
 //! | [`submit`] | requests for missing pages |
 //! | [`read`] | a read that waits |
 //! | [`deferred`] | reads that wait without a task |
-//! | [`deferred_count`] | their number, for completions to look at |
+//! | [`deferred_list`] | those of an object, by what they wait for |
+//! | [`deferred_count`] | their number |
 //! | [`writers`] | writes into a cache file that are in progress |
 //! | [`sync`] | the atomic types |
 #![cfg_attr(not(MODULE), no_std)]
@@ -55,6 +56,7 @@ pub mod completion;
 pub mod contents;
 pub mod deferred;
 pub mod deferred_count;
+pub mod deferred_list;
 pub mod delivery;
 pub mod errno;
 pub mod limits;

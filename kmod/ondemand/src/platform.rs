@@ -9,6 +9,7 @@
 use crate::{
     completion::RequestObject,
     contents::Contents,
+    deferred_count::DeferredPages,
     run::Run,
     state::{Memory, State},
     sync::{AtomicBool, AtomicU64},
@@ -20,7 +21,7 @@ pub trait CacheOps: Memory<Object: ObjectOps<Self>> + Sized {
     /// The words of a presence record.
     type Words: Deref<Target = [AtomicU64]>;
     /// A reference to a mount.
-    type Mount: MountOps<Self>;
+    type Mount: MountOps<Self> + Clone;
     /// A moment in time.
     type Instant: Copy;
     /// Exclusive access to the state; unlocks when it is dropped.
@@ -30,6 +31,10 @@ pub trait CacheOps: Memory<Object: ObjectOps<Self>> + Sized {
 
     /// The most pages that one READ asks for: 1 MiB.
     const READ_PAGES: u64 = (1 << 20) >> crate::page::PAGE_SHIFT;
+
+    /// The READs of a mount that the daemon has not read beyond which only a task that
+    /// waits for a READ submits it: four windows of prefetch.
+    const UNDELIVERED_MAX: usize = 64;
 
     /// Locks the state.
     fn lock(&self) -> Self::Guard<'_>;
@@ -41,8 +46,8 @@ pub trait CacheOps: Memory<Object: ObjectOps<Self>> + Sized {
     /// Wakes the tasks that poll the device or a descriptor.
     fn wake_pollers(&self);
 
-    /// Wakes all waiting tasks to re-check their condition, and queues the workers
-    /// of all objects.
+    /// Wakes all waiting tasks to re-check their condition, makes all deferred reads
+    /// runnable, and queues the workers of all objects.
     fn wake_all_waiters(&self);
 }
 
@@ -83,6 +88,9 @@ pub trait MountOps<C: CacheOps> {
     /// The cache.
     fn cache(&self) -> &C;
 
+    /// The lane of the mount's READs.
+    fn lane(&self) -> &C::Lane;
+
     /// Returns whether reads of missing pages wait for a daemon while there is none, instead
     /// of failing with EIO.
     fn is_hard(&self) -> bool;
@@ -102,13 +110,16 @@ pub trait MountOps<C: CacheOps> {
     /// Counts the end of a wait that started at `since`.
     fn end_wait(&self, since: C::Instant);
 
+    /// Number of pages in the deferred reads of the mount.
+    fn deferred_pages(&self) -> &DeferredPages;
+
     /// Counts submitted READs.
     fn count_requests(&self, requests: u64);
 
     /// Counts a wait for a request that has another waiter.
     fn count_merged(&self);
 
-    /// Starts the timer that queues the workers of all objects with deferred reads,
-    /// once a second while there are any.
+    /// Starts the timer that makes all deferred reads runnable and queues the workers
+    /// of their objects, once a second while there are any.
     fn start_timer(&self);
 }

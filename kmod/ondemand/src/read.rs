@@ -3,9 +3,10 @@
 //! A read that waits for missing pages.
 
 use crate::{
+    deferred_list::WaitFor,
     platform::{CacheOps, MountOps, ObjectOps},
     run::Run,
-    submit::{submit_read, Submission, WaitTarget},
+    submit::{submit_read, Need, Submission, WaitTarget},
     sync::Acquire,
     Errno,
 };
@@ -18,6 +19,7 @@ use crate::{
 pub struct PendingRead<C: CacheOps> {
     run: Run,
     since: C::Instant,
+    need: Need,
     target: Option<WaitTarget<C>>,
 }
 
@@ -39,7 +41,17 @@ impl<C: CacheOps> PendingRead<C> {
         Self {
             run,
             since,
+            need: Need::Task,
             target: None,
+        }
+    }
+
+    /// As [`Self::new`], of a read that fails with EAGAIN if it needs a READ, and the
+    /// mount has many that the daemon has not read.
+    pub(crate) fn of_readahead(run: Run, since: C::Instant) -> Self {
+        Self {
+            need: Need::Readahead,
+            ..Self::new(run, since)
         }
     }
 
@@ -61,7 +73,8 @@ impl<C: CacheOps> PendingRead<C> {
     /// EIO if the daemon has answered without writing the pages, if there is no
     /// session and the mount is soft, if the pages lie beyond the end of the object,
     /// or if the mount is being forced away; ENOBUFS if the daemon refused to open
-    /// the object; the errno of a READ that failed; ETIMEDOUT; ENOMEM.
+    /// the object; the errno of a READ that failed; ETIMEDOUT; ENOMEM; of a deferred
+    /// read, EAGAIN.
     pub fn step(&mut self, mount: &C::Mount, object: &C::Object) -> Result<Step, Errno> {
         // Looked at after the error was found: pages come at any time.
         match self.advance(mount, object) {
@@ -84,7 +97,7 @@ impl<C: CacheOps> PendingRead<C> {
         if self.target.is_some() {
             return Ok(Step::WaitForRequest(left));
         }
-        Ok(match submit_read(mount, object, self.run)? {
+        Ok(match submit_read(mount, object, self.run, self.need)? {
             Submission::Present => Step::Ready,
             Submission::NoSession => Step::WaitForSession(left),
             Submission::Pending(target) => {
@@ -96,12 +109,55 @@ impl<C: CacheOps> PendingRead<C> {
 
     /// Returns whether the read has a reason to take the next step.
     pub fn is_woken(&self, mount: &C::Mount) -> bool {
-        let ready = match &self.target {
-            Some(target) => target.has_ended(),
-            None => mount.cache().alive().load(Acquire),
-        };
-        ready || mount.is_aborted()
+        let completion = self.target.as_ref().map(WaitTarget::completion);
+        is_over::<C>(completion, mount)
     }
+
+    /// Ends the wait for a request. To be called when no further step is taken, without
+    /// the lock of the request table.
+    pub fn leave(&mut self, cache: &C) {
+        if let Some(target) = self.target.take() {
+            target.leave(cache);
+        }
+    }
+
+    /// The event that the read waits for after its last step.
+    pub(crate) fn waits_for(&self) -> WaitFor {
+        match &self.target {
+            Some(target) => WaitFor::end_of(target.completion().run()),
+            None => WaitFor::Session,
+        }
+    }
+
+    /// A view of the event that the read waits for.
+    pub(crate) fn watch(&self, mount: &C::Mount) -> Watch<C> {
+        Watch {
+            completion: self.target.as_ref().map(|one| one.completion().clone()),
+            mount: mount.clone(),
+        }
+    }
+}
+
+/// The event that a read waits for, when the read itself is out of reach.
+pub(crate) struct Watch<C: CacheOps> {
+    completion: Option<C::Completion>,
+    mount: C::Mount,
+}
+
+impl<C: CacheOps> Watch<C> {
+    /// Returns whether the read has a reason to take the next step.
+    pub(crate) fn is_over(&self) -> bool {
+        is_over::<C>(self.completion.as_ref(), &self.mount)
+    }
+}
+
+/// Returns whether the wait for a request is over, or without one, for a session.
+fn is_over<C: CacheOps>(completion: Option<&C::Completion>, mount: &C::Mount) -> bool {
+    let ready = match completion {
+        Some(completion) => completion.outcome().is_some(),
+        None => mount.cache().alive().load(Acquire),
+    };
+    ready || mount.is_aborted()
 }
 
 /// Milliseconds left of `limit` after `elapsed` milliseconds; `None` for no limit.

@@ -5,8 +5,12 @@
 //!
 //! Events in, actions out. The table takes no lock, reads no clock and allocates
 //! nothing: the caller serialises the calls (one lock around the table), provides
-//! room ([`Store`]) and executes the answers. A call that removes a request hands
-//! out its completion, once; the caller then ends the request with it.
+//! memory ([`Map`], [`ObjectMemory`], [`ReadMemory`]) and executes the answers. A call
+//! that removes a request hands out its completion, once; the caller then ends the
+//! request with it.
+//!
+//! A call about one request takes logarithmic time. Calls about all requests of an
+//! object or of the session look at each of them once.
 //!
 //! A wire id is the low half of a sequence number that a session uses once, so
 //! that a late reply finds nothing instead of another request.
@@ -16,29 +20,34 @@
 mod answer;
 mod census;
 mod deliver;
-mod store;
+mod entry;
+mod lane;
+mod map;
 mod submit;
 
 pub use self::{
     answer::{Answer, Opened},
     census::Census,
     deliver::{Pending, What},
-    store::Store,
+    entry::{ObjectMemory, ReadMemory},
+    lane::Lane,
+    map::Map,
     submit::Refusal,
 };
 
-use crate::run::Run;
+use self::entry::{Kind, Object, Read, Request, RequestMemory, Stage};
+use core::ops::Deref;
 
 /// The types that a table is made of.
-pub trait Config {
+pub trait Config: Sized {
     /// The handle by which a request is completed; cheap to clone.
     type Completion: Clone;
     /// The caller's reference to an object; cheap to clone.
     type Object: Clone;
-    /// The memory for requests.
-    type Requests: Store<Request<Self::Completion>>;
-    /// The memory for objects.
-    type Objects: Store<Object<Self::Object>>;
+    /// A reference to the lane of a mount.
+    type Lane: Clone + Deref<Target = Lane>;
+    /// The memory of the table.
+    type Map<K: Copy + Ord, V>: Map<K, V>;
 }
 
 /// The end of a request.
@@ -54,73 +63,46 @@ pub enum Outcome {
     Dropped,
 }
 
-/// The kind and the range of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Open,
-    Close,
-    Read(Run),
-}
-
-/// The progress of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Queued for the daemon to read.
-    New,
-    /// A thread of the daemon is reading an OPEN and making its descriptor.
-    Delivering,
-    /// The daemon has read it.
-    Delivered,
-}
-
-/// A request.
-#[derive(Debug)]
-pub struct Request<T> {
-    sequence: u64,
-    object: u64,
-    kind: Kind,
-    stage: Stage,
-    /// Set by the first delivery: only then can the daemon answer.
-    known: bool,
-    completion: Option<T>,
-}
-
-/// An object as the table sees it.
-#[derive(Debug)]
-pub struct Object<P> {
-    key: u64,
-    payload: P,
-    /// The id of the daemon's descriptor; 0 for none.
-    handle: u32,
-    /// The daemon has told the size through the present descriptor.
-    open: bool,
-    /// Only the CLOSE is left to be read.
-    dropped: bool,
-}
-
 /// The table.
 pub struct Table<C: Config> {
-    /// In the order of their sequence numbers.
-    requests: C::Requests,
-    objects: C::Objects,
+    /// By sequence number.
+    requests: C::Map<u64, Request<C>>,
+    /// The requests that the daemon can read now, by lane and sequence number.
+    ready: C::Map<(u64, u64), ()>,
+    /// The READs by object and by the page after their last one. Those of an object do
+    /// not overlap, so that their first pages are in the same order.
+    reads: C::Map<(u64, u64), Read>,
+    /// By key.
+    objects: C::Map<u64, Object<C>>,
+    /// The descriptor ids in use.
+    handles: C::Map<u32, ()>,
     /// The next sequence number.
     next: u64,
-    /// The sequence number from which delivery goes on.
-    cursor: u64,
+    /// The lane from which delivery goes on.
+    turn: u64,
     /// The descriptor id that was given out last.
-    handles: u32,
+    last_handle: u32,
     dead: bool,
+}
+
+impl<C: Config> Default for Table<C> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<C: Config> Table<C> {
     /// An empty table, without a session.
-    pub const fn new(requests: C::Requests, objects: C::Objects) -> Self {
+    pub fn new() -> Self {
         Self {
-            requests,
-            objects,
+            requests: Default::default(),
+            ready: Default::default(),
+            reads: Default::default(),
+            objects: Default::default(),
+            handles: Default::default(),
             next: 0,
-            cursor: 0,
-            handles: 0,
+            turn: 0,
+            last_handle: 0,
             dead: true,
         }
     }
@@ -132,11 +114,12 @@ impl<C: Config> Table<C> {
         self.dead = false;
         // No id of an earlier session is in use any more.
         self.next = 0;
-        self.cursor = 0;
-        self.handles = 0;
-        for object in self.objects.as_mut_slice() {
-            object.handle = 0;
-            object.open = false;
+        self.turn = 0;
+        self.last_handle = 0;
+        let mut from = 0;
+        while let Some((key, _)) = self.objects.at_or_after(from) {
+            self.clear_handle(key);
+            from = key.saturating_add(1);
         }
     }
 
@@ -144,12 +127,18 @@ impl<C: Config> Table<C> {
     /// requests.
     pub fn die(&mut self, mut end: impl FnMut(C::Completion, Outcome)) {
         self.dead = true;
-        while let Some(request) = self.requests.remove(0) {
-            if let Some(completion) = request.completion {
+        while let Some((sequence, _)) = self.requests.at_or_after(0) {
+            if let Some(completion) = self.take(sequence).and_then(|taken| taken.completion) {
                 end(completion, Outcome::Dead);
             }
         }
-        self.forget(|object| object.dropped);
+        let mut from = 0;
+        while let Some((key, object)) = self.objects.at_or_after(from) {
+            if object.dropped {
+                self.forget(key);
+            }
+            from = key.saturating_add(1);
+        }
     }
 
     /// Returns whether there is no session.
@@ -158,45 +147,31 @@ impl<C: Config> Table<C> {
         self.dead
     }
 
-    /// Adds an object that no daemon knows yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Full`] if there is no room for it, and for an OPEN and a CLOSE
-    /// of each object: those must not fail later.
-    pub fn add_object(&mut self, key: u64, payload: C::Object) -> Result<(), Refusal> {
-        let object = Object {
-            key,
-            payload,
-            handle: 0,
-            open: false,
-            dropped: false,
-        };
-        let reserved = self.reserved().saturating_add(2);
-        if self.requests.room() < reserved {
-            return Err(Refusal::Full);
-        }
-        self.objects.push(object).map_err(|_| Refusal::Full)
+    /// Adds an object that no daemon knows yet, and that is not in the table.
+    pub fn add_object(&mut self, key: u64, payload: C::Object, memory: ObjectMemory<C>) {
+        let (node, object) = memory.into_object(payload);
+        self.objects.insert(node, key, object);
     }
 
     /// Drops an object that is no longer used: its requests end, and a CLOSE is
     /// queued if the daemon has a descriptor. Returns whether the device has
     /// become readable.
     pub fn drop_object(&mut self, key: u64, mut end: impl FnMut(C::Completion, Outcome)) -> bool {
-        self.drain(
-            |request| request.object == key,
-            |completion| end(completion, Outcome::Dropped),
-        );
-        let dead = self.dead;
-        let Some(object) = self.object_mut(key) else {
+        let Some(object) = self.objects.get_mut(key) else {
             return false;
         };
         object.dropped = true;
-        if dead || !object.open {
-            self.forget(|object| object.key == key);
+        let (open, control) = (object.open, object.control);
+        let opening = control.and_then(|sequence| self.take(sequence)?.completion);
+        if let Some(completion) = opening {
+            end(completion, Outcome::Dropped);
+        }
+        self.cancel_reads(key, Outcome::Dropped, end);
+        if self.dead || !open {
+            self.forget(key);
             return false;
         }
-        self.push(key, Kind::Close, None).is_ok()
+        self.submit_control(key, Kind::Close, None).is_ok()
     }
 
     /// The last reference of the descriptor `handle` of an object is gone.
@@ -207,100 +182,140 @@ impl<C: Config> Table<C> {
     /// them may be gone. The READs are delivered through the descriptor of the next
     /// OPEN.
     pub fn handle_closed(&mut self, key: u64, handle: u32) -> bool {
-        let Some(object) = self.object_mut(key).filter(|one| one.handle == handle) else {
+        let Some(object) = self.objects.get(key).filter(|one| one.handle == handle) else {
             return false;
         };
-        object.handle = 0;
-        object.open = false;
-        if object.dropped {
-            self.drain(|request| request.object == key, |_| {});
-            self.forget(|object| object.key == key);
+        let (dropped, control) = (object.dropped, object.control);
+        self.clear_handle(key);
+        if dropped {
+            if let Some(sequence) = control {
+                self.take(sequence);
+            }
+            self.cancel_reads(key, Outcome::Dropped, |_, _| {});
+            self.forget(key);
             return false;
         }
-        let mut opens = false;
-        for request in self.requests.as_mut_slice() {
-            if request.object == key {
-                // Not being delivered: the object had a descriptor until now.
-                opens |= request.kind == Kind::Open && request.stage == Stage::Delivered;
-                request.stage = Stage::New;
-            }
+        let mut from = 0;
+        while let Some(read) = self.next_read(key, from) {
+            self.renew(read.sequence);
+            from = read.run.end();
         }
+        // The OPEN is not being delivered: the object had a descriptor until now.
+        let opens = control.is_some_and(|sequence| self.renew(sequence));
         opens || self.open_again(key)
     }
 
     /// Makes all delivered requests new again, except for OPENs whose descriptor
     /// is still open: an object has one descriptor at most.
     pub fn restore(&mut self) {
-        let objects = self.objects.as_slice();
-        for request in self.requests.as_mut_slice() {
-            let of = |object: &&Object<C::Object>| object.key == request.object;
-            let live = objects
-                .iter()
-                .find(of)
-                .is_some_and(|object| object.handle != 0);
+        let mut from = 0;
+        while let Some((sequence, request)) = self.requests.at_or_after(from) {
+            from = sequence.saturating_add(1);
+            let object = self.objects.get(request.object);
+            let live = object.is_some_and(|object| object.handle != 0);
             let lost = request.kind != Kind::Open || !live;
             if request.stage == Stage::Delivered && lost {
-                request.stage = Stage::New;
+                self.renew(sequence);
             }
         }
     }
 
     /// Returns whether the object is in the table.
     pub fn knows(&self, key: u64) -> bool {
-        self.object(key).is_some()
+        self.objects.get(key).is_some()
     }
 
     /// Number of unanswered requests.
     pub fn len(&self) -> usize {
-        self.requests.as_slice().len()
+        self.requests.len()
     }
 
     /// Returns whether there are no requests.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.requests.is_empty()
     }
 
-    fn object(&self, key: u64) -> Option<&Object<C::Object>> {
-        self.objects.as_slice().iter().find(|one| one.key == key)
+    /// Removes an object, which has no requests.
+    fn forget(&mut self, key: u64) {
+        self.clear_handle(key);
+        self.objects.remove(key);
     }
 
-    fn object_mut(&mut self, key: u64) -> Option<&mut Object<C::Object>> {
-        let mut objects = self.objects.as_mut_slice().iter_mut();
-        objects.find(|one| one.key == key)
+    /// The daemon has no descriptor of the object any more.
+    fn clear_handle(&mut self, key: u64) {
+        let Some(object) = self.objects.get_mut(key) else {
+            return;
+        };
+        object.open = false;
+        let node = self.handles.reclaim(object.handle);
+        object.handle_memory = object.handle_memory.take().or(node);
+        object.handle = 0;
     }
 
-    /// Removes the objects for which `which` holds.
-    fn forget(&mut self, which: impl Fn(&Object<C::Object>) -> bool) {
-        while let Some(index) = self.objects.as_slice().iter().position(&which) {
-            self.objects.remove(index);
+    /// Removes a request. The memory of an OPEN or a CLOSE stays with its object, for
+    /// the next one.
+    fn take(&mut self, sequence: u64) -> Option<Taken<C>> {
+        let request = self.requests.get_mut(sequence)?;
+        let (key, kind, waiting) = (request.object, request.kind, request.ready.take());
+        let completion = request.completion.take();
+        let entry = (request.lane_id(), sequence);
+        request.count_out();
+        let ready = self.ready.reclaim(entry).or(waiting);
+        let node = self.requests.reclaim(sequence);
+        if let Kind::Read(pages) = kind {
+            self.reads.remove((key, pages.end()));
+        } else if let Some(object) = self.objects.get_mut(key) {
+            object.control = None;
+            object.control_memory = RequestMemory::of(node, ready);
+        }
+        Some(Taken {
+            key,
+            kind,
+            completion,
+        })
+    }
+
+    /// Lets the daemon read a request that is new.
+    fn make_ready(&mut self, sequence: u64) {
+        let Some(request) = self.requests.get_mut(sequence) else {
+            return;
+        };
+        if let Some(node) = request.ready.take() {
+            self.ready.insert(node, (request.lane_id(), sequence), ());
         }
     }
 
-    /// Removes the requests for which `which` holds, and hands their completions
-    /// to `end`.
-    fn drain(
-        &mut self,
-        which: impl Fn(&Request<C::Completion>) -> bool,
-        mut end: impl FnMut(C::Completion),
-    ) {
-        while let Some(index) = self.requests.as_slice().iter().position(&which) {
-            let request = self.requests.remove(index);
-            if let Some(completion) = request.and_then(|request| request.completion) {
-                end(completion);
-            }
+    /// Keeps the daemon from reading a request, and sets its stage.
+    fn set_stage(&mut self, sequence: u64, stage: Stage) -> Option<&mut Request<C>> {
+        let request = self.requests.get_mut(sequence)?;
+        let node = self.ready.reclaim((request.lane_id(), sequence));
+        request.ready = request.ready.take().or(node);
+        request.count_out();
+        request.stage = stage;
+        request.count_in();
+        Some(request)
+    }
+
+    /// Makes a request new, and lets the daemon read it if it can be delivered. Returns
+    /// whether the daemon could not read it before, and can now.
+    fn renew(&mut self, sequence: u64) -> bool {
+        let Some(request) = self.requests.get(sequence) else {
+            return false;
+        };
+        let (key, kind) = (request.object, request.kind);
+        let was_ready = self.ready.get((request.lane_id(), sequence)).is_some();
+        self.set_stage(sequence, Stage::New);
+        let open = self.objects.get(key).is_some_and(|object| object.open);
+        // The daemon answers a READ through the descriptor: an OPEN comes first.
+        if matches!(kind, Kind::Read(_)) && !open {
+            return false;
         }
+        self.make_ready(sequence);
+        !was_ready
     }
 
-    /// Index of the request with this sequence number.
-    fn index(&self, sequence: u64) -> Option<usize> {
-        let requests = self.requests.as_slice();
-        requests
-            .binary_search_by_key(&sequence, |request| request.sequence)
-            .ok()
-    }
-
-    /// Index of the request with this wire id.
-    fn index_of_id(&self, id: u32) -> Option<usize> {
+    /// The sequence number of the request with this wire id, which may have ended.
+    fn sequence_of_id(&self, id: u32) -> Option<u64> {
         // The latest sequence number that has these low bits: `submit` keeps an
         // older one from being in the table.
         let behind = (self.next as u32).wrapping_sub(id);
@@ -309,6 +324,13 @@ impl<C: Config> Table<C> {
         } else {
             u64::from(behind)
         };
-        self.index(self.next.checked_sub(behind)?)
+        self.next.checked_sub(behind)
     }
+}
+
+/// A request that was removed from the table.
+struct Taken<C: Config> {
+    key: u64,
+    kind: Kind,
+    completion: Option<C::Completion>,
 }

@@ -48,6 +48,19 @@ impl Run {
         }
     }
 
+    /// The part of the run from page `first` on.
+    pub const fn after(self, first: u64) -> Self {
+        let first = if self.first > first {
+            self.first
+        } else {
+            first
+        };
+        Self {
+            first,
+            count: self.end().saturating_sub(first),
+        }
+    }
+
     /// The union with `other`; `None` if there is a gap between the two.
     pub fn joined(self, other: Self) -> Option<Self> {
         if self.count == 0 {

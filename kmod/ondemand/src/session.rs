@@ -8,6 +8,7 @@ use crate::{
     completion::RequestObject,
     platform::{CacheOps, ObjectOps},
     requests::{Outcome, Refusal},
+    state::NewOpen,
     sync::{Acquire, Release},
     Errno,
 };
@@ -74,13 +75,14 @@ pub fn unpin<C: CacheOps>(cache: &C) {
 ///
 /// [`Refusal`].
 pub fn open<C: CacheOps>(cache: &C, object: &C::Object) -> Result<Option<C::Completion>, Refusal> {
+    let memory = NewOpen::new().ok_or(Refusal::Full)?;
     let mut state = cache.lock();
     // Tested with the lock held: the size is set before its OPEN is removed from the
     // table, so that an OPEN which is not pending has set it.
     if object.contents().is_some() {
         return Ok(None);
     }
-    let completion = state.open(object)?;
+    let completion = state.open(object, memory)?;
     drop(state);
     cache.wake_pollers();
     Ok(Some(completion))

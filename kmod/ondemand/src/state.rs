@@ -4,7 +4,7 @@
 
 use crate::{
     completion::{Completion, Event, RequestObject},
-    requests::{Config, Refusal, Table},
+    requests::{Config, ObjectMemory, ReadMemory, Refusal, Table},
     run::Run,
     Errno,
 };
@@ -19,13 +19,50 @@ pub trait Memory:
 {
     /// A reference to a cache directory.
     type Directory: Clone;
+    /// Memory for a completion.
+    type CompletionMemory;
 
-    /// Makes room for `requests` further requests and one further object. Returns
-    /// false if there is no memory.
-    fn reserve(requests: &mut Self::Requests, objects: &mut Self::Objects, more: usize) -> bool;
+    /// Allocates memory for a completion; `None` if there is none. May sleep.
+    fn completion_memory() -> Option<Self::CompletionMemory>;
 
-    /// A new completion; `None` if there is no memory.
-    fn new_completion(object: &Self::Object, run: Run) -> Option<Self::Completion>;
+    /// A reference to a completion, which is moved into `memory`.
+    fn completion(
+        memory: Self::CompletionMemory,
+        completion: Completion<Self::Object>,
+    ) -> Self::Completion;
+}
+
+/// Memory for a READ. Allocated without the lock: what the daemon needs for each
+/// message and each write must not wait for memory that others reclaim.
+pub(crate) struct NewRead<C: Memory> {
+    table: ReadMemory<C>,
+    completion: C::CompletionMemory,
+}
+
+impl<C: Memory> NewRead<C> {
+    /// Allocates the memory; `None` if there is none. May sleep.
+    pub(crate) fn new() -> Option<Self> {
+        Some(Self {
+            table: ReadMemory::new()?,
+            completion: C::completion_memory()?,
+        })
+    }
+}
+
+/// Memory for an object and its first OPEN. See [`NewRead`].
+pub(crate) struct NewOpen<C: Memory> {
+    table: ObjectMemory<C>,
+    completion: C::CompletionMemory,
+}
+
+impl<C: Memory> NewOpen<C> {
+    /// Allocates the memory; `None` if there is none. May sleep.
+    pub(crate) fn new() -> Option<Self> {
+        Some(Self {
+            table: ObjectMemory::new()?,
+            completion: C::completion_memory()?,
+        })
+    }
 }
 
 /// The state of a cache, which one lock protects.
@@ -43,11 +80,17 @@ pub struct State<C: Memory> {
     pins: u32,
 }
 
+impl<C: Memory> Default for State<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<C: Memory> State<C> {
     /// The state of a cache without a daemon.
-    pub const fn new(requests: C::Requests, objects: C::Objects) -> Self {
+    pub fn new() -> Self {
         Self {
-            table: Table::new(requests, objects),
+            table: Table::new(),
             features: 0,
             directory: None,
             stop: 0,
@@ -108,14 +151,20 @@ impl<C: Memory> State<C> {
     /// # Errors
     ///
     /// [`Refusal`].
-    pub(crate) fn open(&mut self, object: &C::Object) -> Result<C::Completion, Refusal> {
+    pub(crate) fn open(
+        &mut self,
+        object: &C::Object,
+        memory: NewOpen<C>,
+    ) -> Result<C::Completion, Refusal> {
         if let Some(completion) = self.table.join_open(object.key()) {
             return Ok(completion);
         }
-        let completion = self.new_completion(object, Run::EMPTY)?;
         if !self.table.knows(object.key()) {
-            self.table.add_object(object.key(), object.clone())?;
+            self.table
+                .add_object(object.key(), object.clone(), memory.table);
         }
+        let completion = Completion::new(object.clone(), Run::EMPTY);
+        let completion = C::completion(memory.completion, completion);
         self.table.open(object.key(), completion.clone())?;
         object.trace(Event::Submit, Run::EMPTY, Ok(()));
         Ok(completion)
@@ -125,21 +174,21 @@ impl<C: Memory> State<C> {
     ///
     /// # Errors
     ///
-    /// [`Refusal`].
-    pub(crate) fn read(&mut self, object: &C::Object, run: Run) -> Result<bool, Refusal> {
-        let completion = self.new_completion(object, run)?;
-        let readable = self.table.read(object.key(), run, completion)?;
+    /// [`Refusal`]; [`Refusal::Full`] if there is no `memory`.
+    pub(crate) fn read(
+        &mut self,
+        object: &C::Object,
+        lane: &C::Lane,
+        run: Run,
+        memory: &mut Option<NewRead<C>>,
+    ) -> Result<bool, Refusal> {
+        let memory = memory.take().ok_or(Refusal::Full)?;
+        let completion = Completion::new(object.clone(), run);
+        let completion = C::completion(memory.completion, completion);
+        let readable = self
+            .table
+            .read(object.key(), lane, run, completion, memory.table)?;
         object.trace(Event::Submit, run, Ok(()));
         Ok(readable)
-    }
-
-    /// A completion, and room for its request.
-    fn new_completion(&mut self, object: &C::Object, run: Run) -> Result<C::Completion, Refusal> {
-        let more = self.table.room_wanted();
-        let (requests, objects) = self.table.stores();
-        if !C::reserve(requests, objects, more) {
-            return Err(Refusal::Full);
-        }
-        C::new_completion(object, run).ok_or(Refusal::Full)
     }
 }

@@ -5,7 +5,6 @@
 use super::{
     counters::Counters,
     errno, error,
-    memory::Slots,
     mount_list::MountList,
     path::CacheFilePath,
     registry::{Found, Registry, Role},
@@ -61,6 +60,8 @@ pub(crate) struct Cache {
     counters: Counters,
     /// Bytes that daemons have written into all objects, including former ones.
     filled: Atomic<u64>,
+    /// The number of the next mount's lane.
+    lanes: Atomic<u64>,
 }
 
 impl Cache {
@@ -72,10 +73,7 @@ impl Cache {
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             try_pin_init!(Self {
-                state <- new_mutex!(
-                    State::new(Slots::new(), Slots::new()),
-                    "ondine::Cache::state"
-                ),
+                state <- new_mutex!(State::new(), "ondine::Cache::state"),
                 alive: AtomicBool::new(false),
                 registry <- new_mutex!(Registry::new(), "ondine::Cache::registry"),
                 making <- new_mutex!((), "ondine::Cache::making"),
@@ -84,6 +82,7 @@ impl Cache {
                 sessions <- WaitQueue::new(),
                 counters: Counters::new(),
                 filled: Atomic::new(0),
+                lanes: Atomic::new(1),
             }),
             GFP_KERNEL,
         )
@@ -143,16 +142,20 @@ impl Cache {
         session::check_room(self, free).map_err(error)
     }
 
-    /// Wakes all waiting tasks to re-check their condition, and queues the workers of
-    /// all objects.
+    /// Wakes all waiting tasks to re-check their condition, makes all deferred reads
+    /// runnable, and queues the workers of all objects.
     pub(super) fn wake_waiters(&self) {
         self.sessions.wake_all();
         for object in self.registry.lock().objects() {
             object.wake_waiters();
-            // Whatever the count of deferred reads: the caller holds no lock that
-            // orders it.
+            object.deferred().lock().release_all();
             object.queue_worker();
         }
+    }
+
+    /// The number of a new mount's lane.
+    pub(super) fn new_lane(&self) -> u64 {
+        self.lanes.fetch_add(1, Relaxed)
     }
 
     /// Finds or makes the object of a mount, and asks the daemon to open it.
@@ -318,11 +321,18 @@ impl CacheOps for Cache {
 }
 
 impl TimerHandler for Cache {
-    /// Queues the workers of objects with deferred reads, to check their time limits.
+    /// Has all deferred reads check their time limits.
     fn expired(&self) -> bool {
         let registry = self.registry.lock();
-        let waiting = registry.objects().filter(|object| object.has_deferred());
-        waiting.inspect(|object| object.queue_worker()).count() != 0
+        let mut any = false;
+        for object in registry.objects() {
+            if !object.deferred_count().is_zero() {
+                any = true;
+                object.deferred().lock().release_all();
+                object.queue_worker();
+            }
+        }
+        any
     }
 }
 

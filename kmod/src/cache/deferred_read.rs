@@ -6,9 +6,8 @@
 
 use super::{error, local, Cache, Object, ObjectRef};
 use crate::vfs::ReadRequest;
-use kernel::prelude::*;
 use ondine_ondemand::{
-    deferred::{self, DeferredList},
+    deferred::{self, HasDeferred},
     Errno, Run,
 };
 
@@ -21,6 +20,9 @@ pub(super) struct Folios {
 
 /// A deferred read.
 pub(super) type DeferredRead = deferred::DeferredRead<Cache, Folios>;
+
+/// The deferred reads of an object.
+pub(super) type DeferredList = deferred::List<Cache, Folios>;
 
 impl deferred::Folios<Cache> for Folios {
     fn run(&self) -> Run {
@@ -36,15 +38,8 @@ impl deferred::Folios<Cache> for Folios {
     }
 }
 
-impl DeferredList<Cache, Folios> for Object {
-    type Reads = KVec<DeferredRead>;
-
-    fn push(&self, read: DeferredRead) {
-        // Without memory the push drops the read, whose folios fail by that.
-        let _pushed = self.deferred().lock().push(read, GFP_KERNEL);
-    }
-
-    fn take(&self) -> KVec<DeferredRead> {
-        core::mem::take(&mut *self.deferred().lock())
+impl HasDeferred<Cache, Folios> for Object {
+    fn with_deferred<T>(&self, change: impl FnOnce(&mut DeferredList) -> T) -> T {
+        change(&mut self.deferred().lock())
     }
 }

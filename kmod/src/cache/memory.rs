@@ -4,71 +4,104 @@
 
 use super::{Cache, ObjectRef};
 use crate::vfs::CacheDir;
-use kernel::{prelude::*, sync::Arc};
+use core::mem::MaybeUninit;
+use kernel::{
+    prelude::*,
+    rbtree::{RBTree, RBTreeNode, RBTreeNodeReservation},
+    sync::{Arc, UniqueArc},
+};
 use ondine_ondemand::{
-    requests::{self, Config, Request, Store},
+    requests::{Config, Lane, Map},
     state::Memory,
-    Completion, Run,
+    Completion,
 };
 
 /// The reference to a completion that its waiters and the table hold.
 pub(super) type CompletionRef = Arc<Completion<ObjectRef>>;
 
-/// A vector that grows only when it is told to.
-pub(crate) struct Slots<T>(KVVec<T>);
+/// A tree whose nodes are charged to the task that submits a request.
+pub(crate) struct Tree<K, V> {
+    tree: RBTree<K, V>,
+    len: usize,
+}
 
-impl<T> Slots<T> {
-    /// No room.
-    pub(super) const fn new() -> Self {
-        Self(KVVec::new())
-    }
-
-    /// Makes room for at least `more` further items.
-    fn reserve(&mut self, more: usize) -> Result {
-        Ok(self.0.reserve(more, GFP_KERNEL)?)
+impl<K, V> Default for Tree<K, V> {
+    fn default() -> Self {
+        Self {
+            tree: RBTree::new(),
+            len: 0,
+        }
     }
 }
 
-impl<T> Store<T> for Slots<T> {
-    fn as_slice(&self) -> &[T] {
-        &self.0
+impl<K: Copy + Ord, V> Tree<K, V> {
+    fn take(&mut self, key: K) -> Option<RBTreeNode<K, V>> {
+        let node = self.tree.remove_node(&key)?;
+        self.len = self.len.wrapping_sub(1);
+        Some(node)
+    }
+}
+
+impl<K: Copy + Ord, V> Map<K, V> for Tree<K, V> {
+    type Node = RBTreeNodeReservation<K, V>;
+
+    fn new_node() -> Option<Self::Node> {
+        RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT).ok()
     }
 
-    fn as_mut_slice(&mut self) -> &mut [T] {
-        &mut self.0
+    fn len(&self) -> usize {
+        self.len
     }
 
-    fn room(&self) -> usize {
-        self.0.capacity().saturating_sub(self.0.len())
+    fn get(&self, key: K) -> Option<&V> {
+        self.tree.get(&key)
     }
 
-    fn push(&mut self, item: T) -> core::result::Result<(), T> {
-        self.0.push_within_capacity(item).map_err(|error| error.0)
+    fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        self.tree.get_mut(&key)
     }
 
-    fn remove(&mut self, index: usize) -> Option<T> {
-        self.0.remove(index).ok()
+    fn at_or_after(&self, key: K) -> Option<(K, &V)> {
+        let cursor = self.tree.cursor_lower_bound(&key)?;
+        let found = *cursor.current().0;
+        Some((found, self.tree.get(&found)?))
+    }
+
+    fn insert(&mut self, node: Self::Node, key: K, value: V) {
+        if self.tree.insert(node.into_node(key, value)).is_none() {
+            self.len = self.len.wrapping_add(1);
+        }
+    }
+
+    fn remove(&mut self, key: K) -> Option<V> {
+        let (_, value) = self.take(key)?.to_key_value();
+        Some(value)
+    }
+
+    fn reclaim(&mut self, key: K) -> Option<Self::Node> {
+        Some(self.take(key)?.into_reservation())
     }
 }
 
 impl Config for Cache {
     type Completion = CompletionRef;
     type Object = ObjectRef;
-    type Requests = Slots<Request<CompletionRef>>;
-    type Objects = Slots<requests::Object<ObjectRef>>;
+    type Lane = Arc<Lane>;
+    type Map<K: Copy + Ord, V> = Tree<K, V>;
 }
 
 impl Memory for Cache {
     type Directory = Arc<CacheDir>;
+    type CompletionMemory = UniqueArc<MaybeUninit<Completion<ObjectRef>>>;
 
-    fn reserve(requests: &mut Self::Requests, objects: &mut Self::Objects, more: usize) -> bool {
-        requests
-            .reserve(more)
-            .and_then(|()| objects.reserve(1))
-            .is_ok()
+    fn completion_memory() -> Option<Self::CompletionMemory> {
+        UniqueArc::new_uninit(GFP_KERNEL_ACCOUNT).ok()
     }
 
-    fn new_completion(object: &ObjectRef, run: Run) -> Option<CompletionRef> {
-        Arc::new(Completion::new(object.clone(), run), GFP_KERNEL).ok()
+    fn completion(
+        memory: Self::CompletionMemory,
+        completion: Completion<ObjectRef>,
+    ) -> CompletionRef {
+        memory.write(completion).into()
     }
 }

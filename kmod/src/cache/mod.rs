@@ -54,7 +54,7 @@
 //!   [`ondine_ondemand::session::detach`].
 //!
 //! [`ondine_ondemand::submit`], [`ondine_ondemand::completion`] and
-//! [`ondine_ondemand::deferred_count`] have the races of two CPUs as diagrams.
+//! [`ondine_ondemand::deferred`] have the races of two CPUs as diagrams.
 
 mod blob;
 #[expect(clippy::module_inception, reason = "the file is named after its type")]

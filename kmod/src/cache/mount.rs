@@ -17,7 +17,7 @@ use kernel::{
     },
     time::{Instant, Monotonic, Msecs},
 };
-use ondine_ondemand::{platform::MountOps, session};
+use ondine_ondemand::{deferred_count::DeferredPages, platform::MountOps, requests::Lane, session};
 
 /// The policy by which the reads of a mount wait for the daemon.
 #[derive(Clone, Copy, Default)]
@@ -43,6 +43,9 @@ pub(crate) struct OnDemandMount {
     hits: AtomicU64,
     /// Counters of the other reads.
     counters: Counters,
+    lane: Arc<Lane>,
+    /// Pages of folios that wait without a task.
+    deferred_pages: DeferredPages,
 }
 
 impl OnDemandMount {
@@ -64,14 +67,17 @@ impl OnDemandMount {
         if volume.len() > ondine_ondemand::names::KEY_MAX {
             return Err(ENOMEM);
         }
+        let lane = Arc::new(Lane::new(cache.new_lane()), GFP_KERNEL)?;
         Ok(Self {
             cache,
+            lane,
             volume,
             shared: domain.is_some(),
             policy,
             aborted: Atomic::new(false),
             hits: AtomicU64::new(0),
             counters: Counters::new(),
+            deferred_pages: DeferredPages::new(),
         })
     }
 
@@ -140,6 +146,10 @@ impl MountOps<Cache> for Arc<OnDemandMount> {
         &self.cache
     }
 
+    fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
     fn is_hard(&self) -> bool {
         self.policy.hard
     }
@@ -163,6 +173,10 @@ impl MountOps<Cache> for Arc<OnDemandMount> {
 
     fn end_wait(&self, since: Instant<Monotonic>) {
         self.count(|counters| counters.end_wait(since));
+    }
+
+    fn deferred_pages(&self) -> &DeferredPages {
+        &self.deferred_pages
     }
 
     fn count_requests(&self, requests: u64) {

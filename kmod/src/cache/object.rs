@@ -2,7 +2,7 @@
 
 //! An object: a cache file that a daemon fills.
 
-use super::{deferred_read::DeferredRead, error, path::c_string, Cache};
+use super::{deferred_read::DeferredList, error, path::c_string, Cache};
 use crate::vfs::{self, trace, CacheFile, RwLock, WaitQueue, WorkHandler, WorkItem};
 use core::ops::Deref;
 use kernel::{
@@ -20,6 +20,7 @@ use ondine_ondemand::{
     completion::{Event, RequestObject},
     deferred,
     deferred_count::DeferredCount,
+    deferred_list::WaitFor,
     platform::ObjectOps,
     sync::AtomicU64,
     writers::Writers,
@@ -52,9 +53,9 @@ pub(crate) struct Object {
     /// Tasks that wait for a request of the object.
     #[pin]
     waiters: WaitQueue,
-    /// Deferred reads, except those that the worker is processing.
+    /// Deferred reads, except one that the worker is stepping.
     #[pin]
-    deferred: Mutex<KVec<DeferredRead>>,
+    deferred: Mutex<DeferredList>,
     deferred_count: DeferredCount,
     writers: Writers,
     /// Shared by writes into the cache file, until their pages are in the record.
@@ -89,7 +90,7 @@ impl ObjectRef {
                 deferred_prefetch <- new_mutex!(Run::EMPTY, "ondine::Object::deferred_prefetch"),
                 sizing <- new_mutex!((), "ondine::Object::sizing"),
                 waiters <- WaitQueue::new(),
-                deferred <- new_mutex!(KVec::new(), "ondine::Object::deferred"),
+                deferred <- new_mutex!(DeferredList::default(), "ondine::Object::deferred"),
                 deferred_count: DeferredCount::new(),
                 writers: Writers::new(),
                 writing <- RwLock::new(),
@@ -123,8 +124,8 @@ impl Object {
         &self.waiters
     }
 
-    /// Deferred reads, except those that the worker is processing.
-    pub(super) fn deferred(&self) -> &Mutex<KVec<DeferredRead>> {
+    /// Deferred reads, except one that the worker is stepping.
+    pub(super) fn deferred(&self) -> &Mutex<DeferredList> {
         &self.deferred
     }
 
@@ -243,6 +244,10 @@ impl RequestObject for ObjectRef {
         &self.deferred_count
     }
 
+    fn release_deferred(&self, wait_for: WaitFor) -> bool {
+        self.deferred.lock().release(wait_for)
+    }
+
     fn queue_worker(&self) {
         WorkItem::queue(&self.0);
     }
@@ -272,8 +277,8 @@ impl ObjectOps<Cache> for ObjectRef {
 }
 
 impl WorkHandler for Object {
-    /// Steps the deferred reads.
+    /// Steps the deferred reads that are runnable.
     fn run(&self) {
-        deferred::process(self);
+        deferred::process::<Cache, _>(self);
     }
 }

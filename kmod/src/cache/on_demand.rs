@@ -17,11 +17,11 @@ use kernel::{
     time::{Instant, Monotonic},
 };
 use ondine_ondemand::{
-    deferred::defer,
+    deferred::{defer, Folios as _},
     page::PAGE_SHIFT,
     platform::{MountOps, ObjectOps},
     read::{PendingRead, Step},
-    submit, Run,
+    submit, Errno, Run,
 };
 
 /// A page of the page cache must be one of the presence set: `bytes` hands out a whole
@@ -141,8 +141,10 @@ impl OnDemand {
                     request,
                     direct: self.direct,
                 };
-                let read = DeferredRead::new(self.mount.clone(), self.object.clone(), folios);
-                defer(&*self.object, read);
+                match DeferredRead::new(self.mount.clone(), self.object.clone(), folios) {
+                    Ok(read) => defer(&*self.object, read),
+                    Err(folios) => folios.fail(Errno::EAGAIN),
+                }
             }
             match rest {
                 Some(rest) => request = rest,
@@ -158,7 +160,13 @@ impl OnDemand {
     /// As [`PendingRead::step`]; EINTR if the task is killed.
     fn wait(&self, run: Run) -> Result {
         let wait = CountedWait::new(&self.mount);
-        let mut read = PendingRead::<Cache>::new(run, wait.since);
+        let mut read = PendingRead::new(run, wait.since);
+        let result = self.wait_in_steps(&mut read);
+        read.leave(&self.mount.cache);
+        result
+    }
+
+    fn wait_in_steps(&self, read: &mut PendingRead<Cache>) -> Result {
         loop {
             let step = read.step(&self.mount, &self.object);
             let slept = match step.map_err(error)? {

@@ -6,7 +6,7 @@
 use super::kernel::{Call, DONE};
 use super::{
     Blob, Body, CacheFile, Departure, End, EventOutcome, Identity, Kernel, Message, MessageId,
-    ObjectId, ObjectState, Phase, Reply, Request, Session, Trouble, Value,
+    Mount, ObjectId, ObjectState, Phase, Reply, Request, Session, Trouble, Value,
 };
 use crate::observation::Errno;
 
@@ -77,8 +77,17 @@ impl Kernel {
         if trouble == Some(Trouble::SmallBuffer) {
             return fails(Errno::EMSGSIZE);
         }
+        let turns = self.dialect.departs(Departure::DeliveryOrder);
         let session = self.device().expect("looked above");
-        session.next_delivery = id.0.wrapping_add(1);
+        if turns {
+            session.turn = Some(
+                request
+                    .mount
+                    .map_or(Mount(0), |mount| Mount(mount.0.wrapping_add(1))),
+            );
+        } else {
+            session.next_delivery = id.0.wrapping_add(1);
+        }
         session
             .requests
             .entry(id)

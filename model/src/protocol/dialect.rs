@@ -108,7 +108,7 @@ table! {
     KilledMount, does("keeps waiting: the wait is uninterruptible"), fails(Errno::EINTR),
         "section 6.3: a daemon that never answers must not leave unkillable tasks";
     /// A fatal signal arrives at a reader.
-    KilledReader, does("its request is removed"), does("its request stays until answered, dropped or dead"),
+    KilledReader, does("its request is removed"), does("its request stays if the daemon has read it, or others wait for it"),
         "the request may have other readers, and the daemon may be writing its answer";
     /// A reader wants pages that a pending READ of the object covers.
     OverlappingReads, does("each reader queues its own READ"), does("the reader joins the pending READ"),
@@ -140,6 +140,9 @@ table! {
          descriptors of objects without an object or session";
     /// POLLIN while the only new request is a READ of a closed object.
     ReadyMeansMessage, does("POLLIN, and read(2) returns 0"), does("no POLLIN"), "section 8: otherwise the daemon busy-loops";
+    /// Several requests are new.
+    DeliveryOrder, does("by message id, from the one delivered last on"), does("mounts take turns, each with its oldest request"),
+        "section 6.2: the requests of one mount must not delay those of others";
     /// A READ of a closed object is queued.
     ReopenAtOnce, does("read(2) that meets it starts the OPEN"), does("the OPEN is queued with it"),
         "the next message is then always in the table, so poll(2) can report it";

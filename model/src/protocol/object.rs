@@ -16,7 +16,7 @@ impl Kernel {
         let wait = match self.state.objects.get(&blob).map(|object| object.state) {
             // A hard mount has kept it through the end of a session.
             Some(ObjectState::Opening) if !self.has_open(blob) => {
-                if self.enqueue(blob, Body::Open, out).is_err() {
+                if self.enqueue(blob, None, Body::Open, out).is_err() {
                     return self.end(waiter, Err(Errno::ENOBUFS), out);
                 }
                 Wait::Opened
@@ -30,7 +30,7 @@ impl Kernel {
                     state: ObjectState::Opening,
                 };
                 self.state.objects.insert(blob, object);
-                if self.enqueue(blob, Body::Open, out).is_err() {
+                if self.enqueue(blob, None, Body::Open, out).is_err() {
                     self.state.objects.remove(&blob);
                     return self.end(waiter, Err(Errno::ENOBUFS), out);
                 }
@@ -73,7 +73,7 @@ impl Kernel {
 
     /// Queues a further OPEN for a closed object that a READ needs, unless one is pending.
     pub(super) fn reopen(&mut self, blob: Blob, out: &mut Vec<EventOutcome>) {
-        if self.has_open(blob) || self.enqueue(blob, Body::Open, out).is_ok() {
+        if self.has_open(blob) || self.enqueue(blob, None, Body::Open, out).is_ok() {
             self.object(blob).state = ObjectState::Reopening;
         }
     }
@@ -139,7 +139,7 @@ impl Kernel {
         let Identity::Live(object) = self.state.objects[&blob].identity else {
             unreachable!("an open object has a descriptor");
         };
-        self.enqueue(blob, Body::Close(object), out)
+        self.enqueue(blob, None, Body::Close(object), out)
     }
 
     /// Removes the object. Its descriptor stays open without an object. Mounts that waited for this

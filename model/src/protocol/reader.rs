@@ -119,13 +119,20 @@ impl Kernel {
             return self.end(waiter, Ok(()), out);
         };
         let waits = if self.is(Phase::Bound) {
-            self.ask(blob, missing, out)
+            self.ask(blob, mount, missing, out)
                 .map(|message| Wait::Read(message, first))
         } else {
             self.without_session(mount)
         };
         match waits {
-            Ok(_) if killed => self.end(waiter, Err(Errno::EIO), out),
+            Ok(wait) if killed => {
+                self.end(waiter, Err(Errno::EIO), out);
+                if let (Wait::Read(message, _), true) =
+                    (wait, self.dialect.departs(Departure::KilledReader))
+                {
+                    self.finish_unwanted(message, out);
+                }
+            }
             Ok(wait) => self.waiting(waiter).wait = wait,
             Err(errno) => self.end(waiter, Err(errno), out),
         }
@@ -136,6 +143,7 @@ impl Kernel {
     fn ask(
         &mut self,
         blob: Blob,
+        mount: Mount,
         missing: BTreeSet<u64>,
         out: &mut Vec<EventOutcome>,
     ) -> Result<MessageId, Errno> {
@@ -152,7 +160,7 @@ impl Kernel {
         }
         let mut own = None;
         for run in runs {
-            let queued = self.enqueue(blob, Body::Read(run), out);
+            let queued = self.enqueue(blob, Some(mount), Body::Read(run), out);
             if self.dialect.departs(Departure::ReopenAtOnce) {
                 self.reopen_all(out);
             }
@@ -240,7 +248,9 @@ impl Kernel {
             Wait::Read(message, _) => {
                 let message = *message;
                 self.end(waiter, Err(Errno::EIO), out);
-                if !self.dialect.departs(Departure::KilledReader) {
+                if self.dialect.departs(Departure::KilledReader) {
+                    self.finish_unwanted(message, out);
+                } else {
                     self.finish(message, End::Failed(Errno::EINTR), out);
                 }
             }
@@ -343,9 +353,22 @@ impl Kernel {
 
     /// Ends the wait of a task, and drops an object that had no other user.
     fn give_up(&mut self, waiter: Waiter, result: Result<(), Errno>, out: &mut Vec<EventOutcome>) {
-        let blob = self.state.waiters[&waiter].blob;
+        let Waiting { blob, wait, .. } = self.state.waiters[&waiter];
         self.end(waiter, result, out);
+        if let Wait::Read(message, _) = wait {
+            self.finish_unwanted(message, out);
+        }
         self.drop_unused(blob, out);
+    }
+
+    /// Ends a READ that the daemon has never read and that no reader waits for.
+    fn finish_unwanted(&mut self, message: MessageId, out: &mut Vec<EventOutcome>) {
+        let mut waiters = self.state.waiters.values();
+        let wanted = waiters.any(|one| matches!(one.wait, Wait::Read(id, _) if id == message));
+        let known = self.request(message).is_none_or(|request| request.known);
+        if !wanted && !known {
+            self.finish(message, End::Failed(Errno::EIO), out);
+        }
     }
 
     pub(super) fn end(

@@ -4,8 +4,8 @@
 //! entitles to complete it, so that each is completed once.
 
 use super::{
-    Blob, Body, Departure, End, EventOutcome, Identity, Kernel, MessageId, ObjectState, Pages,
-    Phase, Readiness, Request, Session, Verdict, Wait,
+    Blob, Body, Departure, End, EventOutcome, Identity, Kernel, MessageId, Mount, ObjectState,
+    Pages, Phase, Readiness, Request, Session, Verdict, Wait,
 };
 use crate::observation::Errno;
 
@@ -17,6 +17,7 @@ impl Kernel {
     pub(super) fn enqueue(
         &mut self,
         blob: Blob,
+        mount: Option<Mount>,
         body: Body,
         out: &mut Vec<EventOutcome>,
     ) -> Result<MessageId, Errno> {
@@ -35,6 +36,7 @@ impl Kernel {
             id,
             Request {
                 blob,
+                mount,
                 body,
                 new: true,
                 known: false,
@@ -125,9 +127,20 @@ impl Kernel {
             .is_empty()
     }
 
-    /// New requests in delivery order: from the last delivered id upwards, then wrapped around.
+    /// New requests in delivery order: from the last delivered id upwards, then wrapped around; in Ondine, by mount
+    /// from the one whose turn it is, and of each mount by id.
     pub(super) fn new_requests(&self) -> Vec<MessageId> {
         let mut ids = self.ids(|request| request.new);
+        if let (true, Some(session)) = (
+            self.dialect.departs(Departure::DeliveryOrder),
+            &self.state.session,
+        ) {
+            ids.sort_by_key(|id| {
+                let mount = session.requests[id].mount;
+                (mount < session.turn, mount, *id)
+            });
+            return ids;
+        }
         let next = self
             .state
             .session

@@ -38,8 +38,10 @@ pub struct Session {
     pub requests: BTreeMap<MessageId, Request>,
     /// Next message id to allocate; ids wrap around.
     pub next_message: u32,
-    /// Next message id to deliver; ids wrap around.
+    /// Next message id to deliver, in the order of Linux 6.12; ids wrap around.
     pub next_delivery: u32,
+    /// Whose turn is next, in the order of Ondine: OPENs and CLOSEs (`None`), or the READs of this mount.
+    pub turn: Option<Mount>,
     /// Open descriptors and their objects; `None` once the object is gone.
     pub descriptors: BTreeMap<ObjectId, Option<Blob>>,
     /// Last object id allocated.
@@ -55,6 +57,7 @@ impl Session {
             requests: BTreeMap::new(),
             next_message: 0,
             next_delivery: 0,
+            turn: None,
             descriptors: BTreeMap::new(),
             last_object: 0,
         }
@@ -80,6 +83,8 @@ pub enum Phase {
 pub struct Request {
     /// Object of the request.
     pub blob: Blob,
+    /// Mount of the reader; `None` for an OPEN or a CLOSE.
+    pub mount: Option<Mount>,
     /// Operation requested.
     pub body: Body,
     /// Not read by the daemon since it was queued or restored.

@@ -148,6 +148,7 @@ fn restore_answered(id: MessageId, blob: Blob, state: &mut State) {
             id,
             Request {
                 blob,
+                mount: None,
                 body: Body::Open,
                 new: true,
                 known: true,
@@ -183,6 +184,7 @@ fn ask_again(waiter: Waiter, state: &mut State, out: &mut Vec<EventOutcome>) {
                 id,
                 Request {
                     blob: waiting.blob,
+                    mount: Some(waiting.mount),
                     body,
                     new: true,
                     known: false,

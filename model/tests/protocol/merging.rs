@@ -3,7 +3,9 @@
 //! Sharing of READs: one per reader in Linux 6.12, one for all readers in Ondine.
 
 use ondine_model::observation::Errno;
-use ondine_model::protocol::{Body, Dialect, Event, Message, MessageId, Pages, Trouble};
+use ondine_model::protocol::{
+    Body, Dialect, Event, EventOutcome, Message, MessageId, Pages, Trouble, Value,
+};
 
 use super::play::{Play, A, B, BOTH, FD};
 
@@ -119,14 +121,28 @@ fn a_read_that_cannot_be_delivered_spares_a_reader_whose_pages_are_present_in_on
 }
 
 #[test]
-fn killing_a_reader_drops_its_request_in_c_and_keeps_a_shared_one_in_ondine() {
+fn killing_a_reader_drops_its_request_in_c_and_keeps_a_delivered_one_in_ondine() {
     for dialect in BOTH {
         let mut play = Play::mounted(dialect);
         play.read(A, 0, 1);
         play.apply(Event::Kill(A));
         assert_eq!(play.end(A), Some(Err(Errno::EIO)));
-        let left = if dialect == Dialect::Ondine { 1 } else { 0 };
-        assert_eq!(reads(&mut play).len(), left);
+        assert_eq!(reads(&mut play).len(), 0, "nobody waits for it");
+        play.read(A, 0, 1);
+        play.read(B, 0, 1);
+        play.apply(Event::Kill(A));
+        assert_eq!(reads(&mut play).len(), 1, "B waits");
+        play.apply(Event::Kill(B));
+        let ondine = dialect == Dialect::Ondine;
+        let last = MessageId(if ondine { 2 } else { 3 });
+        assert_eq!(play.kernel.clone().apply(Event::Complete(FD, last))[0], {
+            let done = if ondine {
+                Ok(Value::Done)
+            } else {
+                Err(Errno::EINVAL)
+            };
+            EventOutcome::Returned(done)
+        });
     }
 }
 

@@ -64,12 +64,17 @@ fn a_time_limit_ends_waits_of_mounts_that_have_one() {
     assert_eq!(play.end(A), Some(Err(Errno::ETIMEDOUT)));
 
     let mut play = Play::mounted_with(Dialect::Ondine, LIMITED);
-    play.read(A, 0, 1);
+    play.read(A, 1, 1);
     play.apply(Event::Expire(A));
     assert_eq!(play.end(A), Some(Err(Errno::ETIMEDOUT)));
-    assert!(play.receive().is_some(), "the READ stays");
+    assert_eq!(play.receive(), None, "nobody waits for the READ");
 
     play.read(A, 0, 1);
+    assert!(play.receive().is_some());
+    play.apply(Event::Expire(A));
+    assert_eq!(play.end(A), Some(Err(Errno::ETIMEDOUT)));
+    play.read(A, 0, 1);
+    assert_eq!(play.receive(), None, "the READ stays once delivered");
     play.write(FD, 0, 1);
     play.apply(Event::Expire(A));
     assert_eq!(play.end(A), Some(Ok(())), "the page has come in time");

@@ -2,7 +2,7 @@
 
 //! The daemon's replies to OPEN and READ.
 
-use super::{Config, Kind, Outcome, Store, Table};
+use super::{Config, Kind, Map, Outcome, Table};
 use crate::Errno;
 
 /// An OPEN that the daemon is answering.
@@ -30,14 +30,14 @@ impl<C: Config> Table<C> {
     ///
     /// EINVAL if there is none.
     pub fn opened(&self, id: u32) -> Result<Opened<C::Object>, Errno> {
-        let request = self.index_of_id(id);
-        let request = request.and_then(|index| self.requests.as_slice().get(index));
+        let sequence = self.sequence_of_id(id).ok_or(Errno::EINVAL)?;
+        let request = self.requests.get(sequence);
         request
             .filter(|request| request.kind == Kind::Open && request.known)
             .and_then(|request| {
                 Some(Opened {
-                    sequence: request.sequence,
-                    payload: self.object(request.object)?.payload.clone(),
+                    sequence,
+                    payload: self.objects.get(request.object)?.payload.clone(),
                 })
             })
             .ok_or(Errno::EINVAL)
@@ -54,22 +54,24 @@ impl<C: Config> Table<C> {
         answer: Result<(), Errno>,
         end: impl FnMut(C::Completion, Outcome),
     ) -> (Option<Answer<C::Completion>>, bool) {
-        let Some(request) = self.index(sequence).and_then(|at| self.requests.remove(at)) else {
+        let Some(taken) = self.take(sequence) else {
             return (None, false);
         };
-        let key = request.object;
-        let completion = request.completion;
-        let alive = self.object(key).is_some_and(|object| object.handle != 0);
-        let (outcome, readable) = match answer {
-            Ok(()) if alive => {
-                if let Some(object) = self.object_mut(key) {
-                    object.open = true;
+        let (key, completion) = (taken.key, taken.completion);
+        let alive = self.objects.get_mut(key).filter(|one| one.handle != 0);
+        let (outcome, readable) = match (answer, alive) {
+            (Ok(()), Some(object)) => {
+                object.open = true;
+                let mut from = 0;
+                while let Some(read) = self.next_read(key, from) {
+                    self.renew(read.sequence);
+                    from = read.run.end();
                 }
                 (Outcome::Answered, true)
             }
             // The descriptor was closed before the answer came: READs need another.
-            Ok(()) => (Outcome::Failed(Errno::EBADFD), self.open_again(key)),
-            Err(errno) => {
+            (Ok(()), None) => (Outcome::Failed(Errno::EBADFD), self.open_again(key)),
+            (Err(errno), _) => {
                 self.cancel_reads(key, Outcome::Failed(Errno::EIO), end);
                 (Outcome::Failed(errno), false)
             }
@@ -90,12 +92,11 @@ impl<C: Config> Table<C> {
     /// EINVAL if there is no such request, if it is no READ, was never
     /// delivered, or is of another object.
     pub fn answer_read(&mut self, id: u32, key: u64) -> Result<Option<C::Completion>, Errno> {
-        let index = self.index_of_id(id).ok_or(Errno::EINVAL)?;
-        let request = self.requests.as_slice().get(index);
+        let sequence = self.sequence_of_id(id).ok_or(Errno::EINVAL)?;
+        let request = self.requests.get(sequence);
         request
             .filter(|one| matches!(one.kind, Kind::Read(_)) && one.known && one.object == key)
             .ok_or(Errno::EINVAL)?;
-        let request = self.requests.remove(index);
-        Ok(request.and_then(|request| request.completion))
+        Ok(self.take(sequence).and_then(|taken| taken.completion))
     }
 }

@@ -2,7 +2,7 @@
 
 //! Counts of requests and objects in the table.
 
-use super::{Config, Object, Request, Stage, Store, Table};
+use super::{Config, Map, Stage, Table};
 
 /// Counts of requests and objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,18 +18,24 @@ pub struct Census {
 }
 
 impl<C: Config> Table<C> {
-    /// Counts the requests and objects.
+    /// Counts the requests and objects, one by one.
     pub fn census(&self) -> Census {
-        let requests = self.requests.as_slice();
-        let objects = self.objects.as_slice();
-        let new = |one: &&Request<C::Completion>| one.stage == Stage::New;
-        let queued = requests.iter().filter(new).count();
-        let open = |one: &&Object<C::Object>| one.open && !self.dead;
+        let (mut queued, mut open) = (0usize, 0usize);
+        let mut from = 0;
+        while let Some((sequence, request)) = self.requests.at_or_after(from) {
+            queued = queued.saturating_add(usize::from(request.stage == Stage::New));
+            from = sequence.saturating_add(1);
+        }
+        from = 0;
+        while let Some((key, object)) = self.objects.at_or_after(from) {
+            open = open.saturating_add(usize::from(object.open && !self.dead));
+            from = key.saturating_add(1);
+        }
         Census {
-            objects: objects.len(),
-            open: objects.iter().filter(open).count(),
+            objects: self.objects.len(),
+            open,
             queued,
-            delivered: requests.len().saturating_sub(queued),
+            delivered: self.requests.len().saturating_sub(queued),
         }
     }
 }

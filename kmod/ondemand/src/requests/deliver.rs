@@ -2,7 +2,7 @@
 
 //! Delivery: the order in which the daemon reads requests.
 
-use super::{Config, Kind, Object, Outcome, Request, Stage, Store, Table};
+use super::{Config, Kind, Map, Outcome, Stage, Table};
 use crate::run::Run;
 use crate::Errno;
 
@@ -38,69 +38,66 @@ pub enum What {
 }
 
 impl<C: Config> Table<C> {
-    /// The request that the daemon reads next: the first deliverable one after the
-    /// one delivered last, then from the start.
+    /// The request that the daemon reads next: the oldest deliverable one of the next
+    /// lane that has any.
     pub fn peek(&self) -> Option<Pending<C::Object>> {
-        let requests = self.requests.as_slice();
-        let start = requests.partition_point(|request| request.sequence < self.cursor);
-        let (before, after) = requests.split_at_checked(start)?;
-        after.iter().chain(before).find_map(|request| {
-            let object = self.object(request.object)?;
-            Some(Pending {
-                sequence: request.sequence,
-                key: object.key,
-                payload: object.payload.clone(),
-                what: deliverable(request, object)?,
-            })
+        let next = self.ready.at_or_after((self.turn, 0));
+        let ((_, sequence), ()) = next.or_else(|| self.ready.at_or_after((0, 0)))?;
+        let request = self.requests.get(sequence)?;
+        let object = self.objects.get(request.object)?;
+        Some(Pending {
+            sequence,
+            key: request.object,
+            payload: object.payload.clone(),
+            what: match request.kind {
+                Kind::Open => What::Open,
+                Kind::Close => What::Close(object.handle),
+                Kind::Read(pages) => What::Read(object.handle, pages),
+            },
         })
     }
 
     /// Returns whether a read of the device would return a message.
     pub fn is_readable(&self) -> bool {
-        self.peek().is_some()
+        !self.ready.is_empty()
     }
 
     /// Marks a READ or a CLOSE from [`Self::peek`] as delivered. A CLOSE ends by
     /// that, and its object is removed.
     pub fn deliver(&mut self, sequence: u64) {
-        let Some(index) = self.index(sequence) else {
+        let Some(request) = self.set_stage(sequence, Stage::Delivered) else {
             return;
         };
-        self.cursor = sequence.wrapping_add(1);
-        let Some(request) = self.requests.as_mut_slice().get_mut(index) else {
-            return;
-        };
-        request.stage = Stage::Delivered;
         request.known = true;
-        if request.kind == Kind::Close {
-            let key = request.object;
-            self.requests.remove(index);
-            self.forget(|object| object.key == key);
+        let (key, kind, lane) = (request.object, request.kind, request.lane_id());
+        self.turn = lane.wrapping_add(1);
+        if kind == Kind::Close {
+            self.take(sequence);
+            self.forget(key);
         }
     }
 
     /// Reserves an OPEN from [`Self::peek`] for the calling thread of the daemon,
     /// until [`Self::finish_open`] or [`Self::undeliverable`].
     pub fn begin_open(&mut self, sequence: u64) {
-        self.cursor = sequence.wrapping_add(1);
-        if let Some(index) = self.index(sequence) {
-            if let Some(request) = self.requests.as_mut_slice().get_mut(index) {
-                request.stage = Stage::Delivering;
-            }
+        if let Some(request) = self.set_stage(sequence, Stage::Delivering) {
+            self.turn = request.lane_id().wrapping_add(1);
         }
     }
 
     /// Marks an OPEN as delivered, and returns the id of its new descriptor. `None`
     /// if the OPEN has ended meanwhile; the caller drops the descriptor then.
     pub fn finish_open(&mut self, sequence: u64) -> Option<u32> {
-        let index = self.index(sequence)?;
-        let handle = self.free_handle();
-        let request = self.requests.as_mut_slice().get_mut(index)?;
-        request.stage = Stage::Delivered;
+        let request = self.set_stage(sequence, Stage::Delivered)?;
         request.known = true;
         let key = request.object;
-        self.object_mut(key)?.handle = handle;
-        self.handles = handle;
+        let handle = self.free_handle();
+        let object = self.objects.get_mut(key)?;
+        if let Some(node) = object.handle_memory.take() {
+            self.handles.insert(node, handle, ());
+        }
+        object.handle = handle;
+        self.last_handle = handle;
         Some(handle)
     }
 
@@ -114,20 +111,20 @@ impl<C: Config> Table<C> {
         errno: Errno,
         mut end: impl FnMut(C::Completion, Outcome),
     ) {
-        let Some(request) = self.index(sequence).and_then(|at| self.requests.remove(at)) else {
+        let Some(taken) = self.take(sequence) else {
             return;
         };
-        if let Some(completion) = request.completion {
+        if let Some(completion) = taken.completion {
             end(completion, Outcome::Failed(errno));
         }
-        if request.kind == Kind::Open {
-            self.cancel_reads(request.object, Outcome::Failed(Errno::EIO), end);
+        if taken.kind == Kind::Open {
+            self.cancel_reads(taken.key, Outcome::Failed(Errno::EIO), end);
         }
     }
 
     /// The next object id, from 1 to `i32::MAX`, that no descriptor has.
     fn free_handle(&self) -> u32 {
-        let mut handle = self.handles;
+        let mut handle = self.last_handle;
         loop {
             handle = if handle >= i32::MAX as u32 {
                 1
@@ -135,27 +132,9 @@ impl<C: Config> Table<C> {
                 handle.wrapping_add(1)
             };
             // Ends: there are fewer objects than ids.
-            if !self
-                .objects
-                .as_slice()
-                .iter()
-                .any(|one| one.handle == handle)
-            {
+            if self.handles.get(handle).is_none() {
                 return handle;
             }
         }
-    }
-}
-
-/// The message of `request`, if it can be delivered now.
-fn deliverable<T, P>(request: &Request<T>, object: &Object<P>) -> Option<What> {
-    if request.stage != Stage::New {
-        return None;
-    }
-    match request.kind {
-        Kind::Open => Some(What::Open),
-        Kind::Close => Some(What::Close(object.handle)),
-        // The daemon answers through the descriptor: an OPEN comes first.
-        Kind::Read(pages) => object.open.then_some(What::Read(object.handle, pages)),
     }
 }

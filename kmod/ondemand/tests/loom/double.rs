@@ -5,17 +5,18 @@
 use crate::{
     completion::{Completion, Event, RequestObject},
     contents::Contents,
-    deferred::{DeferredList, DeferredRead, Folios},
-    deferred_count::DeferredCount,
+    deferred::{Folios, HasDeferred, List},
+    deferred_count::{DeferredCount, DeferredPages},
+    deferred_list::WaitFor,
     page::PAGE_SIZE,
     platform::{CacheOps, MountOps, ObjectOps},
     read::{PendingRead, Step},
-    requests::{self, Config, Request},
+    requests::{Config, Lane},
     run::Run,
     session,
-    slots::Slots,
     state::{Memory, State},
     sync::{AtomicBool, AtomicU64},
+    tree::Tree,
     wait_queue::{WaitQueue, Work},
     Errno,
 };
@@ -43,10 +44,10 @@ pub(crate) enum Flaw {
     DieInTwoSteps,
     /// A request is completed before it is removed from the table.
     RemoveLate,
-    /// Completions look at the list of deferred reads, and not at their count.
-    LookAtTheList,
-    /// A deferred read is counted after it has submitted a request.
-    CountLate,
+    /// The worker does not look at the request once the read is in the list.
+    NoLookAfterPush,
+    /// The worker looks at the request before the read is in the list.
+    LookBeforePush,
     /// Waiters for a session are woken before the session starts.
     WakeBeforeBind,
     /// An OPEN is completed before the size is set.
@@ -64,6 +65,7 @@ pub(crate) struct Cache {
     pub(crate) pollers: WaitQueue,
     sessions: WaitQueue,
     object: OnceLock<ObjectRef>,
+    deferred_pages: DeferredPages,
     counts: std::sync::Mutex<Counts>,
 }
 
@@ -82,7 +84,7 @@ pub(crate) struct Object {
     /// loom has a reader see old bytes if it does not.
     pages: Vec<AtomicU8>,
     pub(crate) waiters: WaitQueue,
-    list: Mutex<Vec<DeferredRead<Cache, Buffer>>>,
+    pub(crate) list: Mutex<List<Cache, Buffer>>,
     count: DeferredCount,
     pub(crate) work: Work,
     /// Deferred reads that have started their I/O.
@@ -105,6 +107,7 @@ impl std::ops::Deref for ObjectRef {
 #[derive(Clone)]
 pub(crate) struct Mount {
     cache: Arc<Cache>,
+    lane: Arc<Lane>,
     pub(crate) hard: bool,
 }
 
@@ -135,11 +138,12 @@ impl Cache {
     pub(crate) fn with_object(flaw: Option<Flaw>, pages: u64) -> (Arc<Self>, Mount, ObjectRef) {
         let cache = Arc::new(Self {
             flaw,
-            state: Mutex::new(State::new(Slots::new(0), Slots::new(0))),
+            state: Mutex::new(State::new()),
             alive: AtomicBool::new(false),
             pollers: WaitQueue::new(),
             sessions: WaitQueue::new(),
             object: OnceLock::new(),
+            deferred_pages: DeferredPages::new(),
             counts: Default::default(),
         });
         let object = ObjectRef(Arc::new(Object {
@@ -147,7 +151,7 @@ impl Cache {
             contents: OnceLock::new(),
             pages: (0..pages).map(|_| AtomicU8::new(0)).collect(),
             waiters: WaitQueue::new(),
-            list: Mutex::new(Vec::new()),
+            list: Mutex::new(List::<Cache, Buffer>::default()),
             count: DeferredCount::new(),
             work: Work::new(),
             started: Default::default(),
@@ -156,6 +160,7 @@ impl Cache {
         assert!(cache.object.set(object.clone()).is_ok());
         let mount = Mount {
             cache: cache.clone(),
+            lane: Arc::new(Lane::new(1)),
             hard: false,
         };
         (cache, mount, object)
@@ -221,11 +226,6 @@ impl Object {
     }
 }
 
-/// The count of deferred reads, for a worker that counts at the wrong time.
-pub(crate) fn count(object: &Object) -> &DeferredCount {
-    &object.count
-}
-
 impl Mount {
     /// A read of a task.
     pub(crate) fn read(&self, object: &ObjectRef, run: Run) -> Result<Vec<u8>, Errno> {
@@ -252,21 +252,20 @@ pub(crate) fn spawn<A: Clone + 'static, T: 'static>(
 impl Config for Cache {
     type Completion = Arc<Completion<ObjectRef>>;
     type Object = ObjectRef;
-    type Requests = Slots<Request<Self::Completion>>;
-    type Objects = Slots<requests::Object<ObjectRef>>;
+    type Lane = Arc<Lane>;
+    type Map<K: Copy + Ord, V> = Tree<K, V>;
 }
 
 impl Memory for Cache {
     type Directory = ();
+    type CompletionMemory = ();
 
-    fn reserve(requests: &mut Self::Requests, objects: &mut Self::Objects, more: usize) -> bool {
-        requests.reserve(more);
-        objects.reserve(1);
-        true
+    fn completion_memory() -> Option<()> {
+        Some(())
     }
 
-    fn new_completion(object: &ObjectRef, run: Run) -> Option<Self::Completion> {
-        Some(Arc::new(Completion::new(object.clone(), run)))
+    fn completion((): (), completion: Completion<ObjectRef>) -> Self::Completion {
+        Arc::new(completion)
     }
 }
 
@@ -292,6 +291,7 @@ impl CacheOps for Cache {
         self.sessions.wake();
         if let Some(object) = self.object.get() {
             object.waiters.wake();
+            object.list.lock().unwrap().release_all();
             object.work.queue();
         }
     }
@@ -326,12 +326,8 @@ impl RequestObject for ObjectRef {
         &self.count
     }
 
-    fn has_deferred(&self) -> bool {
-        if self.cache.has(Flaw::LookAtTheList) {
-            !self.list.lock().unwrap().is_empty()
-        } else {
-            !self.count.is_zero()
-        }
+    fn release_deferred(&self, wait_for: WaitFor) -> bool {
+        self.list.lock().unwrap().release(wait_for)
     }
 
     fn queue_worker(&self) {
@@ -366,6 +362,10 @@ impl MountOps<Cache> for Mount {
         &self.cache
     }
 
+    fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
     fn is_hard(&self) -> bool {
         self.hard
     }
@@ -385,6 +385,10 @@ impl MountOps<Cache> for Mount {
     fn begin_wait(&self) {}
 
     fn end_wait(&self, _since: ()) {}
+
+    fn deferred_pages(&self) -> &DeferredPages {
+        &self.cache.deferred_pages
+    }
 
     fn count_requests(&self, _requests: u64) {}
 
@@ -408,14 +412,8 @@ impl Folios<Cache> for Buffer {
     }
 }
 
-impl DeferredList<Cache, Buffer> for Object {
-    type Reads = Vec<DeferredRead<Cache, Buffer>>;
-
-    fn push(&self, read: DeferredRead<Cache, Buffer>) {
-        self.list.lock().unwrap().push(read);
-    }
-
-    fn take(&self) -> Self::Reads {
-        std::mem::take(&mut *self.list.lock().unwrap())
+impl HasDeferred<Cache, Buffer> for Object {
+    fn with_deferred<T>(&self, change: impl FnOnce(&mut List<Cache, Buffer>) -> T) -> T {
+        change(&mut self.list.lock().unwrap())
     }
 }

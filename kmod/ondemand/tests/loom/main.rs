@@ -15,6 +15,7 @@ mod ondemand {
     pub(crate) mod contents;
     pub(crate) mod deferred;
     pub(crate) mod deferred_count;
+    pub(crate) mod deferred_list;
     pub(crate) mod delivery;
     pub(crate) mod errno;
     pub(crate) mod limits;
@@ -35,16 +36,16 @@ mod ondemand {
 
 // The paths by which the crate's files name each other.
 use ondemand::*;
-use ondemand::{errno::Errno, requests::Store};
+use ondemand::{errno::Errno, requests::Map};
 
 mod daemon;
 mod deferring;
 mod double;
 mod opening;
 mod serving;
-#[path = "../support/slots.rs"]
-mod slots;
 mod sync;
+#[path = "../support/tree.rs"]
+mod tree;
 mod wait_queue;
 mod writing;
 

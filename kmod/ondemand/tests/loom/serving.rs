@@ -7,9 +7,9 @@ use crate::{
     double::{spawn, Cache, Flaw, Mount, ObjectRef, FETCHED},
     interleave,
     page::PAGE_SIZE,
-    platform::{CacheOps, ObjectOps},
+    platform::{CacheOps, MountOps, ObjectOps},
     run::Run,
-    submit::Submitted,
+    submit::{Need, Submitted},
     sync::AtomicU64,
     Errno,
 };
@@ -24,8 +24,10 @@ fn read(mount: &Mount, object: &ObjectRef) -> Result<Vec<u8>, Errno> {
         return mount.read(object, PAGE);
     }
     let stale = Contents::new(PAGE_SIZE, vec![AtomicU64::new(0)]).unwrap();
+    let mut rest = PAGE;
+    let mut submitted = Submitted::new(mount.lane().clone(), Need::Task);
     let mut state = cache.lock();
-    let target = state.submit_and_join(object, &stale, PAGE, &mut Submitted::default());
+    let target = state.submit_and_join(object, &stale, PAGE, &mut rest, &mut submitted);
     drop(state);
     cache.pollers.wake();
     let target = target.unwrap().unwrap();

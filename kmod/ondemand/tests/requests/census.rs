@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use crate::table::{next, open, run, started};
+use crate::table::{next, open, read, run, started};
 use ondine_ondemand::requests::Census;
 
 #[test]
@@ -14,9 +14,9 @@ fn a_census_follows_requests_and_objects() {
     };
     assert_eq!(table.census(), census(2, 0, 0, 0));
     open(&mut table, 1);
-    table.read(1, run(0, 1), 1).unwrap();
+    read(&mut table, 1, run(0, 1), 1).unwrap();
     // Of an object without a descriptor: an OPEN goes before it.
-    table.read(2, run(0, 1), 2).unwrap();
+    read(&mut table, 2, run(0, 1), 2).unwrap();
     assert_eq!(table.census(), census(2, 1, 3, 0));
     let (read, _) = next(&mut table).unwrap();
     next(&mut table).unwrap();

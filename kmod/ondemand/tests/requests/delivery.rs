@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use crate::table::{ended, next, open, run, started};
+use crate::table::{ended, lane, next, open, read, read_of, run, started};
 use ondine_ondemand::{
     requests::{Outcome, What},
     Errno,
 };
 
+fn page(what: What) -> u64 {
+    match what {
+        What::Read(_, pages) => pages.first,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn requests_take_turns() {
+fn the_oldest_request_of_a_mount_is_delivered_first() {
     let mut table = started(&[1]);
     open(&mut table, 1);
     for page in 0..4 {
-        table.read(1, run(page, 1), page as u32).unwrap();
+        read(&mut table, 1, run(page, 1), page as u32).unwrap();
     }
-    let page = |what| match what {
-        What::Read(_, pages) => pages.first,
-        other => panic!("{other:?}"),
-    };
     let mut seen = Vec::new();
     for _ in 0..2 {
         seen.push(page(next(&mut table).unwrap().0.what));
@@ -25,9 +28,30 @@ fn requests_take_turns() {
     for _ in 0..4 {
         seen.push(page(next(&mut table).unwrap().0.what));
     }
-    // After the second one delivery goes on with the third, and wraps.
-    assert_eq!(seen, [0, 1, 2, 3, 0, 1]);
+    assert_eq!(seen, [0, 1, 0, 1, 2, 3]);
     assert!(next(&mut table).is_none());
+}
+
+#[test]
+fn mounts_take_turns() {
+    let mut table = started(&[1]);
+    open(&mut table, 1);
+    let (many, few) = (lane(7), lane(9));
+    for page in 0..100 {
+        read_of(&mut table, 1, &many, run(page, 1), 1).unwrap();
+    }
+    read_of(&mut table, 1, &few, run(200, 1), 1).unwrap();
+    read_of(&mut table, 1, &few, run(201, 1), 1).unwrap();
+    assert_eq!((many.undelivered(), few.undelivered()), (100, 2));
+    let seen: Vec<u64> = (0..5)
+        .map(|_| page(next(&mut table).unwrap().0.what))
+        .collect();
+    assert_eq!(seen, [0, 200, 1, 201, 2]);
+    assert_eq!((many.undelivered(), few.undelivered()), (97, 0));
+    table.restore();
+    assert_eq!((many.undelivered(), few.undelivered()), (100, 2));
+    table.die(|_, _| {});
+    assert_eq!((many.undelivered(), few.undelivered()), (0, 0));
 }
 
 #[test]
@@ -36,7 +60,7 @@ fn object_ids_begin_at_one_and_are_not_used_twice() {
     assert_eq!(open(&mut table, 1), 1);
     assert_eq!(open(&mut table, 2), 2);
     assert!(!table.handle_closed(1, 1));
-    table.read(1, run(0, 1), 1).unwrap();
+    read(&mut table, 1, run(0, 1), 1).unwrap();
     let (pending, handle) = next(&mut table).unwrap();
     assert_eq!((pending.what, handle), (What::Open, 3));
 }
@@ -45,10 +69,10 @@ fn object_ids_begin_at_one_and_are_not_used_twice() {
 fn message_ids_are_not_used_again() {
     let mut table = started(&[1]);
     open(&mut table, 1);
-    table.read(1, run(0, 1), 1).unwrap();
+    read(&mut table, 1, run(0, 1), 1).unwrap();
     let first = next(&mut table).unwrap().0.id();
     assert_eq!(table.answer_read(first, 1), Ok(Some(1)));
-    table.read(1, run(0, 1), 2).unwrap();
+    read(&mut table, 1, run(0, 1), 2).unwrap();
     let second = next(&mut table).unwrap().0.id();
     assert_ne!(first, second);
     assert_eq!(table.answer_read(first, 1), Err(Errno::EINVAL));
@@ -98,7 +122,7 @@ fn readers_learn_nothing_of_what_the_daemon_lacks() {
     let mut table = started(&[1]);
     let handle = open(&mut table, 1);
     table.handle_closed(1, handle);
-    table.read(1, run(0, 1), 1).unwrap();
+    read(&mut table, 1, run(0, 1), 1).unwrap();
     let opening = table.peek().unwrap();
     assert_eq!(opening.what, What::Open);
     table.begin_open(opening.sequence);

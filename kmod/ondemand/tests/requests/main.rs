@@ -2,14 +2,15 @@
 
 //! The request table: submission, delivery, answers, and the end of requests.
 
-use ondine_ondemand::requests::Store;
+use ondine_ondemand::requests::Map;
 
 mod answers;
 mod census;
+mod cost;
 mod delivery;
 mod endings;
 mod random;
-#[path = "../support/slots.rs"]
-mod slots;
 mod submission;
 mod table;
+#[path = "../support/tree.rs"]
+mod tree;

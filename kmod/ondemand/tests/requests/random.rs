@@ -2,7 +2,7 @@
 
 //! Whatever happens, each completion is given out once, and none is forgotten.
 
-use crate::table::{next, started, Requests};
+use crate::table::{add_object, next, read, started, Requests};
 use ondine_ondemand::{
     requests::{Outcome, What},
     Errno, Run,
@@ -68,7 +68,7 @@ impl World {
                 }
             }
             Event::Read(key, first, count) => {
-                if table.read(key, Run { first, count }, self.issued).is_ok() {
+                if read(table, key, Run { first, count }, self.issued).is_ok() {
                     self.issued += 1;
                 }
             }
@@ -105,7 +105,7 @@ impl World {
                 table.drop_object(key, end);
                 // The next mount of the same blob.
                 if !table.knows(key) {
-                    table.add_object(key, key).unwrap();
+                    add_object(table, key);
                 }
             }
             Event::Die => table.die(end),

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A table over vectors, with one object that a daemon has open.
+//! A table over maps, with one object that a daemon has open.
 
-use crate::slots::Slots;
+use crate::tree::Tree;
 use ondine_ondemand::{
-    requests::{Config, Object, Outcome, Pending, Request, Table, What},
+    requests::{Config, Lane, ObjectMemory, Outcome, Pending, ReadMemory, Refusal, Table, What},
     Run,
 };
+use std::rc::Rc;
 
 /// Completions are numbers here, and so are objects.
 pub(crate) struct Numbers;
@@ -14,15 +15,15 @@ pub(crate) struct Numbers;
 impl Config for Numbers {
     type Completion = u32;
     type Object = u64;
-    type Requests = Slots<Request<u32>>;
-    type Objects = Slots<Object<u64>>;
+    type Lane = Rc<Lane>;
+    type Map<K: Copy + Ord, V> = Tree<K, V>;
 }
 
 pub(crate) type Requests = Table<Numbers>;
 
 /// A table without a session.
 pub(crate) fn empty() -> Requests {
-    Table::new(Slots::new(1000), Slots::new(100))
+    Table::new()
 }
 
 /// A table with a session, and objects that are not open.
@@ -30,9 +31,40 @@ pub(crate) fn started(objects: &[u64]) -> Requests {
     let mut table = empty();
     table.start();
     for &key in objects {
-        table.add_object(key, key).unwrap();
+        add_object(&mut table, key);
     }
     table
+}
+
+/// The lane of a mount.
+pub(crate) fn lane(id: u64) -> Rc<Lane> {
+    Rc::new(Lane::new(id))
+}
+
+/// Adds an object that no daemon knows.
+pub(crate) fn add_object(table: &mut Requests, key: u64) {
+    table.add_object(key, key, ObjectMemory::new().unwrap());
+}
+
+/// Submits a READ.
+pub(crate) fn read(
+    table: &mut Requests,
+    key: u64,
+    pages: Run,
+    completion: u32,
+) -> Result<bool, Refusal> {
+    read_of(table, key, &lane(1), pages, completion)
+}
+
+/// Submits a READ of a mount.
+pub(crate) fn read_of(
+    table: &mut Requests,
+    key: u64,
+    lane: &Rc<Lane>,
+    pages: Run,
+    completion: u32,
+) -> Result<bool, Refusal> {
+    table.read(key, lane, pages, completion, ReadMemory::new().unwrap())
 }
 
 /// Reads the next message, as a daemon does; an OPEN gets a descriptor.

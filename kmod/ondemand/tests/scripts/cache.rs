@@ -9,18 +9,19 @@ use std::rc::Rc;
 
 use ondine_model::protocol::{Blob, Options, Waiter};
 use ondine_ondemand::completion::{Event, RequestObject};
-use ondine_ondemand::deferred::{self, DeferredList};
-use ondine_ondemand::deferred_count::DeferredCount;
+use ondine_ondemand::deferred::{self, HasDeferred, List};
+use ondine_ondemand::deferred_count::{DeferredCount, DeferredPages};
+use ondine_ondemand::deferred_list::WaitFor;
 use ondine_ondemand::page::{pages_of, PAGE_SHIFT};
 use ondine_ondemand::platform::{CacheOps, MountOps, ObjectOps};
 use ondine_ondemand::presence::words_for;
-use ondine_ondemand::requests::{self, Config, Request};
+use ondine_ondemand::requests::{Config, Lane};
 use ondine_ondemand::state::{Memory, State};
 use ondine_ondemand::sync::{AtomicBool, AtomicU64};
 use ondine_ondemand::{session, Completion, Errno, Run};
 
-use super::slots::Slots;
 use super::task::Sleeper;
+use super::tree::Tree;
 
 /// The volume of all blobs.
 pub(crate) const VOLUME: &[u8] = b"erofs,domain";
@@ -56,8 +57,8 @@ pub(crate) struct Cache {
     pub(crate) before_lock: RefCell<Option<Box<dyn FnOnce()>>>,
     /// Tasks that poll were woken.
     pub(crate) notified: Cell<bool>,
-    /// Requests that have not ended.
-    pending: RefCell<Vec<(u64, Run)>>,
+    /// Requests that have not ended, and whether they were submitted by the present event.
+    pub(crate) pending: RefCell<Vec<(u64, Run, bool)>>,
     pub(crate) ended: RefCell<Vec<Ended>>,
     /// Submitted READs, as mounts count them.
     pub(crate) submitted: Cell<u64>,
@@ -82,7 +83,7 @@ pub(crate) struct Object {
     dropped: Cell<bool>,
     deferred_prefetch: RefCell<Run>,
     pub(crate) sleepers: RefCell<Vec<Rc<Sleeper>>>,
-    pub(crate) deferred: RefCell<Vec<DeferredRead>>,
+    pub(crate) deferred: RefCell<List<Cache, Folios>>,
     count: DeferredCount,
     /// The worker is queued.
     pub(crate) queued: Cell<bool>,
@@ -109,14 +110,18 @@ pub(crate) struct Mount {
     cache: Rc<Cache>,
     pub(crate) options: Options,
     pub(crate) aborted: Cell<bool>,
+    lane: Rc<Lane>,
+    deferred_pages: DeferredPages,
 }
 
 impl MountRef {
-    pub(crate) fn new(cache: &Rc<Cache>, options: Options) -> Self {
+    pub(crate) fn new(cache: &Rc<Cache>, number: u64, options: Options) -> Self {
         Self(Rc::new(Mount {
             cache: cache.clone(),
             options,
             aborted: Cell::new(false),
+            lane: Rc::new(Lane::new(number + 1)),
+            deferred_pages: DeferredPages::new(),
         }))
     }
 
@@ -146,7 +151,7 @@ pub(crate) type DeferredRead = deferred::DeferredRead<Cache, Folios>;
 impl Cache {
     pub(crate) fn new() -> Rc<Self> {
         Rc::new(Self {
-            state: RefCell::new(State::new(Slots::new(0), Slots::new(0))),
+            state: RefCell::new(State::new()),
             alive: AtomicBool::new(false),
             entries: RefCell::default(),
             next_key: Cell::new(1),
@@ -270,21 +275,20 @@ fn wake(queue: &RefCell<Vec<Rc<Sleeper>>>) {
 impl Config for Cache {
     type Completion = Rc<Completion<ObjectRef>>;
     type Object = ObjectRef;
-    type Requests = Slots<Request<Self::Completion>>;
-    type Objects = Slots<requests::Object<ObjectRef>>;
+    type Lane = Rc<Lane>;
+    type Map<K: Copy + Ord, V> = Tree<K, V>;
 }
 
 impl Memory for Cache {
     type Directory = ();
+    type CompletionMemory = ();
 
-    fn reserve(requests: &mut Self::Requests, objects: &mut Self::Objects, more: usize) -> bool {
-        requests.reserve(more);
-        objects.reserve(1);
-        true
+    fn completion_memory() -> Option<()> {
+        Some(())
     }
 
-    fn new_completion(object: &ObjectRef, run: Run) -> Option<Self::Completion> {
-        Some(Rc::new(Completion::new(object.clone(), run)))
+    fn completion((): (), completion: Completion<ObjectRef>) -> Self::Completion {
+        Rc::new(completion)
     }
 }
 
@@ -317,6 +321,7 @@ impl CacheOps for Cache {
         wake(&self.sessions);
         for object in self.objects() {
             object.wake_waiters();
+            object.deferred.borrow_mut().release_all();
             object.queue_worker();
         }
     }
@@ -331,14 +336,20 @@ impl RequestObject for ObjectRef {
         let mut pending = self.cache.pending.borrow_mut();
         match event {
             Event::Submit => {
-                pending.push((self.key, run));
+                pending.push((self.key, run, true));
                 let reads = u64::from(run != Run::EMPTY);
                 self.cache.traced.set(self.cache.traced.get() + reads);
             }
             Event::Deliver => {}
             Event::Complete | Event::Cancel => {
-                let at = pending.iter().position(|one| *one == (self.key, run));
-                pending.remove(at.expect("a request ends once"));
+                let at = pending
+                    .iter()
+                    .position(|(key, of, _)| (*key, *of) == (self.key, run));
+                let (.., is_new) = pending.remove(at.expect("a request ends once"));
+                // Nobody has seen a request that its own event ends.
+                if is_new {
+                    return;
+                }
                 let run = Some(run).filter(|run| *run != Run::EMPTY);
                 let mut ended = self.cache.ended.borrow_mut();
                 ended.push((self.blob, run, result));
@@ -354,14 +365,18 @@ impl RequestObject for ObjectRef {
         &self.count
     }
 
+    fn release_deferred(&self, wait_for: WaitFor) -> bool {
+        self.deferred.borrow_mut().release(wait_for)
+    }
+
     fn queue_worker(&self) {
         self.queued.set(true);
-        for read in self.deferred.borrow().iter() {
+        self.deferred.borrow().for_each(|_, _, read| {
             if read.read().is_woken(read.mount()) {
                 let waiter = read.folios().map(|folios| folios.waiter);
                 self.woken.borrow_mut().extend(waiter);
             }
-        }
+        });
     }
 }
 
@@ -392,6 +407,10 @@ impl MountOps<Cache> for MountRef {
         &self.cache
     }
 
+    fn lane(&self) -> &Rc<Lane> {
+        &self.lane
+    }
+
     fn is_hard(&self) -> bool {
         self.options.wait_for_session
     }
@@ -417,6 +436,10 @@ impl MountOps<Cache> for MountRef {
     }
 
     fn end_wait(&self, _since: Option<Waiter>) {}
+
+    fn deferred_pages(&self) -> &DeferredPages {
+        &self.deferred_pages
+    }
 
     fn count_requests(&self, requests: u64) {
         self.cache
@@ -444,14 +467,8 @@ impl deferred::Folios<Cache> for Folios {
     }
 }
 
-impl DeferredList<Cache, Folios> for Object {
-    type Reads = Vec<DeferredRead>;
-
-    fn push(&self, read: DeferredRead) {
-        self.deferred.borrow_mut().push(read);
-    }
-
-    fn take(&self) -> Vec<DeferredRead> {
-        self.deferred.take()
+impl HasDeferred<Cache, Folios> for Object {
+    fn with_deferred<T>(&self, change: impl FnOnce(&mut List<Cache, Folios>) -> T) -> T {
+        change(&mut self.deferred.borrow_mut())
     }
 }

@@ -9,14 +9,15 @@
 //!
 //! 256 scripts are played; `PROPTEST_CASES` asks for more.
 
-use ondine_ondemand::requests::Store;
+use ondine_ondemand::requests::Map;
 
 mod cache;
 mod device;
+mod limits;
 mod play;
 mod scripts;
 mod seen;
-#[path = "../support/slots.rs"]
-mod slots;
 mod task;
+#[path = "../support/tree.rs"]
+mod tree;
 mod world;

@@ -118,10 +118,10 @@ impl Play {
                 let outcomes = self.deferred(event, waiter);
                 (outcomes, self.world.apply(event))
             }
-            Event::Read(_, _, blob, pages) => {
+            Event::Read(_, mount, blob, pages) => {
                 let possible = self.is_possible(event);
                 let mut outcomes = match possible {
-                    true => self.flush_for(blob, pages),
+                    true => self.flush_for(mount, blob, pages),
                     false => Vec::new(),
                 };
                 outcomes.extend(self.model.apply(event));
@@ -205,6 +205,17 @@ impl Play {
         self.model = self.model.clone().with_state(state);
     }
 
+    /// A reader that has its pages leaves, and does not wait for its request.
+    fn leave(&mut self, waiter: Waiter) -> Vec<EventOutcome> {
+        let mut outcomes = self.model.apply(Event::Kill(waiter));
+        for outcome in &mut outcomes {
+            if let EventOutcome::Ended(_, result) = outcome {
+                *result = Ok(());
+            }
+        }
+        outcomes
+    }
+
     fn prefetch(
         &mut self,
         mount: Mount,
@@ -225,21 +236,16 @@ impl Play {
             self.reached.insert("a prefetch waits for the size");
             return Vec::new();
         }
-        let mut outcomes = self.flush(blob);
+        let mut outcomes = self.flush(mount, blob);
         outcomes.extend(self.read_ahead(mount, blob, pages));
         outcomes
     }
 
     /// Requests are submitted for the blob: what was kept comes first.
-    fn flush(&mut self, blob: Blob) -> Vec<EventOutcome> {
+    fn flush(&mut self, mount: Mount, blob: Blob) -> Vec<EventOutcome> {
         let Some(pages) = self.kept.remove(&blob) else {
             return Vec::new();
         };
-        let mounts = &self.model.state().mounts;
-        let holds = mounts
-            .iter()
-            .find(|(_, mounted)| mounted.blobs.contains_key(&blob));
-        let mount = *holds.expect("somebody submits").0;
         let outcomes = self.read_ahead(mount, blob, pages);
         if !outcomes.is_empty() {
             self.reached.insert("a kept prefetch is requested");
@@ -247,12 +253,12 @@ impl Play {
         outcomes
     }
 
-    fn flush_for(&mut self, blob: Blob, pages: Pages) -> Vec<EventOutcome> {
+    fn flush_for(&mut self, mount: Mount, blob: Blob, pages: Pages) -> Vec<EventOutcome> {
         let submits = self
             .size(blob)
             .is_some_and(|size| pages.end <= size && !self.has_all(blob, pages));
         if submits {
-            self.flush(blob)
+            self.flush(mount, blob)
         } else {
             Vec::new()
         }
@@ -279,18 +285,18 @@ impl Play {
             },
         };
         if goes_on {
-            self.flush_for(waiting.blob, pages)
+            self.flush_for(waiting.mount, waiting.blob, pages)
         } else {
             Vec::new()
         }
     }
 
-    /// The worker of an object takes up its deferred reads, one after the other. One whose request has not ended
-    /// goes on all the same if its pages have come.
-    fn worker(&mut self, blob: Blob, expired: Option<Waiter>) -> Vec<EventOutcome> {
+    /// The worker of an object takes up its deferred reads that are runnable, or `all`, one after the other. One whose
+    /// request has not ended goes on all the same if its pages have come.
+    fn worker(&mut self, blob: Blob, expired: Option<Waiter>, all: bool) -> Vec<EventOutcome> {
         let objects = self.world.cache.objects();
         let object = objects.iter().find(|object| object.blob == blob);
-        let list = object.map_or(Vec::new(), |object| self.world.deferred_of(object));
+        let list = object.map_or(Vec::new(), |object| self.world.runnable_of(object, all));
         let mut outcomes = Vec::new();
         for waiter in list {
             let Some(waiting) = self.model.state().waiters.get(&waiter).copied() else {
@@ -303,8 +309,7 @@ impl Play {
                 outcomes.extend(self.flush_for_resumed(waiter));
                 outcomes.extend(self.model.apply(Event::Resume(waiter)));
             } else if self.has_all(blob, pages) {
-                self.forget(waiter);
-                outcomes.push(EventOutcome::Ended(waiter, Ok(())));
+                outcomes.extend(self.leave(waiter));
                 self.reached
                     .insert("a deferred read goes on before its request ends");
             } else if expired == Some(waiter) {
@@ -318,9 +323,9 @@ impl Play {
         if !self.is_possible(event) {
             return vec![EventOutcome::Ignored];
         }
-        if let Event::Read(_, _, blob, pages) = event {
-            let mut outcomes = self.worker(blob, None);
-            outcomes.extend(self.flush_for(blob, pages));
+        if let Event::Read(_, mount, blob, pages) = event {
+            let mut outcomes = self.worker(blob, None, false);
+            outcomes.extend(self.flush_for(mount, blob, pages));
             outcomes.extend(self.model.apply(event));
             return outcomes;
         }
@@ -330,7 +335,7 @@ impl Play {
             return self.model.apply(event);
         }
         let expired = matches!(event, Event::Expire(_)).then_some(waiter);
-        self.worker(blob, expired)
+        self.worker(blob, expired, expired.is_some())
     }
 
     /// All reads of the mount look once more, and those whose pages are there get them.
@@ -348,41 +353,18 @@ impl Play {
                 if matches!(waiting.wait, Wait::Woken { .. }) {
                     outcomes.extend(self.model.apply(Event::Resume(waiter)));
                 } else {
-                    self.forget(waiter);
-                    outcomes.push(EventOutcome::Ended(waiter, Ok(())));
+                    outcomes.extend(self.leave(waiter));
                 }
             }
         }
-        let blobs: Vec<Blob> = self.model.state().mounts[&mount]
-            .blobs
-            .keys()
-            .copied()
-            .collect();
-        // The workers of the mount's objects take up the reads of other mounts as well.
-        for blob in blobs {
-            outcomes.extend(self.others(blob, mount));
-        }
         let mut forced = self.model.apply(event);
         forced.extend(outcomes);
-        forced
-    }
-
-    fn others(&mut self, blob: Blob, mount: Mount) -> Vec<EventOutcome> {
-        let waiters: Vec<_> = self.model.state().waiters.clone().into_iter().collect();
-        let own: Vec<_> = waiters
-            .into_iter()
-            .filter(|(_, waiting)| waiting.mount == mount)
-            .collect();
-        let mut state = self.model.state().clone();
-        for (waiter, _) in &own {
-            state.waiters.remove(waiter);
+        // The workers of all objects take up the reads of other mounts.
+        let blobs: Vec<Blob> = self.model.state().objects.keys().copied().collect();
+        for blob in blobs {
+            forced.extend(self.worker(blob, None, true));
         }
-        self.model = self.model.clone().with_state(state);
-        let outcomes = self.worker(blob, None);
-        let mut state = self.model.state().clone();
-        state.waiters.extend(own);
-        self.model = self.model.clone().with_state(state);
-        outcomes
+        forced
     }
 
     /// The daemon is faster than the reader: for both sides, it comes first.
@@ -409,7 +391,7 @@ impl Play {
         let Some((id, object, pages)) = deed.filter(|_| !self.full) else {
             return self.event_on_both(event);
         };
-        let Event::Read(waiter, _, blob, wanted) = event else {
+        let Event::Read(waiter, mount, blob, wanted) = event else {
             unreachable!("a race is of a reader");
         };
         if waiter >= FIRST_DEFERRED || !self.is_possible(event) {
@@ -423,7 +405,11 @@ impl Play {
         outcomes.retain(|outcome| !matches!(outcome, EventOutcome::Returned(_)));
         let submitted = self.model.state().session.clone();
         // The reader has found a page missing before, and takes along what was kept.
-        let flushed = if locks { self.flush(blob) } else { Vec::new() };
+        let flushed = if locks {
+            self.flush(mount, blob)
+        } else {
+            Vec::new()
+        };
         outcomes.extend(flushed);
         outcomes.extend(self.model.apply(event));
         if locks && self.has_all(blob, wanted) && submitted == self.model.state().session {

@@ -12,7 +12,7 @@ use ondine_model::protocol::{
 use ondine_ondemand::completion::RequestObject;
 use ondine_ondemand::page::PAGE_SIZE;
 use ondine_ondemand::platform::{CacheOps, ObjectOps};
-use ondine_ondemand::requests::{Store, What};
+use ondine_ondemand::requests::What;
 use ondine_ondemand::Run;
 
 use super::device::{errno, pages};
@@ -221,10 +221,9 @@ impl Seen {
             let deferred = world.deferred_of(object).into_iter();
             inside.extend(deferred.map(|one| (one, world.is_deferred_woken(object, one))));
         }
-        let mut state = cache.lock();
-        let (_, objects) = state.table.stores();
-        let objects = objects.as_slice().len();
+        let state = cache.lock();
         let table = &state.table;
+        let objects = table.census().objects;
         let ended = cache.ended.borrow();
         let ended = ended.iter().map(|(blob, run, result)| {
             let result = (*result).map_err(errno);

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use ondine_model::observation::Errno;
 use ondine_model::protocol::{Blob, Mount, Options, Pages, Value, Waiter};
 use ondine_ondemand::completion::RequestObject;
-use ondine_ondemand::deferred::{defer, process};
+use ondine_ondemand::deferred::{defer, process, HasDeferred, List};
+use ondine_ondemand::deferred_list::WaitFor;
 use ondine_ondemand::platform::CacheOps;
 use ondine_ondemand::read::{PendingRead, Step};
 use ondine_ondemand::submit::prefetch;
@@ -58,10 +59,36 @@ impl Task {
     }
 }
 
+/// A deferred read in the list of its object.
+struct Listed {
+    waiter: Waiter,
+    wait_for: WaitFor,
+    mount: MountRef,
+}
+
+fn reads(object: &ObjectRef) -> Vec<Listed> {
+    let mut reads = Vec::new();
+    object.deferred.borrow().for_each(|wait_for, number, read| {
+        let waiter = read.folios().expect("it is not over").waiter;
+        let mount = read.mount().clone();
+        reads.push((
+            number,
+            Listed {
+                waiter,
+                wait_for,
+                mount,
+            },
+        ));
+    });
+    reads.sort_by_key(|(number, _)| *number);
+    reads.into_iter().map(|(_, read)| read).collect()
+}
+
 impl World {
     fn over(&mut self, waiter: Waiter, result: Result<(), Errno>) {
         if let Some(task) = self.tasks.remove(&waiter) {
             self.leave_queues(&task);
+            task.sleeper.read.borrow_mut().leave(&self.cache);
             if task.is_mount && result.is_err() {
                 self.cache.release(&task.object);
             }
@@ -87,11 +114,16 @@ impl World {
         self.cache.objects().into_iter().find(has)
     }
 
-    /// The deferred reads of an object, in the order of its list.
+    /// The deferred reads of an object, in the order in which the worker takes them.
     pub(crate) fn deferred_of(&self, object: &ObjectRef) -> Vec<Waiter> {
-        let list = object.deferred.borrow();
-        let waiters = list.iter().filter_map(|read| Some(read.folios()?.waiter));
-        waiters.collect()
+        reads(object).into_iter().map(|read| read.waiter).collect()
+    }
+
+    /// The deferred reads of an object that are runnable, or all of them.
+    pub(crate) fn runnable_of(&self, object: &ObjectRef, all: bool) -> Vec<Waiter> {
+        let mut reads = reads(object);
+        reads.retain(|read| all || read.wait_for == WaitFor::Worker);
+        reads.into_iter().map(|read| read.waiter).collect()
     }
 
     fn task(
@@ -157,7 +189,7 @@ impl World {
         }
         let of = match mounted {
             Some(mounted) => mounted.mount.clone(),
-            None => MountRef::new(&self.cache, options),
+            None => MountRef::new(&self.cache, mount.0.into(), options),
         };
         match self.cache.object(blob) {
             Ok(object) => {
@@ -210,7 +242,7 @@ impl World {
         self.cache.expired.borrow_mut().remove(&waiter);
         self.cache.current.set(Some(waiter));
         let read = DeferredRead::new(of, object.clone(), folios);
-        defer(&*object, read);
+        defer(&*object, read.ok().expect("there are few"));
         self.work(&object);
         true
     }
@@ -276,15 +308,14 @@ impl World {
 
     pub(crate) fn expire(&mut self, waiter: Waiter) -> bool {
         if let Some(object) = self.deferred(waiter) {
-            let limited = object.deferred.borrow().iter().any(|read| {
-                let of = read.folios().is_some_and(|one| one.waiter == waiter);
-                of && read.mount().options.time_limit
-            });
+            let mut reads = reads(&object).into_iter();
+            let limited = reads.any(|read| read.waiter == waiter && read.mount.options.time_limit);
             if !limited || self.is_deferred_woken(&object, waiter) {
                 return false;
             }
             self.cache.expired.borrow_mut().insert(waiter);
             // The timer.
+            object.deferred.borrow_mut().release_all();
             object.queue_worker();
             self.work(&object);
             return true;
@@ -304,10 +335,7 @@ impl World {
         let (of, objects) = (mounted.mount.clone(), mounted.blobs.clone());
         let busy = self.tasks.iter().filter(|(_, task)| task.mount == mount);
         let busy: Vec<Waiter> = busy.map(|(waiter, _)| *waiter).collect();
-        let has_deferred = |object: &ObjectRef| {
-            let list = object.deferred.borrow();
-            list.iter().any(|read| read.mount().is(&of))
-        };
+        let has_deferred = |object: &ObjectRef| reads(object).iter().any(|read| read.mount.is(&of));
         let deferred = objects.values().any(has_deferred);
         if (!busy.is_empty() || deferred) && !force {
             return Some(Err(Errno::EBUSY));
@@ -324,13 +352,34 @@ impl World {
             self.step(waiter);
         }
         for object in objects.values().filter(|_| force) {
-            self.work(object);
+            end_deferred(object, &of);
             assert!(!has_deferred(object), "nothing waits any more");
         }
         let mounted = self.mounts.remove(&mount)?;
         for object in mounted.blobs.values() {
             self.cache.release(object);
         }
+        if force {
+            for object in self.cache.objects().iter().chain(objects.values()) {
+                self.work(object);
+            }
+        }
         Some(Ok(Value::Done))
+    }
+}
+
+/// The worker of an object takes up the deferred reads of an aborted mount, which end. The order of runnable reads
+/// does not matter to anybody; the model ends those of the mount first.
+fn end_deferred(object: &ObjectRef, mount: &MountRef) {
+    let mut others = Vec::new();
+    while let Some((memory, mut read)) = object.with_deferred(List::take) {
+        if read.mount().is(mount) {
+            assert_eq!(read.step(), None, "an aborted read does not wait");
+        } else {
+            others.push((memory, read));
+        }
+    }
+    for (memory, read) in others {
+        object.with_deferred(|list| list.push(memory, WaitFor::Worker, read));
     }
 }

@@ -77,6 +77,9 @@ impl World {
     pub(crate) fn begin(&mut self) {
         self.over.clear();
         self.cache.ended.borrow_mut().clear();
+        for (.., is_new) in self.cache.pending.borrow_mut().iter_mut() {
+            *is_new = false;
+        }
         self.cache.notified.set(false);
     }
 
