@@ -12,8 +12,8 @@ use anyhow::{bail, Context, Result};
 use vmtest_wire::task::Task;
 
 use super::{
-    bench, conform, fanotify_handler, faults, load_unload, misses, nydus, observe, on_demand,
-    vfs_checks,
+    bench, conform, fanotify_handler, faults, flood, load_unload, misses, nydus, observe,
+    on_demand, vfs_checks,
 };
 
 /// Runs the program `name`.
@@ -39,6 +39,8 @@ pub fn run(name: &str, job: &Path, answer: &Path) -> Result<()> {
         .or_else(|| call.runs(faults::run))
         .or_else(|| call.runs(faults::fill))
         .or_else(|| call.runs(faults::density))
+        .or_else(|| call.runs(flood::run))
+        .or_else(|| call.runs(flood::part))
         .or_else(|| call.runs(fanotify_handler::handle))
         .or_else(|| call.runs(faults::serve));
     match done {

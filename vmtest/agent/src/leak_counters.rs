@@ -23,20 +23,7 @@ impl Count {
     /// # Errors
     /// A file in /proc cannot be read, or /proc/slabinfo has too few caches.
     pub(crate) fn now() -> Result<Self> {
-        // Repeated, so that objects waiting for a grace period or a workqueue, or in KASAN's
-        // quarantine, are freed first.
-        for _ in 0..3 {
-            drop_caches()?;
-            std::thread::sleep(std::time::Duration::from_millis(300));
-        }
-        for cache in fs::read_dir("/sys/kernel/slab")
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            // Some caches cannot be shrunk.
-            let _ = fs::write(cache.path().join("shrink"), "1");
-        }
+        shrink()?;
         let mut objects = BTreeMap::new();
         let slabs = fs::read_to_string("/proc/slabinfo").context("/proc/slabinfo")?;
         for line in slabs.lines().skip(2) {
@@ -61,6 +48,28 @@ impl Count {
     }
 }
 
+/// Frees what the kernel only keeps in case that it is used again: cached files, and free objects of slab caches.
+///
+/// # Errors
+/// `/proc/sys/vm/drop_caches` cannot be written.
+pub(crate) fn shrink() -> Result<()> {
+    // Repeated, so that objects waiting for a grace period or a workqueue, or in KASAN's
+    // quarantine, are freed first.
+    for _ in 0..3 {
+        drop_caches()?;
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    for cache in fs::read_dir("/sys/kernel/slab")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        // Some caches cannot be shrunk.
+        let _ = fs::write(cache.path().join("shrink"), "1");
+    }
+    Ok(())
+}
+
 /// Returns the bytes that are free or accounted for in /proc/meminfo: file and program pages, slabs
 /// (counted separately by object), and the per-CPU lists of free pages, which `MemFree` leaves out.
 fn free() -> Result<u64> {
@@ -81,12 +90,20 @@ fn free() -> Result<u64> {
             .with_context(|| format!("no {name} in /proc/meminfo"))?
             .parse::<u64>()?;
     }
+    Ok(kilobytes * 1024 + listed()?)
+}
+
+/// Returns the bytes in the per-CPU lists of free pages, which `MemFree` leaves out.
+///
+/// # Errors
+/// `/proc/zoneinfo` cannot be read.
+pub(crate) fn listed() -> Result<u64> {
     let zones = fs::read_to_string("/proc/zoneinfo")?;
-    let listed = zones
+    let counts = zones
         .lines()
         .filter_map(|line| line.trim().strip_prefix("count:"));
-    let pages: u64 = listed
+    let pages: u64 = counts
         .filter_map(|count| count.trim().parse::<u64>().ok())
         .sum();
-    Ok(kilobytes * 1024 + pages * 4096)
+    Ok(pages * 4096)
 }

@@ -16,6 +16,7 @@
 //! | [`load_unload`] | loading, mounting, reading and unloading, repeatedly, with a leak check |
 //! | [`on_demand`] | images fetched over HTTP, with an empty, half-full and full cache |
 //! | [`misses`] | READ requests and wake-ups per missing range |
+//! | [`flood`] | a flood of requests, and its cost for others |
 //! | [`conform`] | scenarios of the on-demand protocol |
 //! | [`faults`] | killed daemons, failing disks, signals, power cuts, many mounts |
 //! | [`nydus`] | images served by nydusd |
@@ -30,6 +31,7 @@ pub mod conform;
 pub mod dispatch;
 pub mod fanotify_handler;
 pub mod faults;
+pub mod flood;
 pub mod init;
 pub mod kernel_log;
 pub mod leak_counters;

@@ -75,6 +75,14 @@ impl Process {
         Ok(self.child.wait()?)
     }
 
+    /// Waits until the process ends by itself.
+    ///
+    /// # Errors
+    /// waitpid(2) fails.
+    pub(crate) fn wait(mut self) -> Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+
     /// Kills the process with SIGKILL and reaps it; afterwards all its descriptors are closed.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::suites::compare::verdict::Verdict;
 use crate::suites::compare::{self, report};
 use crate::suites::density::{self, DensityArgs};
 use crate::suites::{
-    conform, corrupted, faults, load_unload, misses, nydus, on_demand, vfs_checks,
+    conform, corrupted, faults, flood, load_unload, misses, nydus, on_demand, vfs_checks,
 };
 
 /// Returns a guest with the module loaded, or without it if `--driver` excludes ondine.
@@ -185,19 +185,27 @@ pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
 /// Counts the cost of cache misses. Each goal is an item, and so is the agreement of all counters.
 pub(super) fn misses(setup: &Setup) -> Result<Vec<Item>> {
     let misses = misses::measure(setup, Workloads::Counted)?;
-    let mut items = Vec::new();
-    for row in &misses.rows {
-        if let Some(goal) = row.goal {
-            let failed = (!row.met()).then(|| "MISSED".to_owned());
-            let name = format!("misses: {}: {:.3} {goal}", row.what, row.value);
-            items.push(Item::new(name, failed));
-        }
-    }
+    let mut items = held("misses", &misses.rows);
     items.push(Item::new(
         "misses: counters, tracepoints, the daemon's numbers and the clock agree",
         (!misses.wrong.is_empty()).then(|| misses.wrong.join("\n")),
     ));
     Ok(items)
+}
+
+/// Each figure with a goal as an item.
+fn held(part: &str, rows: &[misses::Row]) -> Vec<Item> {
+    let item = |row: &misses::Row| {
+        let failed = (!row.met()).then(|| "MISSED".to_owned());
+        let name = format!("{part}: {}: {:.3} {}", row.what, row.value, row.goal?);
+        Some(Item::new(name, failed))
+    };
+    rows.iter().filter_map(item).collect()
+}
+
+/// Floods a mount with hints and killed readers. Each goal for what others notice is an item.
+pub(super) fn flood(setup: &Setup) -> Result<Vec<Item>> {
+    Ok(held("flood", &flood::measure(setup)?))
 }
 
 /// Runs the VFS checks, then again in the kernel `san`. Each check is an item for each observer.

@@ -204,6 +204,7 @@ const PARTS: &[Part] = &[
     guest("gallery", About::Both, guest::gallery),
     guest("on-demand", About::Ondine, guest::on_demand),
     guest("misses", About::Ondine, |setup, _| guest::misses(setup)),
+    guest("flood", About::Ondine, |setup, _| guest::flood(setup)),
     guest("behaviours", About::Both, guest::behaviours),
     guest("conform", About::Ondine, |setup, _| guest::conform(setup)),
     guest("hostile", About::Ondine, guest::hostile),
@@ -352,7 +353,7 @@ mod tests {
             narrowed.map(|(item, runs)| (line(&item), runs)).collect()
         };
         let erofs = lines("erofs");
-        assert_eq!(erofs.len(), 14, "{erofs:?}");
+        assert_eq!(erofs.len(), 15, "{erofs:?}");
         let all = "not run conform: all of it: --driver erofs leaves it out";
         assert!(erofs.contains(&(all.to_owned(), false)), "{erofs:?}");
         let ondine = lines("ondine");

@@ -203,7 +203,20 @@ fn figures(trials: &[Trial]) -> Vec<Row> {
 /// A line for each figure, then what is wrong with them.
 pub fn render(misses: &Misses) -> String {
     let mut out = "\nthe way of a miss, 64 MiB file in 1 MiB chunks\n".to_owned();
-    for row in &misses.rows {
+    out.push_str(&render_rows(&misses.rows));
+    for why in &misses.wrong {
+        let _ = writeln!(out, "WRONG  {why}");
+    }
+    if misses.wrong.is_empty() {
+        out.push_str("counters, tracepoints, the daemon's numbers and the clock agree\n");
+    }
+    out
+}
+
+/// A line for each figure.
+pub fn render_rows(rows: &[Row]) -> String {
+    let mut out = String::new();
+    for row in rows {
         let goal = row.goal.map_or(String::new(), |goal| goal.to_string());
         let word = match (row.goal, row.met()) {
             (None, _) => "",
@@ -211,12 +224,6 @@ pub fn render(misses: &Misses) -> String {
             (_, false) => "MISSED",
         };
         let _ = writeln!(out, "{word:<6} {:>9.3} {goal:<16} {}", row.value, row.what);
-    }
-    for why in &misses.wrong {
-        let _ = writeln!(out, "WRONG  {why}");
-    }
-    if misses.wrong.is_empty() {
-        out.push_str("counters, tracepoints, the daemon's numbers and the clock agree\n");
     }
     out
 }

@@ -8,6 +8,7 @@ pub mod conform;
 pub mod corrupted;
 pub mod density;
 pub mod faults;
+pub mod flood;
 pub mod load_unload;
 pub mod misses;
 pub mod nydus;

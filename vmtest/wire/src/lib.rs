@@ -11,7 +11,7 @@
 //! | [`task`] | the trait that ties a job to its program and its answer |
 //! | [`image`] | observation of mounted images |
 //! | [`vfs_checks`], [`load_unload`] | jobs of the suites without a daemon |
-//! | [`on_demand`], [`misses`], [`nydus`], [`faults`] | jobs of the suites with a daemon |
+//! | [`on_demand`], [`misses`], [`flood`], [`nydus`], [`faults`] | jobs of the suites with a daemon |
 //! | [`conform`] | the scenarios of the on-demand protocol |
 //! | [`mod@bench`] | workloads, measured mounts and results of the benchmark |
 //! | [`counters`] | the counters of on-demand mounts |
@@ -26,6 +26,7 @@ pub mod conform;
 pub mod counters;
 pub mod faults;
 pub mod fixtures;
+pub mod flood;
 pub mod image;
 pub mod load_unload;
 pub mod misses;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::bench::Job as BenchJob;
 use crate::conform::job::ConformJob;
 use crate::faults::{DensityJob, FaultJob, PowerJob};
+use crate::flood::FloodJob;
 use crate::image::ObserveJob;
 use crate::load_unload::LoadUnloadJob;
 use crate::misses::Job as MissJob;
@@ -48,4 +49,5 @@ tasks! {
     FaultJob => "faults" -> crate::faults::FaultAnswer,
     PowerJob => "power-cut" -> (),
     DensityJob => "density" -> crate::faults::Density,
+    FloodJob => "flood" -> crate::flood::Flood,
 }

@@ -344,7 +344,7 @@ fn in_memory(job: &Job, blobs: &Path) -> Result<Row> {
 }
 
 /// Mounts an ext4 on a null_blk disk in memory, for the cache.
-fn disk() -> Result<Mounted> {
+pub(crate) fn disk() -> Result<Mounted> {
     attach("configfs", CONFIG, "configfs", MountFlags::empty(), None).context(CONFIG)?;
     let device = PathBuf::from("/dev").join(null_blk::disk(512)?);
     let made = Command::new("mkfs.ext4").arg("-q").arg(&device).status()?;

@@ -9,34 +9,34 @@ use anyhow::Result;
 use crate::mounts::Mounted;
 
 /// File system type of the driver under these checks.
-pub(super) const DRIVER: &str = "ondine";
+pub(crate) const DRIVER: &str = "ondine";
 
 /// Mount point of the images.
-pub(super) const POINT: &str = "/run/ondine/edge";
+pub(crate) const POINT: &str = "/run/ondine/edge";
 
 /// Inode fields that the handmade images set.
-pub(super) struct Inode {
-    pub(super) layout: u16,
-    pub(super) mode: u16,
-    pub(super) size: u64,
+pub(crate) struct Inode {
+    pub(crate) layout: u16,
+    pub(crate) mode: u16,
+    pub(crate) size: u64,
     /// Start block, or chunk format; all ones ([`Handmade::HOLE`]) for a file without blocks.
-    pub(super) start: u64,
+    pub(crate) start: u64,
 }
 
 /// A small image, written field by field.
-pub(super) struct Handmade(pub(super) Vec<u8>);
+pub(crate) struct Handmade(pub(crate) Vec<u8>);
 
 impl Handmade {
     /// Offset of the root directory's inode in bytes.
-    pub(super) const ROOT: usize = 2048;
-    pub(super) const PLAIN: u16 = 0;
-    pub(super) const INLINE: u16 = 2;
-    pub(super) const CHUNKED: u16 = 4;
-    pub(super) const HOLE: u64 = (1 << 48) - 1;
+    pub(crate) const ROOT: usize = 2048;
+    pub(crate) const PLAIN: u16 = 0;
+    pub(crate) const INLINE: u16 = 2;
+    pub(crate) const CHUNKED: u16 = 4;
+    pub(crate) const HOLE: u64 = (1 << 48) - 1;
 
     /// Creates an image with blocks of `1 << bits` bytes whose root directory contains `.`, `..`
     /// and then `entries`, which are sorted by name.
-    pub(super) fn new(bits: u8, entries: &[(&str, u64)]) -> Self {
+    pub(crate) fn new(bits: u8, entries: &[(&str, u64)]) -> Self {
         let mut image = Self(vec![0; 16 << 10]);
         image.put(1024, &0xe0f5_e1e2u32.to_le_bytes());
         image.put(1024 + 12, &[bits]);
@@ -65,16 +65,16 @@ impl Handmade {
         image
     }
 
-    pub(super) fn nid(at: usize) -> u64 {
+    pub(crate) fn nid(at: usize) -> u64 {
         at as u64 / 32
     }
 
-    pub(super) fn put(&mut self, at: usize, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, at: usize, bytes: &[u8]) {
         self.0[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
     /// Writes an extended inode at the offset `at`.
-    pub(super) fn inode(&mut self, at: usize, inode: &Inode) {
+    pub(crate) fn inode(&mut self, at: usize, inode: &Inode) {
         self.put(at, &(1 | inode.layout << 1).to_le_bytes());
         self.put(at + 4, &inode.mode.to_le_bytes());
         self.put(at + 6, &inode.start.to_le_bytes()[4..6]);
@@ -85,7 +85,7 @@ impl Handmade {
 }
 
 /// Mounts `source` at [`POINT`].
-pub(super) fn mount(source: &str, options: &str) -> Result<Mounted> {
+pub(crate) fn mount(source: &str, options: &str) -> Result<Mounted> {
     Mounted::plain(DRIVER, Path::new(source), Path::new(POINT), options)?
         .map_err(|errno| anyhow::anyhow!("mounting {source}: {errno}"))
 }

@@ -6,7 +6,7 @@
 //! The trees are those of `vmtest_lab::images::special_files`, so every check knows what it must find.
 
 mod format_limits;
-mod handmade;
+pub(crate) mod handmade;
 mod huge_directories;
 mod lookup_readdir;
 mod mount_errors;

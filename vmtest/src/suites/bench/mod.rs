@@ -27,7 +27,7 @@ use vmtest_wire::bench::{Figure, Findings, Job, Refused, Set};
 use vmtest_wire::misses::Workloads;
 use xshell::{cmd, Shell};
 
-use super::misses;
+use super::{flood, misses};
 use crate::guest_call::GuestSession;
 use targets::Target;
 
@@ -50,7 +50,8 @@ pub struct BenchArgs {
     #[arg(long)]
     pub on_demand: bool,
 
-    /// Only the workloads whose name contains this; `miss` for what misses cost on demand
+    /// Only the workloads whose name contains this; `miss` for what misses cost on demand, `flood` for
+    /// what a flood of requests costs others
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
 
@@ -85,6 +86,8 @@ pub struct Report {
 const SCHEMA: u32 = 1;
 /// The name of what [`misses`] measures.
 const MISS: &str = "miss";
+/// The name of what [`flood`] measures.
+const FLOOD: &str = "flood";
 /// Several times what emulation on a busy machine takes.
 const LIMIT: Duration = Duration::from_secs(5400);
 
@@ -96,6 +99,9 @@ const LIMIT: Duration = Duration::from_secs(5400);
 pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
     if args.only.as_deref() == Some(MISS) {
         return only_misses(setup, args);
+    }
+    if args.only.as_deref() == Some(FLOOD) {
+        return only_flood(setup, args);
     }
     let before = args.against.as_deref().map(read).transpose()?;
     let mkfs = setup.erofs_utils()?.mkfs;
@@ -171,13 +177,27 @@ pub fn run(setup: &Setup, args: &BenchArgs) -> Result<bool> {
 
 /// Measures only the cost of cache misses.
 fn only_misses(setup: &Setup, args: &BenchArgs) -> Result<bool> {
-    if args.against.is_some() || args.html.is_some() {
-        bail!("--only {MISS} gives counts, of which --against and --html know nothing");
-    }
+    not_compared(args, MISS)?;
     let misses = misses::measure(setup, Workloads::All)?;
     print!("{}", misses::render(&misses));
     setup.report(&misses)?;
     Ok(misses.hold(args.gate))
+}
+
+/// Floods a mount, and measures what others notice.
+fn only_flood(setup: &Setup, args: &BenchArgs) -> Result<bool> {
+    not_compared(args, FLOOD)?;
+    let rows = flood::measure(setup)?;
+    print!("{}", misses::render_rows(&rows));
+    setup.report(&rows)?;
+    Ok(!args.gate || rows.iter().all(misses::Row::met))
+}
+
+fn not_compared(args: &BenchArgs, name: &str) -> Result<()> {
+    if args.against.is_some() || args.html.is_some() {
+        bail!("--only {name} gives counts, of which --against and --html know nothing");
+    }
+    Ok(())
 }
 
 /// Boots and has `job` done.
