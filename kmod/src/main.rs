@@ -33,6 +33,8 @@ struct OndineModule {
     file_system: vfs::Registration<fs::Ondine>,
     #[pin]
     device: device::Registration,
+    #[pin]
+    suspend: vfs::SuspendNotifier<cache::Cache>,
 }
 
 impl kernel::InPlaceModule for OndineModule {
@@ -44,6 +46,7 @@ impl kernel::InPlaceModule for OndineModule {
             // fail any more.
             let parts = try_pin_init!(Self {
                 state: vfs::DebugDirectory::new(cache.clone()),
+                suspend <- vfs::SuspendNotifier::new(cache.clone()),
                 file_system <- vfs::Registration::new(module, cache.clone()),
                 device <- device::Registration::new(cache),
             });

@@ -15,6 +15,7 @@ use crate::{
     platform::{CacheOps, MountOps},
     read::{PendingRead, Step},
     run::Run,
+    suspend::is_suspending,
     Errno,
 };
 
@@ -79,9 +80,12 @@ impl<C: CacheOps, F: Folios<C>> DeferredRead<C, F> {
     /// Goes on as far as possible without sleeping. Returns what the read still waits
     /// for.
     pub fn step(&mut self) -> Option<WaitFor> {
-        let step = self.read.step(&self.mount, &self.object);
+        let mut step = self.read.step(&self.mount, &self.object);
         if let Ok(Step::WaitForSession(_) | Step::WaitForRequest(_)) = step {
-            return Some(self.read.waits_for());
+            if !is_suspending(self.mount.cache()) {
+                return Some(self.read.waits_for());
+            }
+            step = Err(Errno::EAGAIN);
         }
         if let Some(folios) = self.folios.take() {
             match step {

@@ -36,6 +36,7 @@
 //! | [`deferred`] | reads that wait without a task |
 //! | [`deferred_list`] | those of an object, by what they wait for |
 //! | [`deferred_count`] | their number |
+//! | [`suspend`] | system suspend |
 //! | [`writers`] | writes into a cache file that are in progress |
 //! | [`sync`] | the atomic types |
 #![cfg_attr(not(MODULE), no_std)]
@@ -72,6 +73,7 @@ pub mod run;
 pub mod session;
 pub mod state;
 pub mod submit;
+pub mod suspend;
 pub mod sync;
 pub mod writers;
 

@@ -43,6 +43,9 @@ pub trait CacheOps: Memory<Object: ObjectOps<Self>> + Sized {
     /// held, together with the table.
     fn alive(&self) -> &AtomicBool;
 
+    /// True while the system suspends.
+    fn suspending(&self) -> &AtomicBool;
+
     /// Wakes the tasks that poll the device or a descriptor.
     fn wake_pollers(&self);
 

@@ -7,6 +7,7 @@ use crate::{
     platform::{CacheOps, MountOps, ObjectOps},
     run::Run,
     submit::{submit_read, Need, Submission, WaitTarget},
+    suspend::is_suspending,
     sync::Acquire,
     Errno,
 };
@@ -145,9 +146,9 @@ pub(crate) struct Watch<C: CacheOps> {
 }
 
 impl<C: CacheOps> Watch<C> {
-    /// Returns whether the read has a reason to take the next step.
+    /// Returns whether the read, which is deferred, has a reason to take the next step.
     pub(crate) fn is_over(&self) -> bool {
-        is_over::<C>(self.completion.as_ref(), &self.mount)
+        is_suspending(self.mount.cache()) || is_over::<C>(self.completion.as_ref(), &self.mount)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     registry::{Found, Registry, Role},
     Object, ObjectRef, OnDemandMount,
 };
-use crate::vfs::{CacheDir, TimerHandler, Unfit, WaitQueue};
+use crate::vfs::{CacheDir, SuspendHandler, TimerHandler, Unfit, WaitQueue};
 use core::ops::Deref;
 use kernel::{
     new_mutex, new_poll_condvar,
@@ -30,6 +30,7 @@ use ondine_ondemand::{
     requests::Refusal,
     session,
     state::State,
+    suspend,
     sync::{AtomicBool, AtomicU64},
 };
 
@@ -60,6 +61,7 @@ pub(crate) struct Cache {
     counters: Counters,
     /// Bytes that daemons have written into all objects, including former ones.
     filled: Atomic<u64>,
+    suspending: AtomicBool,
     /// The number of the next mount's lane.
     lanes: Atomic<u64>,
 }
@@ -82,6 +84,7 @@ impl Cache {
                 sessions <- WaitQueue::new(),
                 counters: Counters::new(),
                 filled: Atomic::new(0),
+                suspending: AtomicBool::new(false),
                 lanes: Atomic::new(1),
             }),
             GFP_KERNEL,
@@ -311,12 +314,26 @@ impl CacheOps for Cache {
         &self.alive
     }
 
+    fn suspending(&self) -> &AtomicBool {
+        &self.suspending
+    }
+
     fn wake_pollers(&self) {
         self.pollers.notify_all();
     }
 
     fn wake_all_waiters(&self) {
         self.wake_waiters();
+    }
+}
+
+impl SuspendHandler for Cache {
+    fn suspend(&self, begins: bool) {
+        if begins {
+            suspend::begin(self);
+        } else {
+            suspend::end(self);
+        }
     }
 }
 

@@ -317,13 +317,59 @@ void ondine_wake_up_all(struct wait_queue_head *queue)
 	wake_up_all(queue);
 }
 
-/* Returns the jiffies left, 0 on timeout, -ERESTARTSYS if the task was killed. */
+/*
+ * Returns the jiffies left, 0 on timeout, -ERESTARTSYS if the task was killed.
+ *
+ * The task can be frozen while it waits, with the locks that the VFS holds around
+ * it, as in NFS: whoever wants those is frozen as well, or waits killably.
+ */
 long ondine_wait_killable(struct wait_queue_head *queue, bool (*done)(void *), void *data,
 			  unsigned long msecs)
 {
 	long timeout = msecs ? msecs_to_jiffies(msecs) : MAX_SCHEDULE_TIMEOUT;
+	long __ret = timeout;
 
-	return wait_event_killable_timeout(*queue, done(data), timeout);
+	might_sleep();
+	if (___wait_cond_timeout(done(data)))
+		return __ret;
+	return ___wait_event(*queue, ___wait_cond_timeout(done(data)),
+			     (TASK_KILLABLE | TASK_FREEZABLE_UNSAFE), 0, timeout,
+			     __ret = schedule_timeout(__ret));
+}
+
+/* --- suspend ------------------------------------------------------------------- */
+
+static int suspend_event(struct notifier_block *block, unsigned long event, void *unused)
+{
+	struct ondine_suspend *notifier = container_of(block, struct ondine_suspend, block);
+
+	switch (event) {
+	case PM_HIBERNATION_PREPARE:
+	case PM_SUSPEND_PREPARE:
+	case PM_RESTORE_PREPARE:
+		notifier->suspend(notifier->data, true);
+		break;
+	case PM_POST_HIBERNATION:
+	case PM_POST_SUSPEND:
+	case PM_POST_RESTORE:
+		notifier->suspend(notifier->data, false);
+		break;
+	}
+	return NOTIFY_DONE;
+}
+
+int ondine_suspend_register(struct ondine_suspend *notifier,
+			    void (*suspend)(void *, bool), void *data)
+{
+	notifier->block = (struct notifier_block){ .notifier_call = suspend_event };
+	notifier->suspend = suspend;
+	notifier->data = data;
+	return register_pm_notifier(&notifier->block);
+}
+
+void ondine_suspend_unregister(struct ondine_suspend *notifier)
+{
+	unregister_pm_notifier(&notifier->block);
 }
 
 /* --- timer --------------------------------------------------------------------- */

@@ -32,6 +32,7 @@
 #include <linux/slab.h>
 #include <linux/statfs.h>
 #include <linux/string_helpers.h>
+#include <linux/suspend.h>
 #include <linux/sysfs.h>
 #include <linux/uio.h>
 #include <linux/workqueue.h>
@@ -120,6 +121,16 @@ struct ondine_timer {
 void ondine_timer_init(struct ondine_timer *timer, bool (*expired)(void *), void *data);
 void ondine_timer_start(struct ondine_timer *timer);
 void ondine_timer_stop(struct ondine_timer *timer);
+
+struct ondine_suspend {
+	struct notifier_block block;
+	void (*suspend)(void *data, bool begins);
+	void *data;
+};
+
+int ondine_suspend_register(struct ondine_suspend *notifier,
+			    void (*suspend)(void *, bool), void *data);
+void ondine_suspend_unregister(struct ondine_suspend *notifier);
 
 void ondine_init_waitqueue(struct wait_queue_head *queue);
 void ondine_init_rwsem(struct rw_semaphore *sem);

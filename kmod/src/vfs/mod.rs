@@ -28,7 +28,7 @@
 //! | [`prefetch`] | requesting missing data ahead of a reader |
 //! | [`cache_dir`], [`credentials`] | cache files |
 //! | [`rw_lock`] | a lock that tasks share |
-//! | [`wait`], [`work`], [`workqueue`], [`timer`] | waiting, and deferring work |
+//! | [`wait`], [`work`], [`workqueue`], [`timer`], [`suspend`] | waiting, and deferring work |
 //! | [`sysfs`], [`debugfs`], [`mod@trace`] | state for user space |
 //! | `page_cache.c`, `cache_dir.c`, `fs_context.c` | code that needs macros and inline functions |
 
@@ -64,6 +64,7 @@ mod rw_lock;
 mod statfs;
 mod super_block;
 mod super_ops;
+mod suspend;
 mod sysfs;
 mod timer;
 mod trace;
@@ -88,6 +89,7 @@ pub(crate) use self::{
     rw_lock::RwLock,
     statfs::{OptionWriter, StatFs},
     super_block::SuperBlock,
+    suspend::{SuspendHandler, SuspendNotifier},
     sysfs::{PageWriter, SysfsAttribute},
     timer::{start as start_timer, TimerHandler},
     trace::{trace, Event},

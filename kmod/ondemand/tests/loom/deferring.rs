@@ -8,6 +8,7 @@ use crate::{
     double::{spawn, Buffer, Cache, Flaw, Object, FETCHED},
     interleave,
     run::Run,
+    suspend, Errno,
 };
 
 const PAGE: Run = Run { first: 0, count: 1 };
@@ -38,9 +39,10 @@ fn a_deferred_read_ends(flaw: Option<Flaw>) {
             while object.started.lock().unwrap().is_empty() {
                 object.work.take();
                 work(object);
+                assert_eq!(*object.failed.lock().unwrap(), []);
             }
         });
-        let read = DeferredRead::new(mount, object.clone(), Buffer(PAGE));
+        let read = DeferredRead::new(mount, object.clone(), Buffer(PAGE, object.clone()));
         defer(&*object, read.ok().unwrap());
         let told = cache.receive().unwrap();
         cache.answer(&object, told, 1);
@@ -50,6 +52,37 @@ fn a_deferred_read_ends(flaw: Option<Flaw>) {
         cache.close();
         cache.check(1);
     });
+}
+
+/// A deferred read and its worker, while the system suspends and the daemon is frozen.
+fn a_deferred_read_fails(flaw: Option<Flaw>) {
+    interleave(move || {
+        let (cache, mount, object) = Cache::with_open_object(flaw, 1);
+        let worker = spawn(&object, |object| {
+            while object.failed.lock().unwrap().is_empty() {
+                object.work.take();
+                work(object);
+            }
+        });
+        let read = DeferredRead::new(mount, object.clone(), Buffer(PAGE, object.clone()));
+        defer(&*object, read.ok().unwrap());
+        suspend::begin(&*cache);
+        worker.join().unwrap();
+        assert_eq!(*object.failed.lock().unwrap(), [Errno::EAGAIN]);
+        assert!(object.deferred_count().is_zero());
+        cache.close();
+    });
+}
+
+#[test]
+fn no_folio_waits_while_the_system_suspends() {
+    a_deferred_read_fails(None);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_worker_that_does_not_look_at_suspend_is_caught() {
+    a_deferred_read_fails(Some(Flaw::NoLookAfterPush));
 }
 
 #[test]

@@ -62,6 +62,7 @@ pub(crate) struct Cache {
     pub(crate) flaw: Option<Flaw>,
     state: Mutex<State<Cache>>,
     alive: AtomicBool,
+    suspending: AtomicBool,
     pub(crate) pollers: WaitQueue,
     sessions: WaitQueue,
     object: OnceLock<ObjectRef>,
@@ -89,6 +90,8 @@ pub(crate) struct Object {
     pub(crate) work: Work,
     /// Deferred reads that have started their I/O.
     pub(crate) started: std::sync::Mutex<Vec<u8>>,
+    /// Errors of deferred reads.
+    pub(crate) failed: std::sync::Mutex<Vec<Errno>>,
     deferred_prefetch: Mutex<Run>,
 }
 
@@ -112,7 +115,7 @@ pub(crate) struct Mount {
 }
 
 /// The folios of a deferred read.
-pub(crate) struct Buffer(pub(crate) Run);
+pub(crate) struct Buffer(pub(crate) Run, pub(crate) ObjectRef);
 
 impl Cache {
     /// A cache with a session, and an object of `pages` pages whose size is known.
@@ -140,6 +143,7 @@ impl Cache {
             flaw,
             state: Mutex::new(State::new()),
             alive: AtomicBool::new(false),
+            suspending: AtomicBool::new(false),
             pollers: WaitQueue::new(),
             sessions: WaitQueue::new(),
             object: OnceLock::new(),
@@ -155,6 +159,7 @@ impl Cache {
             count: DeferredCount::new(),
             work: Work::new(),
             started: Default::default(),
+            failed: Default::default(),
             deferred_prefetch: Mutex::new(Run::EMPTY),
         }));
         assert!(cache.object.set(object.clone()).is_ok());
@@ -283,6 +288,10 @@ impl CacheOps for Cache {
         &self.alive
     }
 
+    fn suspending(&self) -> &AtomicBool {
+        &self.suspending
+    }
+
     fn wake_pollers(&self) {
         self.pollers.wake();
     }
@@ -408,7 +417,7 @@ impl Folios<Cache> for Buffer {
     }
 
     fn fail(self, errno: Errno) {
-        panic!("a deferred read failed with {errno:?}");
+        self.1.failed.lock().unwrap().push(errno);
     }
 }
 

@@ -31,6 +31,7 @@ mod ondemand {
     pub(crate) mod session;
     pub(crate) mod state;
     pub(crate) mod submit;
+    pub(crate) mod suspend;
     pub(crate) mod writers;
 }
 

@@ -41,6 +41,7 @@ pub(crate) type Contents = ondine_ondemand::Contents<Vec<AtomicU64>>;
 pub(crate) struct Cache {
     state: RefCell<State<Cache>>,
     alive: AtomicBool,
+    suspending: AtomicBool,
     /// Each object in use, and how many uses it has.
     entries: RefCell<Vec<(ObjectRef, usize)>>,
     next_key: Cell<u64>,
@@ -153,6 +154,7 @@ impl Cache {
         Rc::new(Self {
             state: RefCell::new(State::new()),
             alive: AtomicBool::new(false),
+            suspending: AtomicBool::new(false),
             entries: RefCell::default(),
             next_key: Cell::new(1),
             files: RefCell::default(),
@@ -311,6 +313,10 @@ impl CacheOps for Cache {
 
     fn alive(&self) -> &AtomicBool {
         &self.alive
+    }
+
+    fn suspending(&self) -> &AtomicBool {
+        &self.suspending
     }
 
     fn wake_pollers(&self) {
