@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use ondine_origin::{Options, Origin};
-use ondined::backend::{Backend, BlobKey, Http, HttpOptions, Local};
+use ondined::backend::{Backend, BackendError, BlobKey, Http, HttpOptions, Local};
 use rustix::io::Errno;
 
 /// Name of a blob with characters that a URL must escape.
@@ -267,6 +267,17 @@ fn errors_map_to_errnos_for_readers() {
     let slow = Http::new(&url, options).unwrap();
     let error = slow.read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
     assert_eq!(error.errno(), Errno::TIMEDOUT);
+}
+
+#[test]
+fn no_errno_makes_a_reader_repeat_its_call() {
+    let errno_of = |errno: Errno| {
+        let (path, error) = ("x".into(), errno.into());
+        BackendError::File { path, error }.errno()
+    };
+    assert_eq!(errno_of(Errno::AGAIN), Errno::IO);
+    assert_eq!(errno_of(Errno::INTR), Errno::IO);
+    assert_eq!(errno_of(Errno::STALE), Errno::STALE);
 }
 
 #[test]
