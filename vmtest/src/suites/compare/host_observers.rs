@@ -147,3 +147,50 @@ pub fn observers(spec: &ImageSpec) -> (Vec<Observer>, Option<&'static str>) {
     let all = Observer::all().into_iter().filter(|o| !fails(o)).collect();
     (all, terms.not_c.or(terms.not_c_from_file))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen_by(terms: ExpectedDifferences, fs: &str) -> Vec<Backing> {
+        let spec = ImageSpec {
+            name: String::new(),
+            primary: "image".into(),
+            devices: Vec::new(),
+            options: Vec::new(),
+            source: None,
+            terms,
+            expected: None,
+        };
+        let all = observers(&spec).0.into_iter();
+        let of = |o: Observer| (o.fs == fs).then_some(o.backing);
+        all.filter_map(of).collect()
+    }
+
+    #[test]
+    fn what_the_c_driver_cannot_read_is_read_by_ondine() {
+        let terms = ExpectedDifferences::default();
+        let both = [Backing::File, Backing::Loop];
+        let not_c = ExpectedDifferences {
+            not_c: Some("it differs"),
+            ..terms
+        };
+        let not_c_from_file = ExpectedDifferences {
+            not_c_from_file: Some("it fails"),
+            ..terms
+        };
+        let c_once = ExpectedDifferences {
+            c_once: true,
+            ..terms
+        };
+        for (terms, c) in [
+            (terms, &both[..]),
+            (not_c, &[]),
+            (not_c_from_file, &both[1..]),
+            (c_once, &both[..1]),
+        ] {
+            assert_eq!(seen_by(terms, "erofs"), c, "{terms:?}");
+            assert_eq!(seen_by(terms, "ondine"), both, "{terms:?}");
+        }
+    }
+}
