@@ -14,6 +14,7 @@ mod page_cache;
 mod read_only;
 mod read_paths;
 mod refusals;
+mod scattered_reads;
 mod sources;
 mod stacking;
 mod statfs_fiemap_handles;
@@ -99,6 +100,7 @@ pub(super) fn run(job: &VfsCheckJob) -> Result<Vec<CheckResult>> {
                 format_limits::CHECKS,
                 huge_directories::CHECKS,
                 refusals::CHECKS,
+                scattered_reads::CHECKS,
             ];
             for (name, check) in alone.into_iter().flatten() {
                 done.push(timed(name, handmade::DRIVER, || check(job)));
