@@ -5,6 +5,7 @@
 //!
 //! The trees are those of `vmtest_lab::images::special_files`, so every check knows what it must find.
 
+mod behind_the_end;
 mod format_limits;
 pub(crate) mod handmade;
 mod huge_directories;
@@ -97,6 +98,7 @@ pub(super) fn run(job: &VfsCheckJob) -> Result<Vec<CheckResult>> {
         }
         if driver.fs == handmade::DRIVER {
             let alone = [
+                behind_the_end::CHECKS,
                 format_limits::CHECKS,
                 huge_directories::CHECKS,
                 refusals::CHECKS,
