@@ -94,6 +94,8 @@ pub enum Op {
     },
     /// `misuse OBJECT read|map|sync|poll`: an operation that the object's descriptor does not support.
     Misuse { object: String, what: Misuse },
+    /// `hangup OBJECT`: waits in poll(2) until the object's descriptor hangs up.
+    Hangup { object: String },
     /// `descriptor OBJECT`: the descriptor's name, its access mode, and whether it was inheritable when
     /// it was received.
     Descriptor { object: String },
@@ -211,7 +213,9 @@ impl Op {
     /// True if the operation can wait for the daemon; a task that sleeps in it counts as `blocked`.
     /// Other operations may sleep for disks or programs, and the executor waits for their end.
     pub fn may_block(&self) -> bool {
-        use Op::{Hold, Ls, Map, Mount, Pread, PreadInto, Remount, Send, Statfs, Times, Umount};
+        use Op::{
+            Hangup, Hold, Ls, Map, Mount, Pread, PreadInto, Remount, Send, Statfs, Times, Umount,
+        };
         match self {
             Times { ops, .. } => ops.iter().any(Self::may_block),
             _ => matches!(
@@ -226,6 +230,7 @@ impl Op {
                     | Map { .. }
                     | Hold { .. }
                     | Ls { .. }
+                    | Hangup { .. }
             ),
         }
     }
@@ -330,6 +335,9 @@ impl Op {
             "misuse" => Self::Misuse {
                 object: words.word("the object")?,
                 what: Misuse::of(&words.word("the use")?)?,
+            },
+            "hangup" => Self::Hangup {
+                object: words.word("the object")?,
             },
             "descriptor" => Self::Descriptor {
                 object: words.word("the object")?,

@@ -181,6 +181,7 @@ impl Worker {
                 argument,
             } => self.ioctl(&handle, command, argument),
             Op::Misuse { object, what } => self.misuse(&object, what),
+            Op::Hangup { object } => self.hangup(&object),
             Op::Descriptor { object } => self.descriptor(&object),
             Op::Mount { name, options } => self.mount(&name, &options),
             Op::Umount { name, how } => self.umount(&name, how),

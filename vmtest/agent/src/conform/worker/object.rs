@@ -156,6 +156,16 @@ impl Worker {
         Ok(OK.to_owned())
     }
 
+    pub(super) fn hangup(&self, object: &str) -> Outcome {
+        // poll(2) reports a hang-up whatever it is asked for.
+        let mut polled = [PollFd::from_borrowed_fd(
+            self.fd(object)?,
+            PollFlags::empty(),
+        )];
+        poll(&mut polled, None)?;
+        Ok(OK.to_owned())
+    }
+
     pub(super) fn descriptor(&self, object: &str) -> Outcome {
         let handle = self.handle(object)?;
         let link = format!("/proc/self/fd/{}", handle.fd.as_raw_fd());
