@@ -14,7 +14,7 @@ use vmtest_wire::paths::SCRATCH;
 use vmtest_wire::task::Task;
 
 use crate::process::{guest_program, Process};
-use crate::sys::fanotify::PreContent;
+use crate::sys::fanotify::{PreContent, PRE_ACCESS};
 
 /// Longest delay of a fill in microseconds.
 pub(crate) const LATENCY_US: u64 = 4000;
@@ -54,7 +54,7 @@ pub(crate) fn handle(handling: &Handling) -> Result<()> {
     // this thread has to answer itself.
     let to = OpenOptions::new().write(true).open(&handling.file)?;
     let group = PreContent::new().context("fanotify_init")?;
-    group.mark(&to).context("fanotify_mark")?;
+    group.mark(&to, PRE_ACCESS).context("fanotify_mark")?;
     println!("ready");
     loop {
         for access in group.wait()? {

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{anyhow, Context, Result};
 
-use crate::sys::fanotify::PreContent;
+use crate::sys::fanotify::{PreContent, PRE_ACCESS};
 
 /// A marked file, with a thread that allows its reads. Dropping it removes the mark.
 pub(super) struct Marked {
@@ -29,7 +29,7 @@ impl Marked {
     pub(super) fn new(file: &Path) -> Result<Self> {
         let group = PreContent::new().context("fanotify_init")?;
         group
-            .mark(&File::open(file)?)
+            .mark(&File::open(file)?, PRE_ACCESS)
             .with_context(|| format!("fanotify_mark {}", file.display()))?;
         let ending = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&ending);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! fanotify pre-content events: a task that is about to read a marked file waits until it is
-//! allowed to.
+//! fanotify permission events: a task that is about to open, read or change a marked file waits until
+//! it is allowed to.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::ops::Range;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-/// FAN_PRE_ACCESS, missing in libc.
-const PRE_ACCESS: u64 = 0x0010_0000;
+/// FAN_PRE_ACCESS, missing in libc: events before bytes of a file are read or changed.
+pub(crate) const PRE_ACCESS: u64 = 0x0010_0000;
+/// Events before a file is opened.
+pub(crate) const OPEN_PERM: u64 = libc::FAN_OPEN_PERM;
 /// Size of struct fanotify_event_metadata in bytes.
 const METADATA: usize = 24;
 /// FAN_EVENT_INFO_TYPE_RANGE: a record of header, pad, offset and count.
@@ -19,12 +21,12 @@ const INFO_RANGE: u8 = 6;
 #[derive(Debug)]
 pub(crate) struct PreContent(File);
 
-/// A read that waits for an answer.
+/// An access that waits for an answer.
 #[derive(Debug)]
 pub(crate) struct Access {
     /// Descriptor of the file, opened by the kernel for this event.
     file: OwnedFd,
-    /// Range to be read, in bytes. Empty: unknown.
+    /// Range to be accessed, in bytes. Empty: unknown, or an open.
     pub(crate) range: Range<u64>,
 }
 
@@ -45,17 +47,18 @@ impl PreContent {
         Ok(Self(unsafe { File::from_raw_fd(fd) }))
     }
 
-    /// Marks `file`: reads of it wait for an answer from now on.
+    /// Marks `file`: accesses of this kind, [`PRE_ACCESS`] or [`OPEN_PERM`], wait for an answer from now
+    /// on.
     ///
     /// # Errors
     /// fanotify_mark(2) fails.
-    pub(crate) fn mark(&self, file: &File) -> io::Result<()> {
+    pub(crate) fn mark(&self, file: &File, events: u64) -> io::Result<()> {
         // SAFETY: both descriptors are open, and a null path names the file of the second one.
         let marked = unsafe {
             libc::fanotify_mark(
                 self.0.as_raw_fd(),
                 libc::FAN_MARK_ADD,
-                PRE_ACCESS,
+                events,
                 file.as_raw_fd(),
                 std::ptr::null(),
             )
@@ -66,7 +69,7 @@ impl PreContent {
         Ok(())
     }
 
-    /// Waits for events and returns the waiting reads.
+    /// Waits for events and returns the waiting accesses.
     ///
     /// # Errors
     /// read(2) fails, or an event has an unknown form.
@@ -88,14 +91,26 @@ impl PreContent {
         Ok(found)
     }
 
-    /// Allows a read to continue.
+    /// Allows an access to continue.
     ///
     /// # Errors
     /// write(2) fails.
     pub(crate) fn allow(&self, access: &Access) -> io::Result<()> {
+        self.answer(access, libc::FAN_ALLOW)
+    }
+
+    /// Makes an access fail with EPERM.
+    ///
+    /// # Errors
+    /// write(2) fails.
+    pub(crate) fn deny(&self, access: &Access) -> io::Result<()> {
+        self.answer(access, libc::FAN_DENY)
+    }
+
+    fn answer(&self, access: &Access, response: u32) -> io::Result<()> {
         let mut answer = [0; 8];
         answer[..4].copy_from_slice(&access.file.as_raw_fd().to_ne_bytes());
-        answer[4..].copy_from_slice(&libc::FAN_ALLOW.to_ne_bytes());
+        answer[4..].copy_from_slice(&response.to_ne_bytes());
         (&self.0).write_all(&answer)
     }
 }

@@ -142,6 +142,14 @@ pub enum Op {
     /// `sh COMMAND`: runs a shell command with the variables `$cache`, `$blobs`, `$device`, `$drive`,
     /// `$mnt` and `$fs`.
     Sh { command: String },
+    /// `watch PATH open|bytes`: listens by fanotify to a file in the cache. From now on a task that opens
+    /// the file waits for an answer, or with `bytes` one that is about to read, write or punch what it
+    /// has opened from now on.
+    Watch { path: String, what: Watched },
+    /// `permit`: answers the next task that waits because of `watch`. It goes on.
+    Permit,
+    /// `deny`: answers the next task that waits because of `watch`. It gets EPERM.
+    Deny,
     /// `chdir PATH`: changes the working directory to this path of the cache.
     Chdir { path: String },
     /// `become UID`: gives up root rights.
@@ -205,6 +213,10 @@ choice! {
     Misuse { Read = "read", Map = "map", Sync = "sync", Poll = "poll" }
 }
 choice! {
+    /// The events that a `watch` listens to.
+    Watched { Open = "open", Bytes = "bytes" }
+}
+choice! {
     /// The kind of unmount.
     Unmount { Plain = "plain", Lazy = "lazy", Force = "force" }
 }
@@ -214,7 +226,8 @@ impl Op {
     /// Other operations may sleep for disks or programs, and the executor waits for their end.
     pub fn may_block(&self) -> bool {
         use Op::{
-            Hangup, Hold, Ls, Map, Mount, Pread, PreadInto, Remount, Send, Statfs, Times, Umount,
+            Deny, Hangup, Hold, Ls, Map, Mount, Permit, Pread, PreadInto, Remount, Send, Statfs,
+            Times, Umount,
         };
         match self {
             Times { ops, .. } => ops.iter().any(Self::may_block),
@@ -231,6 +244,8 @@ impl Op {
                     | Hold { .. }
                     | Ls { .. }
                     | Hangup { .. }
+                    | Permit
+                    | Deny
             ),
         }
     }
@@ -408,6 +423,12 @@ impl Op {
                 path: words.word("the path")?,
                 name: words.word("the name")?,
             },
+            "watch" => Self::Watch {
+                path: words.word("the path")?,
+                what: Watched::of(&words.word("the events")?)?,
+            },
+            "permit" => Self::Permit,
+            "deny" => Self::Deny,
             "sh" => Self::Sh {
                 command: words.word("the command")?,
             },

@@ -5,6 +5,7 @@
 mod device;
 mod files;
 mod object;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use vmtest_wire::conform::job::Surroundings;
 use vmtest_wire::conform::op::Op;
 use vmtest_wire::conform::step::OK;
+
+use crate::sys::fanotify::PreContent;
 
 /// Time for which a turn of the answering daemon waits for a message.
 pub(super) const TURN: Duration = Duration::from_millis(50);
@@ -128,6 +131,8 @@ struct Worker {
     epoll: Option<OwnedFd>,
     /// Files kept open.
     held: BTreeMap<String, File>,
+    /// Listener to the watched file.
+    listener: Option<PreContent>,
 }
 
 impl Worker {
@@ -140,6 +145,7 @@ impl Worker {
             queued: Vec::new(),
             epoll: None,
             held: BTreeMap::new(),
+            listener: None,
         }
     }
 
@@ -210,6 +216,9 @@ impl Worker {
             Op::Find { path } => self.find(&path),
             Op::Xattr { path, name } => self.xattr(&path, &name),
             Op::Sh { command } => self.sh(&command),
+            Op::Watch { path, what } => self.listen(&path, what),
+            Op::Permit => self.permit(),
+            Op::Deny => self.deny(),
             Op::Chdir { path } => done(std::env::set_current_dir(self.place.cache.join(path))),
             Op::Become { uid } => done(crate::sys::become_user(uid, uid)),
             Op::Nofile { count } => self.nofile(count),
