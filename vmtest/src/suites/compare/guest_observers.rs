@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use vmtest_lab::cache::Cache;
 use vmtest_lab::images::ext4_disk::Drive;
 use vmtest_lab::images::ImageSpec;
 use vmtest_lab::vm::Boot;
-use vmtest_wire::image::{Limits, ObserveJob, Observer, Outcome};
+use vmtest_wire::image::{Limits, ObserveJob, Observer, ObserverReport, Outcome};
 
 use crate::guest_call::GuestSession;
 
@@ -51,6 +51,17 @@ pub fn in_guest(
     };
     let boot = boot.memory("2G").limit(LIMIT).drive(&drive.file, true);
     let sights = session.call(boot, &job)?;
+    for row in &job.rows {
+        for observer in &row.observers {
+            let seen =
+                |sight: &ObserverReport| sight.row == row.name && sight.observer == *observer;
+            ensure!(
+                sights.iter().any(seen),
+                "the guest has no account of {} by {observer}",
+                row.name
+            );
+        }
+    }
     sights
         .into_iter()
         .map(|sight| {
