@@ -3,6 +3,7 @@
 //! A daemon in this process that reads a message only when it is told to.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ pub(super) struct Daemon {
     device: Device,
     image: Vec<u8>,
     objects: HashMap<ObjectId, (String, Object)>,
+    /// The READs of each blob so far, by cookie.
+    asked: HashMap<String, Vec<Range<u64>>>,
 }
 
 /// A READ that is not answered.
@@ -47,6 +50,7 @@ impl Daemon {
             device,
             image,
             objects: HashMap::new(),
+            asked: HashMap::new(),
         })
     }
 
@@ -74,10 +78,13 @@ impl Daemon {
             }
             Operation::Read { offset, len } => {
                 let known = self.objects.get(&object);
+                let blob = known.context("a READ of an unknown object")?.0.clone();
+                let asked = self.asked.entry(blob.clone()).or_default();
+                asked.push(offset..offset + len);
                 Ok(Some(Received::Read(Read {
                     id,
                     object,
-                    blob: known.context("a READ of an unknown object")?.0.clone(),
+                    blob,
                     offset,
                     len,
                 })))
@@ -130,6 +137,11 @@ impl Daemon {
             Ok(result) => result,
             Err(_) => bail!("the task panicked"),
         }
+    }
+
+    /// The READs of a blob so far, in bytes.
+    pub(super) fn asked(&self, blob: &str) -> &[Range<u64>] {
+        self.asked.get(blob).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the duration of a poll(2) that does not wait.

@@ -36,6 +36,8 @@ const SKIPPED: u64 = 64;
 const GROUP: u64 = 500;
 /// Time limit for a group of readers to wait, and for their end.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Bytes of metadata that a mount asks for at a time (docs/spec/cachefiles-ondemand.md, section 13.6).
+const METADATA: u64 = 128 << 10;
 /// The page of the other mount's miss.
 const MISSED: u64 = 100_000;
 
@@ -93,13 +95,19 @@ fn image() -> Vec<u8> {
 
 /// Mounts the image as `fsid`, and reads a byte of its file.
 fn mounted(daemon: &mut Daemon, fsid: &'static str) -> Result<Mounted> {
-    daemon.serve(thread::spawn(move || {
+    let mounted = daemon.serve(thread::spawn(move || {
         let point = Path::new(SCRATCH).join(fsid);
         let mounted = Mounted::plain("ondine", Path::new("none"), &point, &format!("fsid={fsid}"))?
             .map_err(|errno| anyhow!("mounting {fsid}: {errno}"))?;
         File::open(large(&mounted))?.read_exact_at(&mut [0], 0)?;
         Ok(mounted)
-    }))
+    }))?;
+    let asked = daemon.asked(fsid);
+    ensure!(
+        asked.starts_with(&[0..PAGE, PAGE..METADATA]),
+        "a mount asks for {asked:?}: not for its first page, and then for {METADATA} bytes of metadata"
+    );
+    Ok(mounted)
 }
 
 fn large(mounted: &Mounted) -> PathBuf {
