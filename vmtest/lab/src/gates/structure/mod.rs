@@ -69,7 +69,6 @@ const INHERENT: &[&[&str]] = &[
     &[
         "kmod/src/cache/cache.rs",
         "kmod/src/cache/deferred_read.rs",
-        "kmod/src/cache/memory.rs",
         "kmod/src/cache/mount.rs",
         "kmod/src/cache/mount_list.rs",
         "kmod/src/cache/object.rs",
