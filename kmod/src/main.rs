@@ -30,11 +30,11 @@ module! {
 struct OndineModule {
     state: vfs::DebugDirectory<cache::Cache>,
     #[pin]
+    suspend: vfs::SuspendNotifier<cache::Cache>,
+    #[pin]
     file_system: vfs::Registration<fs::Ondine>,
     #[pin]
     device: device::Registration,
-    #[pin]
-    suspend: vfs::SuspendNotifier<cache::Cache>,
 }
 
 impl kernel::InPlaceModule for OndineModule {

@@ -68,7 +68,7 @@ pub struct Completion<O> {
     object: O,
     run: Run,
     outcome: AtomicI32,
-    /// Reads that wait. Grows with the lock of the request table held.
+    /// Reads that wait. That of a READ grows with the lock of the request table held.
     waiters: AtomicUsize,
 }
 

@@ -182,7 +182,11 @@ impl<C: Config> Table<C> {
     /// them may be gone. The READs are delivered through the descriptor of the next
     /// OPEN.
     pub fn handle_closed(&mut self, key: u64, handle: u32) -> bool {
-        let Some(object) = self.objects.get(key).filter(|one| one.handle == handle) else {
+        let Some(object) = self
+            .objects
+            .get(key)
+            .filter(|one| handle != 0 && one.handle == handle)
+        else {
             return false;
         };
         let (dropped, control) = (object.dropped, object.control);

@@ -4,8 +4,9 @@
 //!
 //! The kernel freezes all tasks first, in any order: a daemon that is frozen answers
 //! nothing. A task that waits for it can be frozen as well, but not one that waits for
-//! the lock of a folio. So no folio waits while the system suspends: deferred reads
-//! fail, and a task that needs one of their folios reads it and waits by itself.
+//! the lock of a folio. So no folio is locked for the daemon's sake while the system
+//! suspends: deferred reads fail, and a task that needs one of their folios reads it and
+//! waits by itself, without the folio's lock.
 
 use crate::{
     platform::CacheOps,

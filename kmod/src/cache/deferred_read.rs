@@ -34,7 +34,11 @@ impl deferred::Folios<Cache> for Folios {
     }
 
     fn fail(self, errno: Errno) {
-        self.request.fail(error(errno));
+        if errno == Errno::EAGAIN {
+            self.request.give_back();
+        } else {
+            self.request.fail(error(errno));
+        }
     }
 }
 

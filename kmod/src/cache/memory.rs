@@ -19,7 +19,8 @@ use ondine_ondemand::{
 /// The reference to a completion that its waiters and the table hold.
 pub(super) type CompletionRef = Arc<Completion<ObjectRef>>;
 
-/// A tree whose nodes are charged to the task that submits a request.
+/// A tree whose nodes are charged to the memory cgroup of the task that submits a
+/// request; of a deferred read, to that of the worker.
 pub(crate) struct Tree<K, V> {
     tree: RBTree<K, V>,
     len: usize,

@@ -36,11 +36,12 @@
 //! Object::writing                  the daemon's writes, shared; holes, alone
 //!   (locks of the cache directory's file system)
 //! Cache::registry, Cache::state
+//!   Object::deferred               deferred reads become runnable
 //!   wait queues, workqueue         wake-ups; spin locks
 //! ```
 //!
-//! `registry` and `state` are never held together, nor is one of them while the
-//! task sleeps on anything but memory. `Cache::mounts`, `Object::deferred_prefetch`
+//! `registry` and `state` are never held together. `registry` is held while memory is
+//! allocated, `state` is not. `Cache::mounts`, `Object::deferred_prefetch`
 //! and `Object::deferred` are leaves: no other lock is taken while they are held.
 //!
 //! - *settings before making*: `cull` needs a session that stays bound.

@@ -317,11 +317,31 @@ void ondine_wake_up_all(struct wait_queue_head *queue)
 	wake_up_all(queue);
 }
 
+/* The kinds of suspend that are under way, one bit for each. */
+static atomic_t suspends = ATOMIC_INIT(0);
+
+/*
+ * A task can be frozen while it waits only while the system suspends. It may hold
+ * locks of the VFS: the freezer of a cgroup would take them away from tasks of other
+ * cgroups, until it lets the task go.
+ */
+static unsigned int wait_state(void)
+{
+	return atomic_read(&suspends) ? TASK_KILLABLE | TASK_FREEZABLE_UNSAFE : TASK_KILLABLE;
+}
+
 /*
  * Returns the jiffies left, 0 on timeout, -ERESTARTSYS if the task was killed.
  *
- * The task can be frozen while it waits, with the locks that the VFS holds around
- * it, as in NFS: whoever wants those is frozen as well, or waits killably.
+ * The state is chosen for each sleep. Suspend wakes all queues once the bit is set, so
+ * that a task which is asleep looks again:
+ *
+ * CPU 1 (waiting task)		CPU 2 (suspend_event())
+ * wait_state(): killable
+ * enter the queue; sleep
+ *				set the bit
+ *				wake the queue
+ * wait_state(): freezable
  */
 long ondine_wait_killable(struct wait_queue_head *queue, bool (*done)(void *), void *data,
 			  unsigned long msecs)
@@ -332,12 +352,28 @@ long ondine_wait_killable(struct wait_queue_head *queue, bool (*done)(void *), v
 	might_sleep();
 	if (___wait_cond_timeout(done(data)))
 		return __ret;
-	return ___wait_event(*queue, ___wait_cond_timeout(done(data)),
-			     (TASK_KILLABLE | TASK_FREEZABLE_UNSAFE), 0, timeout,
+	/* The macro evaluates the state on each turn. */
+	return ___wait_event(*queue, ___wait_cond_timeout(done(data)), wait_state(), 0, timeout,
 			     __ret = schedule_timeout(__ret));
 }
 
 /* --- suspend ------------------------------------------------------------------- */
+
+/* One kind can begin and end while another is under way. */
+enum suspend_kind {
+	HIBERNATION = 1,
+	SUSPEND = 2,
+	RESTORE = 4,
+};
+
+static void suspend_changes(struct ondine_suspend *notifier, int kind, bool begins)
+{
+	if (begins)
+		atomic_or(kind, &suspends);
+	else
+		atomic_andnot(kind, &suspends);
+	notifier->suspend(notifier->data, atomic_read(&suspends));
+}
 
 static int suspend_event(struct notifier_block *block, unsigned long event, void *unused)
 {
@@ -345,14 +381,16 @@ static int suspend_event(struct notifier_block *block, unsigned long event, void
 
 	switch (event) {
 	case PM_HIBERNATION_PREPARE:
-	case PM_SUSPEND_PREPARE:
-	case PM_RESTORE_PREPARE:
-		notifier->suspend(notifier->data, true);
-		break;
 	case PM_POST_HIBERNATION:
+		suspend_changes(notifier, HIBERNATION, event == PM_HIBERNATION_PREPARE);
+		break;
+	case PM_SUSPEND_PREPARE:
 	case PM_POST_SUSPEND:
+		suspend_changes(notifier, SUSPEND, event == PM_SUSPEND_PREPARE);
+		break;
+	case PM_RESTORE_PREPARE:
 	case PM_POST_RESTORE:
-		notifier->suspend(notifier->data, false);
+		suspend_changes(notifier, RESTORE, event == PM_RESTORE_PREPARE);
 		break;
 	}
 	return NOTIFY_DONE;

@@ -118,8 +118,8 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
     file: *mut sys::file,
     folio: *mut sys::folio,
 ) -> c_int {
-    // SAFETY: The page cache calls this with a locked folio of an inode of ours;
-    // `iomap_read_folio()` unlocks it.
+    // SAFETY: The page cache calls this with a locked folio of an inode of ours, and
+    // keeps references to both; `iomap_read_folio()` unlocks it.
     unsafe {
         let inode = sys::ondine_folio_inode(folio);
         // iomap discards the mapping error and the page cache the reason of a
@@ -127,9 +127,34 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
         // the errno.
         let position = sys::ondine_folio_pos(folio).cast_unsigned();
         let len = sys::ondine_folio_size(folio) as u64;
-        if let Err(error) = fetch(INode::<F>::from_raw(inode), position, len, file.is_null()) {
-            sys::folio_unlock(folio);
+        // Without the lock: other tasks that need the folio would wait for it, in a
+        // sleep that suspend cannot freeze and that has no time limit.
+        let mapping = (*inode).i_mapping;
+        let mut is_locked = true;
+        let unlock = || {
+            if core::mem::replace(&mut is_locked, false) {
+                sys::folio_unlock(folio);
+            }
+        };
+        let fetched = fetch(
+            INode::<F>::from_raw(inode),
+            position,
+            len,
+            file.is_null(),
+            unlock,
+        );
+        if let Err(error) = fetched {
+            if is_locked {
+                sys::folio_unlock(folio);
+            }
             return error.to_errno();
+        }
+        if !is_locked {
+            match sys::ondine_folio_relock(folio, mapping) {
+                0 => {}
+                1 => return 0,
+                truncated => return truncated,
+            }
         }
         let mut context = sys::iomap_read_folio_ctx {
             ops: read_ops::<F>(inode),
@@ -146,8 +171,14 @@ unsafe extern "C" fn read_folio<F: FileSystem>(
 /// present, and counts hits and misses.
 ///
 /// `metadata` is set for a read without an open file, of an inode that holds
-/// metadata.
-fn fetch<F: FileSystem>(inode: &INode<F>, position: u64, len: u64, metadata: bool) -> Result {
+/// metadata. Calls `before_wait` before each wait.
+fn fetch<F: FileSystem>(
+    inode: &INode<F>,
+    position: u64,
+    len: u64,
+    metadata: bool,
+    mut before_wait: impl FnMut(),
+) -> Result {
     let end = position.saturating_add(len).min(inode.size());
     let mut position = position;
     while position < end {
@@ -157,6 +188,7 @@ fn fetch<F: FileSystem>(inode: &INode<F>, position: u64, len: u64, metadata: boo
             let address = address.wrapping_add(position.wrapping_sub(extent.start));
             let len = next.min(end).wrapping_sub(position);
             if let Present::Missing = blob.present(address, len) {
+                before_wait();
                 blob.fetch(address, len).map_err(|error| {
                     if metadata {
                         metadata_error(error)

@@ -9,6 +9,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/fsnotify.h>
+#include <linux/iomap.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 
@@ -115,6 +116,37 @@ static int fill_folio(struct address_space *mapping, struct folio *folio)
 	if (!ret && !folio_test_uptodate(folio))
 		ret = -EIO;
 	return ret;
+}
+
+/*
+ * Locks @folio of @mapping again. Returns 0 if it has still to be read; 1 if it was
+ * read meanwhile, and AOP_TRUNCATED_PAGE if it is no longer in @mapping, both times
+ * without the lock. Whoever has the lock waits for a disk and not for the daemon.
+ */
+int ondine_folio_relock(struct folio *folio, struct address_space *mapping)
+{
+	int ret;
+
+	folio_lock(folio);
+	if (folio->mapping == mapping && !folio_test_uptodate(folio))
+		return 0;
+	ret = folio->mapping == mapping ? 1 : AOP_TRUNCATED_PAGE;
+	folio_unlock(folio);
+	return ret;
+}
+
+/*
+ * Ends the read of a part of @folio without a result, to be read again by whoever
+ * needs it. Not by an error of iomap where that can be helped: it would be reported
+ * as one of the file.
+ */
+void ondine_folio_give_back(struct folio *folio, size_t offset, size_t len)
+{
+	/* With state of its blocks, the folio is unlocked after the last of its parts. */
+	if (folio_get_private(folio))
+		iomap_finish_folio_read(folio, offset, len, -EAGAIN);
+	else
+		folio_unlock(folio);
 }
 
 /*

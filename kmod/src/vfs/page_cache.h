@@ -14,6 +14,8 @@ bool ondine_mapping_can_read(struct address_space *mapping);
 struct folio *ondine_meta_folio(struct file *file, loff_t pos, size_t len,
 				struct file_ra_state *ra);
 struct folio *ondine_read_folio(struct address_space *mapping, pgoff_t index);
+int ondine_folio_relock(struct folio *folio, struct address_space *mapping);
+void ondine_folio_give_back(struct folio *folio, size_t offset, size_t len);
 const char *ondine_get_link(struct dentry *dentry, struct inode *inode,
 			    struct delayed_call *done);
 size_t ondine_read_cached(struct file *file, loff_t pos, size_t len, struct iov_iter *iter);

@@ -161,6 +161,20 @@ impl ReadRequest {
         self.finish(error.to_errno() as isize);
     }
 
+    /// Ends the reads without a result: a task that needs one of the folios reads it by
+    /// itself.
+    pub(crate) fn give_back(mut self) {
+        for vector in self.vectors.iter() {
+            let mut offset = 0;
+            // SAFETY: By the type invariants the folio is locked and not finished.
+            unsafe {
+                let folio = sys::ondine_bvec_folio(vector, &raw mut offset);
+                sys::ondine_folio_give_back(folio, offset, vector.bv_len as usize);
+            }
+        }
+        self.vectors.clear();
+    }
+
     /// Submits the read of `file`. May return before it has completed.
     pub(crate) fn read(self, file: &Backing, mode: ReadMode) {
         let this = KBox::new(

@@ -53,6 +53,7 @@ impl WorkQueue {
     ///   holds a reference of the module; while init may fail there are none,
     ///   since mounting is not allowed and the device is not registered yet;
     /// - the module's timer, which `FsType` stops before it drops the queue;
+    /// - the notifier of system suspend, which the module drops before `FsType`;
     /// - work items, for which destroying the queue waits.
     pub(super) fn get() -> Option<&'static Queue> {
         let queue = QUEUE.load(Relaxed);
