@@ -138,7 +138,7 @@ pub fn defer<C: CacheOps, F: Folios<C>>(list: &impl HasDeferred<C, F>, read: Def
 /// The worker of an object: steps the reads that are runnable, and puts those back that
 /// still wait.
 ///
-/// What a read waits for may be over before the read is in the list again. So the end
+/// The wait of a read may be over before the read is in the list again. So the end
 /// looks at the list after it has been published, and the worker looks at the end after
 /// the read is in the list; the lock of the list orders the two:
 ///

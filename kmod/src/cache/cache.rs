@@ -61,6 +61,7 @@ pub(crate) struct Cache {
     counters: Counters,
     /// Bytes that daemons have written into all objects, including former ones.
     filled: Atomic<u64>,
+    /// True while the system suspends: no read is deferred.
     suspending: AtomicBool,
     /// The number of the next mount's lane.
     lanes: Atomic<u64>,

@@ -43,6 +43,7 @@ pub(crate) struct OnDemandMount {
     hits: AtomicU64,
     /// Counters of the other reads.
     counters: Counters,
+    /// The lane of the mount's READs in the request table.
     lane: Arc<Lane>,
     /// Pages of folios that wait without a task.
     deferred_pages: DeferredPages,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Being told of system suspend, before tasks are frozen.
+//! Notice of system suspend, before tasks are frozen and after they run again.
 //!
 //! C header: [`include/linux/suspend.h`](srctree/include/linux/suspend.h)
 

@@ -20,9 +20,9 @@ pub(crate) enum Event {
     Cancel,
 }
 
-/// Traces a request for, or a write of, `count` pages from `first` on (none for an OPEN) of the
-/// object `cookie` in `volume`. `result` is the result of the request, if it has
-/// ended.
+/// Traces a request for, or a write of, `count` pages from `first` on (none for an
+/// OPEN) of the object `cookie` in `volume`. `result` is the result of the request, if
+/// it has ended.
 pub(crate) fn trace(
     event: Event,
     [volume, cookie]: [&CStr; 2],

@@ -21,7 +21,7 @@ use crate::misses::disk;
 use crate::mounts::Mounted;
 use crate::on_demand::counters::State;
 use crate::process::{guest_program, Process};
-use crate::vfs_checks::handmade::{Handmade, Inode};
+use crate::vfs_checks::handmade::Handmade;
 use daemon::{number_of, Daemon, Received, PAGE, SIZE};
 pub(crate) use tasks::part;
 use tasks::{Cgroup, FloodPart, Way};
@@ -79,18 +79,7 @@ pub(crate) fn run(job: &FloodJob) -> Result<Flood> {
 
 /// An image with one file, `large`, of almost a GiB, whose data follows the image.
 fn image() -> Vec<u8> {
-    const LARGE: usize = 4096;
-    let mut image = Handmade::new(12, &[("large", Handmade::nid(LARGE))]);
-    image.inode(
-        LARGE,
-        &Inode {
-            layout: Handmade::PLAIN,
-            mode: 0o100_644,
-            size: SIZE - FIRST * PAGE,
-            start: FIRST,
-        },
-    );
-    image.0
+    Handmade::one_file("large", SIZE - FIRST * PAGE).0
 }
 
 /// Mounts the image as `fsid`, and reads a byte of its file.

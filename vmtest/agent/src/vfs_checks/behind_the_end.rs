@@ -11,7 +11,7 @@ use rustix::fs::{memfd_create, MemfdFlags};
 use vmtest_wire::fixtures::pattern;
 use vmtest_wire::vfs_checks::VfsCheckJob;
 
-use super::handmade::{mount, Handmade, Inode};
+use super::handmade::{mount, Handmade};
 use super::{same, STORE};
 use crate::mounts::drop_caches;
 use crate::sys::Map;
@@ -28,18 +28,8 @@ const PAGE: usize = 4096;
 const SIZES: &[usize] = &[100, 4097, 70_001];
 
 fn mapping(_: &VfsCheckJob) -> Result<()> {
-    const FILE: usize = 2560;
     for size in SIZES {
-        let mut image = Handmade::new(12, &[("file", Handmade::nid(FILE))]);
-        image.inode(
-            FILE,
-            &Inode {
-                layout: Handmade::PLAIN,
-                mode: 0o100_644,
-                size: *size as u64,
-                start: (image.0.len() / PAGE) as u64,
-            },
-        );
+        let mut image = Handmade::one_file("file", *size as u64);
         let mut wanted = pattern(*size as u64, size.next_multiple_of(PAGE));
         image.0.extend(&wanted);
         wanted[*size..].fill(0);

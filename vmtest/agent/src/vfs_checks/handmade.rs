@@ -65,6 +65,21 @@ impl Handmade {
         image
     }
 
+    /// Creates an image with blocks of 4 KiB and one file, `name`, of `size` bytes. They follow the image, and are the
+    /// caller's to add. The file's inode is not in the first page.
+    pub(crate) fn one_file(name: &str, size: u64) -> Self {
+        const FILE: usize = 4096;
+        let mut image = Self::new(12, &[(name, Self::nid(FILE))]);
+        let file = Inode {
+            layout: Self::PLAIN,
+            mode: 0o100_644,
+            size,
+            start: (image.0.len() / 4096) as u64,
+        };
+        image.inode(FILE, &file);
+        image
+    }
+
     pub(crate) fn nid(at: usize) -> u64 {
         at as u64 / 32
     }

@@ -13,7 +13,7 @@ use rustix::io::preadv;
 use vmtest_wire::fixtures::pattern;
 use vmtest_wire::vfs_checks::VfsCheckJob;
 
-use super::handmade::{mount, Handmade, Inode};
+use super::handmade::{mount, Handmade};
 use super::same;
 use crate::mounts::{drop_caches, Mounted};
 
@@ -36,7 +36,6 @@ const LEN: usize = 16 * PAGE;
 /// Reads a file of an image on [`DISK`] into two pieces of memory, the second of which is
 /// misaligned. A direct read can have the first piece if that is a whole page, else nothing.
 fn misaligned(_: &VfsCheckJob) -> Result<()> {
-    const FILE: usize = 2560;
     let made = Command::new("mkfs.ext4")
         .args(["-q", "-F", "-b", "4096", "-O", "^has_journal", DISK])
         .status()
@@ -46,16 +45,7 @@ fn misaligned(_: &VfsCheckJob) -> Result<()> {
         "mkfs.ext4 {DISK} (CONFIG_BLK_DEV_RAM) ended with {made}"
     );
     let store = Mounted::ext4(Path::new(DISK), Path::new(STORE))?;
-    let mut image = Handmade::new(12, &[("file", Handmade::nid(FILE))]);
-    image.inode(
-        FILE,
-        &Inode {
-            layout: Handmade::PLAIN,
-            mode: 0o100_644,
-            size: LEN as u64,
-            start: (image.0.len() / PAGE) as u64,
-        },
-    );
+    let mut image = Handmade::one_file("file", LEN as u64);
     let wanted = pattern(1, LEN);
     image.0.extend(&wanted);
     let path = format!("{STORE}/image");
