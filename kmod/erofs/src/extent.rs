@@ -8,9 +8,9 @@ use crate::{Defect, Error, Inode, Layout, Source, Space, SuperBlock};
 
 /// Bytes of chunk records fetched by one read of the source.
 const BATCH: usize = 256;
-/// Maximum number of batches that one call reads, which bounds its duration for any image. With 4
-/// KiB chunks these cover 2 MiB of data.
-const MAX_BATCHES: u32 = 16;
+/// Bytes of chunk records that one call reads at most, which bounds its duration for any image. With
+/// 4 KiB chunks these cover 2 MiB of data.
+const MAX_RECORDS: u64 = 16 * BATCH as u64;
 
 /// Location of a run of file bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Extent {
 /// Finds the extent of `inode` that contains byte `pos`.
 ///
 /// The extent reaches at least one block beyond `pos`. Contiguous chunks are merged until the
-/// extent covers `want` bytes from `pos` or the limit of batches is reached. It may be longer than
+/// extent covers `want` bytes from `pos` or the limit of records is reached. It may be longer than
 /// requested and may start before `pos`.
 ///
 /// # Errors
@@ -143,7 +143,6 @@ enum Record {
 /// Format of a chunk map, and the properties that all its records share.
 struct ChunkMap<'a> {
     sb: &'a SuperBlock,
-    inode: &'a Inode,
     /// Log2 of the chunk size in bytes, at most 16 + 31.
     bits: u32,
     /// Offset of record 0.
@@ -156,7 +155,7 @@ struct ChunkMap<'a> {
 }
 
 impl<'a> ChunkMap<'a> {
-    fn new(sb: &'a SuperBlock, inode: &'a Inode) -> Result<Self, Defect> {
+    fn new(sb: &'a SuperBlock, inode: &Inode) -> Result<Self, Defect> {
         let format = inode.chunk_format();
         let unit: u64 = if format & chunk::INDEXES != 0 { 8 } else { 4 };
         let mask = unit.wrapping_sub(1);
@@ -167,7 +166,6 @@ impl<'a> ChunkMap<'a> {
             & !mask;
         Ok(Self {
             sb,
-            inode,
             bits: sb
                 .block_bits()
                 .wrapping_add(u32::from(format & chunk::BITS_MASK)),
@@ -193,13 +191,12 @@ impl<'a> ChunkMap<'a> {
         }
     }
 
-    /// Reads the records from `index` on.
-    fn read<S: Source>(&self, src: &S, index: u64, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
-        let offset = index
-            .checked_mul(self.unit)
+    /// Offset of record `index`.
+    fn offset(&self, index: u64) -> Result<u64, Defect> {
+        let offset = index.checked_mul(self.unit);
+        offset
             .and_then(|offset| offset.checked_add(self.table))
-            .ok_or(Defect::AddressOverflow)?;
-        src.read(self.inode.space(), offset, buf)
+            .ok_or(Defect::AddressOverflow)
     }
 
     #[inline]
@@ -270,6 +267,13 @@ impl<'a> ChunkMap<'a> {
     }
 }
 
+/// Bytes from `offset` to the end of its page of 4 KiB. A batch of records does not cross it: a
+/// source may have one page and lack the next, which another extent needs.
+fn left_in_page(offset: u64) -> u64 {
+    const PAGE: u64 = 4096;
+    PAGE.wrapping_sub(offset & PAGE.wrapping_sub(1))
+}
+
 /// The chunk of `pos`, merged with the chunks that continue it (docs/spec/erofs-format.md section
 /// 5.4).
 fn map_chunks<S: Source>(
@@ -290,14 +294,18 @@ fn map_chunks<S: Source>(
     let mut target = None;
     let mut next = first;
     let mut buf = [0; BATCH];
-    'batches: for _ in 0..MAX_BATCHES {
+    let mut budget = MAX_RECORDS;
+    'batches: while budget != 0 {
         let left = match last.checked_sub(next) {
             Some(more) => more.saturating_add(1).saturating_mul(map.unit),
             None => break,
         };
-        let len = left.min(BATCH as u64) as usize;
-        let records = buf.get_mut(..len).unwrap_or_default();
-        if let Err(error) = map.read(src, next, records) {
+        let offset = map.offset(next)?;
+        let batch = left_in_page(offset).min(BATCH as u64).min(budget);
+        let len = left.min(batch);
+        budget = budget.saturating_sub(len);
+        let records = buf.get_mut(..len as usize).unwrap_or_default();
+        if let Err(error) = src.read(inode.space(), offset, records) {
             if target.is_none() {
                 return Err(error);
             }

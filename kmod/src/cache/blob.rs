@@ -53,6 +53,14 @@ impl Blob {
         }
     }
 
+    /// Requests metadata that is missing, and returns whether it is. Does not wait.
+    pub(crate) fn request_missing(&self, address: u64, len: u64) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::OnDemand(blob) => blob.request_missing(address, len),
+        }
+    }
+
     /// Returns whether the blob ends at or before an address from [`Self::address`].
     /// False while the daemon has not told the size.
     pub(crate) fn ends_before(&self, address: u64) -> bool {

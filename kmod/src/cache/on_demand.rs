@@ -97,15 +97,33 @@ impl OnDemand {
             len = len.min(page.wrapping_sub(address & page.wrapping_sub(1)));
             let first = address >> PAGE_SHIFT;
             if self.object.contents().is_some() {
-                let run = Run {
-                    first: first & !METADATA_RUN.wrapping_sub(1),
-                    count: METADATA_RUN,
-                };
-                submit::prefetch::<Cache>(&self.mount, &self.object, run);
+                self.prefetch_metadata(Run { first, count: 1 });
             }
             self.wait(Run { first, count: 1 }).map_err(metadata_error)?;
         }
         self.file().bytes(address, len as usize)
+    }
+
+    /// Requests metadata that is missing, and returns whether it is. Does not wait.
+    pub(super) fn request_missing(&self, address: u64, len: u64) -> bool {
+        let missing = Run::touched_by(address, len);
+        let is_missing = !self.object.has(missing);
+        if is_missing {
+            self.prefetch_metadata(missing);
+        }
+        is_missing
+    }
+
+    /// Requests the missing pages of the aligned runs of metadata that `pages` lies in.
+    fn prefetch_metadata(&self, pages: Run) {
+        let mask = METADATA_RUN.wrapping_sub(1);
+        let first = pages.first & !mask;
+        let end = pages.first.saturating_add(pages.count).saturating_add(mask) & !mask;
+        let run = Run {
+            first,
+            count: end.saturating_sub(first),
+        };
+        submit::prefetch::<Cache>(&self.mount, &self.object, run);
     }
 
     /// Requests the missing pages of `[address, address + len)`, now or once the

@@ -10,7 +10,7 @@ use super::{
     image::metadata,
     Inode,
 };
-use crate::vfs::{check_killed, DirSink, Flow, MetaSlice, Target};
+use crate::vfs::{check_killed, DirSink, Flow, MetaSlice, Target, Waiting};
 use kernel::{bindings, prelude::*};
 use ondine_erofs::{dir::DIRENT_SIZE, Defect, DirBlock, DirSource, Error};
 
@@ -26,7 +26,8 @@ impl DirSource for Blocks<'_> {
         let block_size = u64::from(dir.super_block().block_size());
         let position = u64::from(index).wrapping_mul(block_size);
         let wanted = dir.size().saturating_sub(position).min(block_size) as usize;
-        let extent = super::map::map(dir, position, block_size).map_err(Error::Source)?;
+        let extent =
+            super::map::map(dir, position, block_size, Waiting::Allowed).map_err(Error::Source)?;
         let bytes = match extent.target {
             Target::Blob(blob, address) => {
                 let skip = position.wrapping_sub(extent.start);

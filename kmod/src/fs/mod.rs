@@ -36,6 +36,7 @@ use crate::{
         SuperBlock,
         SuperParameters,
         SysfsAttribute,
+        Waiting,
         XattrList,
         XattrNamespace, //
     },
@@ -130,8 +131,8 @@ impl FileSystem for Ondine {
         lookup::read_dir(dir, sink)
     }
 
-    fn map(inode: &Inode, position: u64, want: u64) -> Result<Extent<'_, Self>> {
-        map::map(inode, position, want)
+    fn map(inode: &Inode, position: u64, want: u64, waiting: Waiting) -> Result<Extent<'_, Self>> {
+        map::map(inode, position, want, waiting)
     }
 
     fn blobs(image: &Image) -> &[Blob] {

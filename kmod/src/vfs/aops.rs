@@ -10,7 +10,7 @@
 
 use super::{
     blob::{metadata_error, Blob, Present},
-    extent::Target,
+    extent::{Target, Waiting},
     iomap, prefetch,
     read_request::ReadRequest,
     FileSystem, INode, SuperBlock,
@@ -182,7 +182,13 @@ fn fetch<F: FileSystem>(
     let end = position.saturating_add(len).min(inode.size());
     let mut position = position;
     while position < end {
-        let extent = inode.extent(position, end.wrapping_sub(position))?;
+        let want = end.wrapping_sub(position);
+        let mut extent = inode.extent(position, want, Waiting::Never);
+        if matches!(extent, Err(error) if error == EAGAIN) {
+            before_wait();
+            extent = inode.extent(position, want, Waiting::Allowed);
+        }
+        let extent = extent?;
         let next = extent.start.saturating_add(extent.len);
         if let Target::Blob(blob, address) = extent.target {
             let address = address.wrapping_add(position.wrapping_sub(extent.start));
@@ -209,6 +215,8 @@ fn fetch<F: FileSystem>(
 ///
 /// `rac` is a readahead request for a complete inode of type `F`.
 unsafe extern "C" fn readahead<F: FileSystem>(rac: *mut sys::readahead_control) {
+    // Where the metadata is missing iomap stops, and the page cache takes back the
+    // rest of the locked folios: the task that needs one waits in `read_folio()`.
     // SAFETY: The page cache calls this with a readahead request for an inode of
     // ours; iomap consumes its folios.
     unsafe {
@@ -217,7 +225,7 @@ unsafe extern "C" fn readahead<F: FileSystem>(rac: *mut sys::readahead_control) 
             rac,
             ..Default::default()
         };
-        let ops = iomap::Table::<F>::OPS;
+        let ops = iomap::Table::<F>::WITHOUT_WAITING;
         sys::iomap_readahead(ops, &raw mut context, ptr::null_mut());
     }
 }

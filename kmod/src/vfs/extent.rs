@@ -4,6 +4,16 @@
 
 use super::{FileSystem, MetaSlice};
 
+/// Permission to wait for metadata that a daemon has to bring.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// The caller needs the result, and holds no lock that others need.
+    Allowed,
+    /// The caller holds locked folios, or only gives a hint: EAGAIN instead. The
+    /// metadata is requested.
+    Never,
+}
+
 /// Location of the bytes of an extent.
 pub(crate) enum Target<'a, F: FileSystem> {
     /// A hole: the bytes are zeros.

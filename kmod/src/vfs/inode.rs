@@ -6,7 +6,7 @@
 
 use super::{
     blob::Blob,
-    extent::{Extent, Target},
+    extent::{Extent, Target, Waiting},
     extent_cache::ExtentCache,
     inode_slab::Container,
     iov_iter::IovIter,
@@ -106,14 +106,19 @@ impl<F: FileSystem> INode<F> {
     ///
     /// As [`FileSystem::map`].
     #[inline]
-    pub(super) fn extent(&self, position: u64, want: u64) -> Result<Extent<'_, F>> {
+    pub(super) fn extent(
+        &self,
+        position: u64,
+        want: u64,
+        waiting: Waiting,
+    ) -> Result<Extent<'_, F>> {
         match self.single_extent() {
             Some((blob, address)) => Ok(Extent {
                 start: 0,
                 len: self.size(),
                 target: Target::Blob(blob, address),
             }),
-            None => F::map(self, position, want),
+            None => F::map(self, position, want, waiting),
         }
     }
 
@@ -148,7 +153,7 @@ impl<F: FileSystem> INode<F> {
             return None;
         }
         // An error is for the read that needs the extent to report.
-        let extent = F::map(self, 0, self.size()).ok()?;
+        let extent = F::map(self, 0, self.size(), Waiting::Never).ok()?;
         let found = match extent.target {
             Target::Blob(blob, address) if extent.start == 0 && extent.len >= self.size() => {
                 Some((blob, address))

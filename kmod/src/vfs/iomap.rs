@@ -4,7 +4,12 @@
 //!
 //! C header: [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
 
-use super::{blob::Blob, extent::Target, wait::check_killed, FileSystem, INode, MetaSlice};
+use super::{
+    blob::Blob,
+    extent::{Target, Waiting},
+    wait::check_killed,
+    FileSystem, INode, MetaSlice,
+};
 use crate::sys;
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
@@ -15,7 +20,13 @@ impl<F: FileSystem> Table<F> {
     pub(super) const OPS: &'static sys::iomap_ops = &sys::iomap_ops {
         iomap_begin: None,
         iomap_end: None,
-        iomap_next: Some(next::<F>),
+        iomap_next: Some(next::<F, true>),
+    };
+
+    /// For readahead: mapping fails where it would have to wait for metadata.
+    pub(super) const WITHOUT_WAITING: &'static sys::iomap_ops = &sys::iomap_ops {
+        iomap_next: Some(next::<F, false>),
+        ..*Self::OPS
     };
 }
 
@@ -24,13 +35,13 @@ impl<F: FileSystem> Table<F> {
 /// # Safety
 ///
 /// iomap calls this for a complete inode of type `F`.
-unsafe extern "C" fn next<F: FileSystem>(
+unsafe extern "C" fn next<F: FileSystem, const MAY_WAIT: bool>(
     iter: *const sys::iomap_iter,
     iomap: *mut sys::iomap,
     srcmap: *mut sys::iomap,
 ) -> c_int {
     // SAFETY: The arguments are those of iomap.
-    unsafe { sys::ondine_iomap_next(iter, iomap, srcmap, Some(begin::<F>), Some(end)) }
+    unsafe { sys::ondine_iomap_next(iter, iomap, srcmap, Some(begin::<F, MAY_WAIT>), Some(end)) }
 }
 
 /// Fills `iomap` with the extent at a position.
@@ -38,7 +49,7 @@ unsafe extern "C" fn next<F: FileSystem>(
 /// # Safety
 ///
 /// As for [`next`]; `iomap` is empty, and only this call uses it.
-unsafe extern "C" fn begin<F: FileSystem>(
+unsafe extern "C" fn begin<F: FileSystem, const MAY_WAIT: bool>(
     inode: *mut sys::inode,
     position: i64,
     len: i64,
@@ -54,7 +65,13 @@ unsafe extern "C" fn begin<F: FileSystem>(
         }
         // SAFETY: By the caller.
         let (inode, iomap) = unsafe { (INode::<F>::from_raw(inode), &mut *iomap) };
-        let extent = F::map(inode, position.cast_unsigned(), len.cast_unsigned())?;
+        let waiting = if MAY_WAIT {
+            Waiting::Allowed
+        } else {
+            Waiting::Never
+        };
+        let (position, len) = (position.cast_unsigned(), len.cast_unsigned());
+        let extent = F::map(inode, position, len, waiting)?;
         iomap.offset = extent.start.cast_signed();
         iomap.length = extent.len;
         iomap.addr = sys::IOMAP_NULL_ADDR as u64;

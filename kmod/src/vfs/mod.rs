@@ -79,7 +79,7 @@ pub(crate) use self::{
     cache_dir::{CacheDir, CacheDirEntry, CacheFile},
     debugfs::{DebugDirectory, Report},
     dir::{DirSink, Flow},
-    extent::{Extent, Target},
+    extent::{Extent, Target, Waiting},
     fill_super::{NewSuperBlock, SuperParameters},
     folio::MetaSlice,
     inode::{FileKind, INode, InodeAttributes},
@@ -178,7 +178,16 @@ pub(crate) trait FileSystem: Sized + 'static {
 
     /// Maps a file position. Returns the extent that contains `position`; the
     /// file system may end it after `want` bytes.
-    fn map(inode: &INode<Self>, position: u64, want: u64) -> Result<Extent<'_, Self>>;
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN for metadata that is missing, if `waiting` is [`Waiting::Never`].
+    fn map(
+        inode: &INode<Self>,
+        position: u64,
+        want: u64,
+        waiting: Waiting,
+    ) -> Result<Extent<'_, Self>>;
 
     /// Fails all reads that wait for missing data, and those to come, so that the
     /// super block can be unmounted (`umount -f`).

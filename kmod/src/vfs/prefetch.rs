@@ -10,7 +10,12 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{blob::Blob, extent::Target, read_request::ReadRequest, FileSystem, INode};
+use super::{
+    blob::Blob,
+    extent::{Target, Waiting},
+    read_request::ReadRequest,
+    FileSystem, INode,
+};
 use crate::sys;
 use core::sync::atomic::{
     AtomicI64,
@@ -174,8 +179,9 @@ fn prefetch_range<F: FileSystem>(inode: &INode<F>, mut at: u64, end: u64) {
     let end = end.min(inode.size());
     while at < end {
         let want = end.wrapping_sub(at);
-        // An error is for the read that needs the extent to report.
-        let Ok(extent) = inode.extent(at, want) else {
+        // An error is for the read that needs the extent to report. Where metadata is
+        // missing, the hint ends with the request for it.
+        let Ok(extent) = inode.extent(at, want, Waiting::Never) else {
             return;
         };
         let skip = at.wrapping_sub(extent.start);

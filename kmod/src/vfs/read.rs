@@ -12,7 +12,7 @@
 use super::{
     backing::refuses_direct,
     blob::{Blob, Present},
-    extent::Target,
+    extent::{Target, Waiting},
     iov_iter::IovIter,
     prefetch::window_len,
     read_call::ReadCall,
@@ -81,7 +81,7 @@ fn read_extent<F: FileSystem>(
     want: u64,
 ) -> Result<usize> {
     let position = call.position();
-    let extent = inode.extent(position, want)?;
+    let extent = inode.extent(position, want, Waiting::Allowed)?;
     let skip = position.wrapping_sub(extent.start);
     let mut len = extent.len.wrapping_sub(skip).min(want);
     let file = match extent.target {

@@ -22,6 +22,8 @@ struct Plan {
     more_slots: usize,
     /// True if the image has an inode of two names far behind the others.
     far: bool,
+    /// True if the chunk map of a file reaches beyond the first 128 KiB of metadata.
+    wide_map: bool,
     /// True if the image has a metabox, on its first blob, and a symlink, whose target is on its second.
     boxed: bool,
 }
@@ -33,6 +35,7 @@ const fn plan(fsid: &'static str, tags: &'static [&'static str]) -> Plan {
         block_bits: 12,
         more_slots: 0,
         far: false,
+        wide_map: false,
         boxed: false,
     }
 }
@@ -58,6 +61,10 @@ const PLANS: &[Plan] = &[
         ..plan("far", &["data1", "data2"])
     },
     Plan {
+        wide_map: true,
+        ..plan("mapped", &["map1"])
+    },
+    Plan {
         more_slots: 1023,
         ..plan("crowded", &["data1", "data2"])
     },
@@ -74,8 +81,11 @@ pub(super) fn write_all(blobs: &Path, tree: &Path) -> Result<Blobs> {
     fs::create_dir_all(blobs)?;
     fs::create_dir_all(tree)?;
     let content = content();
-    let (linked, far) = (linked(), far());
+    let (linked, far, wide_map) = (linked(), far(), wide_map());
     linked.write_to_directory(tree)?;
+    let mut mapped = vec![0; MAPPED as usize];
+    Content::pattern(7, MAPPED).read_at(0, &mut mapped);
+    fs::write(tree.join("map"), mapped)?;
     for plan in PLANS {
         let options = ImageOptions {
             label: label(plan.fsid),
@@ -86,6 +96,7 @@ pub(super) fn write_all(blobs: &Path, tree: &Path) -> Result<Blobs> {
         let held = match plan {
             Plan { boxed: true, .. } => &linked,
             Plan { far: true, .. } => &far,
+            Plan { wide_map: true, .. } => &wide_map,
             _ => &content,
         };
         let image = write(held, &options).with_context(|| plan.fsid.to_owned())?;
@@ -188,14 +199,8 @@ fn linked() -> Tree {
 /// 128 KiB of metadata.
 fn far() -> Tree {
     let mut tree = content();
-    let empty = || Node::new(Kind::file(Vec::new()));
-    let value = vec![0x5a; 60 << 10];
-    let names = ["user.1", "user.2", "user.3"];
-    let wide = names
-        .iter()
-        .fold(empty(), |node, name| node.with_xattr(*name, value.clone()));
-    tree.add(Tree::ROOT, "wide", wide);
-    let file = tree.add(Tree::ROOT, "far", empty());
+    tree.add(Tree::ROOT, "wide", wide(3));
+    let file = tree.add(Tree::ROOT, "far", Node::new(Kind::file(Vec::new())));
     let dir = tree
         .entries(Tree::ROOT)
         .find(|(name, _)| *name == b"dir")
@@ -204,6 +209,27 @@ fn far() -> Tree {
         tree.link(dir, "far", file);
     }
     tree
+}
+
+/// Bytes of the file of [`wide_map`].
+const MAPPED: u64 = 8 << 20;
+
+/// Builds a tree with a file of one chunk for each page, whose chunk map begins in the first 128 KiB of
+/// metadata and ends in the next.
+fn wide_map() -> Tree {
+    let mut tree = Tree::new(Node::new(Kind::directory()));
+    tree.add(Tree::ROOT, "before", wide(2));
+    let file = Node::new(Kind::File(Content::pattern(7, MAPPED)));
+    tree.add(Tree::ROOT, "map", file.with_layout(chunked(0, &[1])));
+    tree
+}
+
+/// An empty file with `count` attributes of 60 KiB.
+fn wide(count: usize) -> Node {
+    let value = vec![0x5a; 60 << 10];
+    (1..=count).fold(Node::new(Kind::file(Vec::new())), |node, n| {
+        node.with_xattr(format!("user.{n}"), value.clone())
+    })
 }
 
 #[cfg(test)]
