@@ -216,9 +216,10 @@ impl Cache {
         let file = CacheFilePath::new(volume, cookie)
             .map_err(Unfit::from)
             .and_then(|path| dir.file(&path.components()))
-            .map_err(|unfit| {
-                unfit.log(cookie);
-                ENOBUFS
+            .map_err(|unfit| match unfit.log(cookie) {
+                // Another try may find some.
+                ENOMEM => ENOMEM,
+                _ => ENOBUFS,
             })?;
         let mut registry = self.registry.lock();
         let object = ObjectRef::new(registry.new_key(), volume, cookie, file)?;
