@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::workspace::KernelName;
+
 /// An option whose value in a configuration is not the one that a fragment wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmet {
@@ -82,18 +84,29 @@ pub fn unmet(config: &str, fragments: &[(PathBuf, String)]) -> Vec<Unmet> {
         .collect()
 }
 
-/// Reads the fragments of the kernel `name` from the directory `kernels`, in the order in which
-/// they are merged.
-pub fn fragments(kernels: &Path, name: &str) -> Result<Vec<(PathBuf, String)>> {
-    ["base", name]
+/// Reads the fragments of `kernel` from the directory `kernels`, in the order in which they are
+/// merged.
+pub fn fragments(kernels: &Path, kernel: KernelName) -> Result<Vec<(PathBuf, String)>> {
+    let mut all = needed(kernels, kernel)?;
+    if kernel.takes_module() {
+        all.insert(1, fragment(kernels, "disks")?);
+    }
+    Ok(all)
+}
+
+/// Reads the fragments of `kernel` without those whose options only some tests need.
+pub fn needed(kernels: &Path, kernel: KernelName) -> Result<Vec<(PathBuf, String)>> {
+    ["base", kernel.as_str()]
         .iter()
-        .map(|part| {
-            let path = kernels.join(format!("{part}.config"));
-            let text = std::fs::read_to_string(&path)
-                .with_context(|| format!("reading {}", path.display()))?;
-            Ok((path, text))
-        })
+        .map(|part| fragment(kernels, part))
         .collect()
+}
+
+fn fragment(kernels: &Path, part: &str) -> Result<(PathBuf, String)> {
+    let path = kernels.join(format!("{part}.config"));
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    Ok((path, text))
 }
 
 /// The list for an error message: one indented line for each option.
@@ -145,11 +158,20 @@ mod tests {
         let kernels = crate::workspace::repository()
             .unwrap()
             .join("vmtest/kernels");
-        for (name, rust) in [("fast", None), ("san", None), ("oracle", Some("n"))] {
-            let parts = fragments(&kernels, name).unwrap();
-            let of = |part: usize| parse(&parts[part].1).get("CONFIG_RUST").cloned();
-            assert_eq!(of(0).as_deref(), Some("y"));
-            assert_eq!(of(1).as_deref(), rust, "{name}");
+        let options = |parts: Vec<(PathBuf, String)>| -> BTreeMap<String, String> {
+            parts.iter().flat_map(|(_, text)| parse(text)).collect()
+        };
+        let of = |kernel, option: &str| {
+            let all = options(fragments(&kernels, kernel).unwrap());
+            let needed = options(needed(&kernels, kernel).unwrap());
+            (all.get(option).cloned(), needed.get(option).cloned())
+        };
+        let (y, n) = (Some("y".to_owned()), Some("n".to_owned()));
+        for kernel in [KernelName::Fast, KernelName::San] {
+            assert_eq!(of(kernel, "CONFIG_RUST"), (y.clone(), y.clone()));
+            assert_eq!(of(kernel, "CONFIG_XFS_FS"), (y.clone(), None));
         }
+        assert_eq!(of(KernelName::Oracle, "CONFIG_RUST"), (n.clone(), n));
+        assert_eq!(of(KernelName::Oracle, "CONFIG_XFS_FS"), (None, None));
     }
 }

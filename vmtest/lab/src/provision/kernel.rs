@@ -35,7 +35,7 @@ pub fn ours(workspace: &Workspace) -> Result<Kernel> {
     let cache = workspace.cache();
     let (tree, version) = source::ensure(cache, workspace.options().kernel().series())?;
     let name = workspace.options().kernel().as_str();
-    let key = key(workspace, name)?.add(&version);
+    let key = key(workspace)?.add(&version);
     let step = format!("kernel-{name}");
     if let Some(build) = cache.find(&step, &key) {
         return Ok(kernel(name, build));
@@ -70,7 +70,7 @@ pub fn from_source(workspace: &Workspace, tree: &Path) -> Result<Kernel> {
         );
     }
     let name = workspace.options().kernel().as_str();
-    let id = key(workspace, name)?
+    let id = key(workspace)?
         .add(tree.as_os_str().as_encoded_bytes())
         .hex();
     let lock = format!("kernel-src-{name}-{id}");
@@ -119,7 +119,7 @@ pub fn existing(workspace: &Workspace, build: &Path) -> Result<Kernel> {
     let config = std::fs::read_to_string(build.join(".config"))?;
     let kernels = workspace.repo().join("vmtest/kernels");
     // Requires only the options that guests need, not every option of the fragments.
-    let fragments = kconfig::fragments(&kernels, workspace.options().kernel().as_str())?;
+    let fragments = kconfig::needed(&kernels, workspace.options().kernel())?;
     let unmet = needed_of(kconfig::unmet(&config, &fragments));
     if !unmet.is_empty() {
         bail!(
@@ -146,8 +146,16 @@ fn kernel(name: &str, build: PathBuf) -> Kernel {
     }
 }
 
+/// The fragments of the kernel of `--kernel`.
+fn fragments(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
+    kconfig::fragments(
+        &workspace.repo().join("vmtest/kernels"),
+        workspace.options().kernel(),
+    )
+}
+
 /// The hash of a kernel's inputs except its source: compiler and configuration fragments.
-fn key(workspace: &Workspace, name: &str) -> Result<Key> {
+fn key(workspace: &Workspace) -> Result<Key> {
     let shell = Shell::new()?;
     let rustc = cmd!(shell, "rustc --version")
         .quiet()
@@ -161,7 +169,7 @@ fn key(workspace: &Workspace, name: &str) -> Result<Key> {
             .context("gcc is not in PATH")?,
     };
     let mut key = Key::new().add(rustc).add(compiler);
-    for (_, text) in kconfig::fragments(&workspace.repo().join("vmtest/kernels"), name)? {
+    for (_, text) in fragments(workspace)? {
         key = key.add(text);
     }
     Ok(key)
@@ -225,7 +233,7 @@ fn make(
     step: &Step,
 ) -> Result<()> {
     let shell = tools.shell()?;
-    let fragments = kconfig::fragments(&workspace.repo().join("vmtest/kernels"), name)?;
+    let fragments = fragments(workspace)?;
     let config = build.join(".config");
     let tool = format!("BINDGEN={}", tools.bindgen.display());
     let out = format!("O={}", build.display());
