@@ -10,6 +10,7 @@
 //! | [`cli`] | the commands and their arguments |
 //! | [`exit`] | exit codes |
 //! | [`check`] | the command `check`: all tests and gates |
+//! | [`disk_args`] | the option `--disk` |
 //! | [`doctor`] | the command `doctor` |
 //! | [`exec`] | the commands `exec` and `shell` |
 //! | [`guest_call`] | a call of a guest program and its answer |
@@ -19,6 +20,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod disk_args;
 pub mod doctor;
 pub mod exec;
 pub mod exit;

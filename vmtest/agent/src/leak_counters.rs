@@ -48,6 +48,24 @@ impl Count {
     }
 }
 
+/// Growth that is never a leak: objects allocated by other activities of the guest.
+pub(crate) const UNREST: u64 = 4;
+
+/// The kinds of objects that leak, each with its three numbers: before the rounds of a test, after half
+/// of them, and after all.
+///
+/// Kernel caches grow now and then by a step, but a leak grows with the number of rounds. So only a
+/// growth by more than `room` in both halves is a leak.
+pub(crate) fn grown(counts: &[Count; 3], room: u64) -> Vec<(String, [u64; 3])> {
+    let grown = counts[2].objects.keys().filter_map(|name| {
+        let of = |count: &Count| count.objects.get(name).copied().unwrap_or(0);
+        let numbers = counts.each_ref().map(of);
+        let leaks = numbers.is_sorted_by(|then, now| *now > then + room);
+        leaks.then(|| (name.clone(), numbers))
+    });
+    grown.collect()
+}
+
 /// Frees what the kernel only keeps in case that it is used again: cached files, and free objects of slab caches.
 ///
 /// # Errors

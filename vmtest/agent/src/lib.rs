@@ -30,6 +30,7 @@ pub mod bench;
 pub mod conform;
 pub mod dispatch;
 pub mod fanotify_handler;
+mod fault_injection;
 pub mod faults;
 pub mod flood;
 pub mod init;

@@ -10,7 +10,7 @@ use rustix::mount::MountFlags;
 use vmtest_wire::image::{Backing, Observer};
 use vmtest_wire::load_unload::{LeakReport, LoadUnloadJob};
 
-use super::leak_counters::Count;
+use super::leak_counters::{grown, Count, UNREST};
 use super::mounts::Mounted;
 use super::observe;
 
@@ -19,13 +19,8 @@ const WARM_UP: u32 = 20;
 
 /// A growth by one object in this number of rounds, or more, is a leak.
 const ROUNDS_PER_OBJECT: u32 = 8;
-/// Growth that is never a leak: objects allocated by other activities of the guest.
-const UNREST: u64 = 4;
 
 /// Runs the rounds of the job and counts objects.
-///
-/// Kernel caches grow now and then by a step, but a leak grows with the number of rounds. So only a
-/// growth in both halves of the rounds is a leak.
 ///
 /// # Errors
 /// A step of a round fails: loading, mounting, reading, unmounting or unloading.
@@ -47,19 +42,13 @@ pub(super) fn run(job: &LoadUnloadJob) -> Result<LeakReport> {
     let counts = [turn(WARM_UP)?, turn(half)?, turn(half)?];
     let [before, between, after] = &counts;
     let room = u64::from(half / ROUNDS_PER_OBJECT).max(UNREST);
-    let grown = after.objects.keys().filter_map(|name| {
-        let of = |count: &Count| count.objects.get(name).copied().unwrap_or(0);
-        let numbers = counts.each_ref().map(of);
-        let leaks = numbers.is_sorted_by(|then, now| *now > then + room);
-        leaks.then(|| (name.clone(), numbers))
-    });
     let more = |then: &Count, now: &Count| -> Result<i64> {
         Ok(i64::try_from(then.free)? - i64::try_from(now.free)?)
     };
     Ok(LeakReport {
         rounds: 2 * half,
         files,
-        grown: grown.collect(),
+        grown: grown(&counts, room),
         bytes: [more(before, between)?, more(between, after)?],
     })
 }

@@ -8,9 +8,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{anyhow, Context, Result};
+use anyhow::{anyhow, ensure, Context, Result};
 use ondine_model::observation::Errno;
 use rustix::mount::{mount, unmount, MountFlags, UnmountFlags};
+use vmtest_wire::disk::{DiskFs, Journal};
 use vmtest_wire::image::{Backing, Observer, Row};
 
 use super::sys;
@@ -132,12 +133,23 @@ impl Mounted {
         })
     }
 
-    /// Mounts the ext4 on `device` writable at `point`.
+    /// Mounts the file system `fs` on `device` writable at `point`.
     ///
     /// # Errors
     /// mount(2) fails.
-    pub fn ext4(device: &Path, point: &Path) -> Result<Self> {
-        Self::needed("ext4", device, point, "", MountFlags::empty())
+    pub fn disk(fs: DiskFs, device: &Path, point: &Path) -> Result<Self> {
+        Self::needed(fs.as_str(), device, point, "", MountFlags::NOATIME)
+    }
+
+    /// Makes the file system `fs` on `device` and mounts it as [`Mounted::disk`] does.
+    ///
+    /// # Errors
+    /// mkfs or mount(2) fails.
+    pub fn new_disk(fs: DiskFs, journal: Journal, device: &Path, point: &Path) -> Result<Self> {
+        let mut mkfs = fs.mkfs(journal);
+        let made = mkfs.arg(device).status().context("mkfs")?;
+        ensure!(made.success(), "{mkfs:?} ended with {made}");
+        Self::disk(fs, device, point)
     }
 
     /// Takes over the existing mount at `point`.

@@ -7,6 +7,7 @@ use vmtest_lab::images::debian_root;
 use vmtest_lab::vm::{Boot, Complaint};
 use vmtest_lab::workspace::KernelName;
 use vmtest_lab::Setup;
+use vmtest_wire::disk::DiskFs;
 use vmtest_wire::faults::Fault;
 use vmtest_wire::misses::Workloads;
 use vmtest_wire::paths::HOST_VIEW;
@@ -16,6 +17,7 @@ use super::{CheckArgs, Item};
 use crate::suites::compare::verdict::Verdict;
 use crate::suites::compare::{self, report};
 use crate::suites::density::{self, DensityArgs};
+use crate::suites::faults::FaultArgs;
 use crate::suites::{
     conform, corrupted, faults, flood, load_unload, misses, nydus, on_demand, vfs_checks,
 };
@@ -211,7 +213,9 @@ pub(super) fn flood(setup: &Setup) -> Result<Vec<Item>> {
 /// Runs the VFS checks, then again in the kernel `san`. Each check is an item for each observer.
 pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
     let behaved = |setup: &Setup, kernel: &str| -> Result<Vec<Item>> {
-        let checked = vfs_checks::run(setup, boot(setup, args)?, |o| args.wants(&o.fs))?;
+        let checked = vfs_checks::run(setup, boot(setup, args)?, DiskFs::Ext4, |o| {
+            args.wants(&o.fs)
+        })?;
         let item = |c: CheckResult| Item::new(format!("{} [{}{kernel}]", c.name, c.on), c.failed);
         Ok(checked.into_iter().map(item).collect())
     };
@@ -227,23 +231,77 @@ pub(super) fn behaviours(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
 const FAULTS: u32 = 3;
 /// Rounds of each fault in the kernel `san`, where a round takes many times as long.
 const FAULTS_SAN: u32 = 2;
-/// Faults to inject in the kernel `san`: those in which tasks race.
-const FAULTS_OF_SAN: [Fault; 2] = [Fault::Kill, Fault::Unmount];
+/// Faults to inject in the kernel `san`: those in which tasks race, and those that it alone can inject.
+const FAULTS_OF_SAN: [Fault; 4] = [
+    Fault::Kill,
+    Fault::Unmount,
+    Fault::NoMemory,
+    Fault::BadRequests,
+];
 
 /// Injects each fault for a few rounds, then those with races for fewer rounds in the kernel `san`.
 pub(super) fn faults(setup: &Setup) -> Result<Vec<Item>> {
-    let mut outcomes = faults::run(setup, &faults::few(FAULTS, &[]))?;
+    let mut items = fault_items(setup, &faults::few(FAULTS, &[]))?;
     if let Some(san) = sanitized(setup)? {
-        outcomes.extend(faults::run(&san, &faults::few(FAULTS_SAN, &FAULTS_OF_SAN))?);
+        // What the kernel fast cannot inject.
+        items.retain(|item| item.not_run.is_none());
+        items.extend(fault_items(&san, &faults::few(FAULTS_SAN, &FAULTS_OF_SAN))?);
     }
+    let names = FAULTS_OF_SAN.map(Fault::as_str);
+    let what = format!("faults {}", names.join(", "));
+    items.extend(not_sanitized(setup, &what));
+    Ok(items)
+}
+
+/// Each fault of `args` as an item.
+pub(super) fn fault_items(setup: &Setup, args: &FaultArgs) -> Result<Vec<Item>> {
+    let (outcomes, left_out) = faults::run(setup, args)?;
     let item = |o: faults::Outcome| Item {
         incomplete: o.incomplete,
         ..Item::new(o.tried(), o.failed)
     };
     let mut items: Vec<Item> = outcomes.into_iter().map(item).collect();
-    let names = FAULTS_OF_SAN.map(Fault::as_str);
-    let what = format!("faults {}", names.join(", "));
-    items.extend(not_sanitized(setup, &what));
+    items.extend(
+        left_out
+            .into_iter()
+            .map(|(name, why)| Item::not_run(name, why)),
+    );
+    Ok(items)
+}
+
+/// Rounds of each fault in `--nightly`.
+const MANY_FAULTS: u32 = 200;
+
+/// Injects each fault many times, and those that the kernel `san` alone can inject there.
+pub(super) fn many_faults(setup: &Setup) -> Result<Vec<Item>> {
+    let mut items = fault_items(setup, &faults::many(MANY_FAULTS, DiskFs::Ext4))?;
+    if let Some(san) = sanitized(setup)? {
+        items.retain(|item| item.not_run.is_none());
+        let args = FaultArgs {
+            only: FAULTS_OF_SAN.map(|fault| fault.as_str().to_owned()).into(),
+            ..faults::many(MANY_FAULTS_SAN, DiskFs::Ext4)
+        };
+        items.extend(fault_items(&san, &args)?);
+    }
+    Ok(items)
+}
+
+/// Rounds of each fault in the kernel `san` in `--nightly`.
+const MANY_FAULTS_SAN: u32 = 50;
+
+/// Repeats in the kernel `san` the parts that `check` otherwise runs in `fast` alone.
+pub(super) fn sanitized_parts(setup: &Setup, args: &CheckArgs) -> Result<Vec<Item>> {
+    let Some(san) = sanitized(setup)? else {
+        return Ok(not_sanitized(setup, "conform, hostile, on-demand")
+            .into_iter()
+            .collect());
+    };
+    let mut items = conform(&san)?;
+    items.extend(hostile(&san, args)?);
+    items.extend(on_demand(&san, args)?);
+    for item in &mut items {
+        item.name += " [san]";
+    }
     Ok(items)
 }
 
@@ -261,7 +319,7 @@ pub(super) fn density(setup: &Setup) -> Result<Vec<Item>> {
 
 /// Plays the scenarios of the on-demand protocol on ondine; the command `conform` plays them on Linux 6.12 too.
 pub(super) fn conform(setup: &Setup) -> Result<Vec<Item>> {
-    let verdicts = conform::verdicts(setup)?;
+    let verdicts = conform::verdicts(setup, DiskFs::Ext4)?;
     let item = |(name, failed)| Item::new(name, failed);
     Ok(verdicts.into_iter().map(item).collect())
 }

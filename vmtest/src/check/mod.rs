@@ -2,6 +2,7 @@
 
 //! The command `check`: runs all tests and gates, part by part; prints a line for each item, then the count.
 
+mod disks;
 mod guest;
 mod host;
 
@@ -23,6 +24,10 @@ pub struct CheckArgs {
     /// Leave out the parts that need a virtual machine
     #[arg(long)]
     pub quick: bool,
+
+    /// Also the parts that take hours: everything on every file system and in the kernel san, faults many times
+    #[arg(long, conflicts_with = "quick")]
+    pub nightly: bool,
 
     /// Only the parts whose name contains this (the final count covers these alone)
     #[arg(long, value_name = "NAME")]
@@ -85,6 +90,8 @@ struct Part {
     name: &'static str,
     needs: Needs,
     about: About,
+    /// True if only `--nightly`, or its whole name, selects it.
+    nightly: bool,
     run: fn(&Setup, &CheckArgs) -> Result<Vec<Item>>,
 }
 
@@ -160,6 +167,7 @@ const fn host(name: &'static str, run: fn(&Setup, &CheckArgs) -> Result<Vec<Item
         name,
         needs: Needs::Nothing,
         about: About::Neither,
+        nightly: false,
         run,
     }
 }
@@ -169,6 +177,7 @@ const fn build(name: &'static str, run: fn(&Setup, &CheckArgs) -> Result<Vec<Ite
         name,
         needs: Needs::Build,
         about: About::Ondine,
+        nightly: false,
         run,
     }
 }
@@ -182,7 +191,15 @@ const fn guest(
         name,
         needs: Needs::Guest,
         about,
+        nightly: false,
         run,
+    }
+}
+
+const fn nightly(name: &'static str, run: fn(&Setup, &CheckArgs) -> Result<Vec<Item>>) -> Part {
+    Part {
+        nightly: true,
+        ..guest(name, About::Ondine, run)
     }
 }
 
@@ -212,6 +229,10 @@ const PARTS: &[Part] = &[
     guest("faults", About::Ondine, |setup, _| guest::faults(setup)),
     guest("cycles", About::Ondine, guest::cycles),
     guest("nydus", About::Both, guest::nydus),
+    guest("disks", About::Ondine, |setup, _| disks::some(setup)),
+    nightly("every-disk", |setup, _| disks::all(setup)),
+    nightly("sanitized", guest::sanitized_parts),
+    nightly("many-faults", |setup, _| guest::many_faults(setup)),
 ];
 
 /// Runs the parts and returns the exit code.
@@ -223,7 +244,8 @@ pub fn main(args: &CheckArgs, setup: &Setup) -> Result<i32> {
     let chosen = |part: &&Part| {
         let named = args.only.as_deref();
         let wanted = named.is_none_or(|only| part.name.contains(only));
-        wanted && !(args.quick && part.needs != Needs::Nothing)
+        let now = !part.nightly || args.nightly || named == Some(part.name);
+        wanted && now && !(args.quick && part.needs != Needs::Nothing)
     };
     let (chosen, left_out): (Vec<&Part>, Vec<&Part>) = PARTS.iter().partition(chosen);
     let (guests, others): (Vec<&Part>, Vec<&Part>) = chosen
@@ -339,6 +361,7 @@ mod tests {
     fn args(driver: &str) -> CheckArgs {
         CheckArgs {
             quick: false,
+            nightly: false,
             only: None,
             rounds: 10,
             driver: Some(driver.to_owned()),
@@ -353,7 +376,7 @@ mod tests {
             narrowed.map(|(item, runs)| (line(&item), runs)).collect()
         };
         let erofs = lines("erofs");
-        assert_eq!(erofs.len(), 15, "{erofs:?}");
+        assert_eq!(erofs.len(), 19, "{erofs:?}");
         let all = "not run conform: all of it: --driver erofs leaves it out";
         assert!(erofs.contains(&(all.to_owned(), false)), "{erofs:?}");
         let ondine = lines("ondine");

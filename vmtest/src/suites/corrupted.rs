@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use ondine_model::generate::corrupt;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use vmtest_lab::images::{ext4_disk, ExpectedDifferences, ImageSpec};
+use vmtest_lab::images::{image_drive, ExpectedDifferences, ImageSpec};
 use vmtest_lab::Setup;
 use vmtest_wire::image::{Backing, Limits, Observer};
 
@@ -61,7 +61,7 @@ pub fn run(setup: &Setup, seed: u64, count: usize) -> Result<(Vec<Verdict>, Verd
         });
         wounds.push(done);
     }
-    let drive = ext4_disk::pack_in(setup.cache(), session.path(), &specs)?;
+    let drive = image_drive::pack_in(setup.cache(), session.path(), &specs)?;
     let mut verdicts = judge(setup, &specs, &drive, Limits::hostile(), |_| {
         vec![Observer::new("ondine", Backing::File)]
     })?;

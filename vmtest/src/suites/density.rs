@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use vmtest_lab::images::ext4_disk;
+use vmtest_lab::images::disk;
 use vmtest_lab::Setup;
+use vmtest_wire::disk::{DiskFs, Journal};
 use vmtest_wire::faults::{Density, DensityJob};
 
 use super::faults::image;
@@ -88,7 +89,7 @@ fn measure(setup: &Setup, args: &DensityArgs) -> Result<Result<Density, String>>
     let (images, names) = image::parts(&image);
     let session = GuestSession::new(setup.cache())?;
     let disk = session.path().join("disk");
-    ext4_disk::format(setup.cache(), &disk, None, DISK)?;
+    disk::empty(&disk, DiskFs::Ext4, Journal::Without, DISK)?;
     let job = DensityJob {
         disk: "/dev/vda".into(),
         mounts: args.mounts,

@@ -3,7 +3,7 @@
 //! The rounds of [`vmtest_agent::load_unload`] in a guest.
 
 use anyhow::Result;
-use vmtest_lab::images::ext4_disk;
+use vmtest_lab::images::image_drive;
 use vmtest_lab::Setup;
 use vmtest_wire::load_unload::{LeakReport, LoadUnloadJob};
 
@@ -25,7 +25,7 @@ const EXACT: &str = "slab_debug=FZPU";
 /// When the guest could not run the job.
 pub fn run(setup: &Setup, rounds: u32) -> Result<Result<LeakReport, String>> {
     let specs = vfs_checks::specs(setup)?;
-    let drive = ext4_disk::pack(setup.cache(), &specs)?;
+    let drive = image_drive::pack(setup.cache(), &specs)?;
     let job = LoadUnloadJob {
         drive: "/dev/vda".to_owned(),
         module: setup.module()?.canonicalize()?.display().to_string(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use vmtest_lab::images::ext4_disk;
+use vmtest_lab::images::image_drive;
 use vmtest_lab::images::one_file::one_file;
 use vmtest_lab::provision::daemon;
 use vmtest_lab::Setup;
@@ -100,7 +100,7 @@ pub fn measure(setup: &Setup, workloads: Workloads) -> Result<Misses> {
     let mkfs = setup.erofs_utils()?.mkfs;
     let spec = one_file(setup.cache(), &mkfs, SIZE >> 20)?;
     let specs = [spec];
-    let drive = ext4_disk::pack(setup.cache(), &specs)?;
+    let drive = image_drive::pack(setup.cache(), &specs)?;
     let job = Job {
         images: "/dev/vda".to_owned(),
         daemon: daemon::build(setup.workspace())?,

@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 use ondine_model::observation::{diff_outcomes, Entry, Errno, Kind, Observation, Scope, Text};
 use vmtest_lab::images::rafs::{self, LeftOut, Rafs};
-use vmtest_lab::images::{debian_root, ext4_disk, ImageSpec};
+use vmtest_lab::images::{debian_root, disk, ImageSpec};
 use vmtest_lab::provision::nydus;
 use vmtest_lab::workspace::KernelName;
 use vmtest_lab::Setup;
+use vmtest_wire::disk::{DiskFs, Journal};
 use vmtest_wire::image::{Limits, MountOutcome, Outcome};
 use vmtest_wire::nydus::{Image, MountReport, NydusJob, Restart, Served};
 
@@ -110,7 +111,7 @@ impl Asked<'_> {
         let setup = &self.side.setup;
         let session = GuestSession::new(setup.cache())?;
         let store = session.path().join("store");
-        ext4_disk::format(setup.cache(), &store, None, STORE)?;
+        disk::empty(&store, DiskFs::Ext4, Journal::Without, STORE)?;
         let boot = match self.side.fs {
             "ondine" => setup.boot()?,
             _ => setup.boot_without_module()?,

@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{bail, Result};
 use vmtest_lab::cache::Key;
 use vmtest_lab::images::recipes::{Recipe, RECIPES};
-use vmtest_lab::images::{build, debian_root, ext4_disk, ImageSpec, Tree};
+use vmtest_lab::images::{build, debian_root, disk, image_drive, ImageSpec, Tree};
 use vmtest_lab::vm::Boot;
 use vmtest_lab::Setup;
+use vmtest_wire::disk::{DiskFs, Journal};
 use vmtest_wire::image::Observer;
 use vmtest_wire::vfs_checks::{CheckResult, VfsCheckJob};
 
@@ -26,25 +27,28 @@ const LIMIT: Duration = Duration::from_secs(1200);
 /// Bytes of the writable drive.
 const STORE: u64 = 256 << 20;
 
-/// All checks with the observers that `keep` lets through, in one guest.
+/// All checks on a disk with `fs`, with the observers that `keep` lets through, in one guest.
 ///
 /// # Errors
 /// When the guest could not run the job, or the guest's kernel complained.
 pub fn run(
     setup: &Setup,
     boot: Boot,
+    fs: DiskFs,
     keep: impl Fn(&Observer) -> bool,
 ) -> Result<Vec<CheckResult>> {
     let specs = specs(setup)?;
-    let drive = ext4_disk::pack(setup.cache(), &specs)?;
+    let drive = image_drive::pack(setup.cache(), &specs)?;
     let session = GuestSession::new(setup.cache())?;
     let store = session.path().join("store");
-    ext4_disk::format(setup.cache(), &store, None, STORE)?;
+    disk::empty(&store, fs, Journal::Without, STORE)?;
     let mut observers = Observer::all();
     observers.retain(keep);
     let job = VfsCheckJob {
         drive: "/dev/vda".to_owned(),
         store: "/dev/vdb".to_owned(),
+        disk: fs,
+        shared: session.path().to_owned(),
         rows: drive.rows(&specs, |_| observers.clone()),
     };
     let boot = boot.limit(LIMIT).drive(&drive.file, true);

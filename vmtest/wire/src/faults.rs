@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::DiskFs;
+
 /// A fault that happens inside a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -23,19 +25,25 @@ pub enum Fault {
     Full,
     /// The cache's disk has bad blocks.
     BadBlocks,
+    /// Allocations of mounting and reading tasks fail, by the kernel's fault injection.
+    NoMemory,
+    /// Requests of reading tasks to the cache's disk fail, by the kernel's fault injection.
+    BadRequests,
     /// The listener of a fanotify pre-content group is killed: mainline's alternative, for comparison.
     Rival,
 }
 
 impl Fault {
     /// The faults, in the order in which they are tried.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Kill,
         Self::Misbehave,
         Self::Unmount,
         Self::Signal,
         Self::Full,
         Self::BadBlocks,
+        Self::NoMemory,
+        Self::BadRequests,
         Self::Rival,
     ];
 
@@ -48,8 +56,16 @@ impl Fault {
             Self::Signal => "signal",
             Self::Full => "full",
             Self::BadBlocks => "bad-blocks",
+            Self::NoMemory => "no-memory",
+            Self::BadRequests => "bad-requests",
             Self::Rival => "rival",
         }
+    }
+
+    /// True if the kernel itself makes calls fail (CONFIG_FAULT_INJECTION). What fails is looked at for
+    /// leaks too.
+    pub fn is_injected(self) -> bool {
+        matches!(self, Self::NoMemory | Self::BadRequests)
     }
 
     /// The name of the figure that proves that the fault met a reader, by not being 0.
@@ -61,6 +77,8 @@ impl Fault {
             Self::Signal => None,
             Self::Full => Some(NO_SPACE),
             Self::BadBlocks => Some(BAD_BLOCKS),
+            Self::NoMemory => Some(NO_MEMORY),
+            Self::BadRequests => Some(BAD_REQUESTS),
             Self::Rival => Some(ZEROS),
         }
     }
@@ -83,6 +101,8 @@ pub struct FaultJob {
     pub images: PathBuf,
     /// The names of the image's files: the bootstrap, then the blobs.
     pub names: Vec<String>,
+    /// The file system of the cache's disk.
+    pub disk: DiskFs,
     /// The module's file, for the fault that unloads the module.
     pub module: Option<PathBuf>,
 }
@@ -131,8 +151,10 @@ impl Figures {
 /// The job of `vmtest guest power-cut`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PowerJob {
-    /// The disk with the cache, an ext4 file system.
+    /// The disk with the cache.
     pub disk: PathBuf,
+    /// The file system on it.
+    pub fs: DiskFs,
     /// The file whose creation by the guest starts the power cut; without it the cache is checked but not
     /// filled again.
     pub trigger: Option<PathBuf>,
@@ -197,6 +219,12 @@ pub const NO_SPACE: &str = "reads that failed for want of space";
 
 /// The figure of [`Fault::BadBlocks`].
 pub const BAD_BLOCKS: &str = "reads that failed for bad blocks";
+
+/// The figure of [`Fault::NoMemory`].
+pub const NO_MEMORY: &str = "mounts that failed for want of memory";
+
+/// The figure of [`Fault::BadRequests`].
+pub const BAD_REQUESTS: &str = "reads that failed for a refused request";
 
 /// The figure of [`Fault::Rival`].
 pub const ZEROS: &str = "pages of zeros that readers took for data";

@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`boot`] | the job and the reports of a guest's first process |
 //! | [`task`] | the trait that ties a job to its program and its answer |
+//! | [`disk`] | the file systems of a guest's disks |
 //! | [`image`] | observation of mounted images |
 //! | [`vfs_checks`], [`load_unload`] | jobs of the suites without a daemon |
 //! | [`on_demand`], [`misses`], [`flood`], [`nydus`], [`faults`] | jobs of the suites with a daemon |
@@ -24,6 +25,7 @@ pub mod bench;
 pub mod boot;
 pub mod conform;
 pub mod counters;
+pub mod disk;
 pub mod faults;
 pub mod fixtures;
 pub mod flood;

@@ -35,7 +35,7 @@ const MOUNTS: &str = "/run/ondine/mnt";
 /// A failure outside of the scenarios, such as of the drive or the results file.
 pub(super) fn run(job: &ConformJob) -> Result<()> {
     fs::create_dir_all(MOUNTS)?;
-    let _drive = Mounted::ext4(&job.drive, Path::new(DRIVE))?;
+    let _drive = Mounted::disk(job.disk, &job.drive, Path::new(DRIVE))?;
     let mut results = OpenOptions::new().append(true).open(&job.results)?;
     let mut tell = |line: &Line| -> Result<()> {
         let mut text = serde_json::to_vec(line)?;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{anyhow, ensure, Context, Result};
 use rustix::mount::{unmount, UnmountFlags};
+use vmtest_wire::disk::DiskFs;
 use vmtest_wire::faults::{Density, DensityJob};
 use vmtest_wire::fixtures::{small, Sample};
 use vmtest_wire::paths::SCRATCH;
@@ -28,7 +29,7 @@ const SHEAVES: u64 = 500;
 /// A mount fails, or a file has wrong contents.
 pub(crate) fn run(job: &DensityJob) -> Result<Density> {
     let fixture = Fixture::with_cache(&job.images, &job.names, None)?;
-    attach(&job.disk.display().to_string(), &fixture.cache)?;
+    attach(DiskFs::Ext4, &job.disk, &fixture.cache)?;
     let samples = small();
     let daemon = Daemon::start(&fixture.service(0))?;
     let mut files = 0;

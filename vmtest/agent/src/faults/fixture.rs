@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Fixture of the faults: blobs in memory, a cache on ext4, a mount point.
+//! Fixture of the faults: blobs in memory, a cache on a disk, a mount point.
 
 use std::fs::{self, OpenOptions};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{anyhow, ensure, Context, Result};
+use anyhow::{anyhow, Context, Result};
 use ondine_model::observation::Errno;
 use ondined::misbehaviour::Plan;
 use rustix::fs::{fallocate, FallocateFlags};
 use rustix::mount::{mount, MountFlags};
+use vmtest_wire::disk::{DiskFs, Journal};
 use vmtest_wire::faults::FaultJob;
 use vmtest_wire::fixtures::{samples, Sample};
 use vmtest_wire::paths::SCRATCH;
@@ -24,8 +24,8 @@ use crate::null_blk::disk;
 use crate::on_demand::cache_files;
 use crate::sys::{fiemap, Extent};
 
-/// Size of the file system that holds the cache, in MiB.
-const CACHE_MIB: u64 = 64;
+/// Bytes of the file system that holds the cache, if it can be that small.
+const CACHE: u64 = 64 << 20;
 
 /// Paths and expected contents of the image under fault. The first entry of `names` is the
 /// bootstrap.
@@ -36,6 +36,8 @@ pub(super) struct Fixture {
     pub(super) cache: PathBuf,
     /// The null_blk device below the cache: its directory in configfs.
     pub(super) disk: PathBuf,
+    /// The same device: its directory in sysfs.
+    pub(super) block_device: PathBuf,
     /// Directory of the blobs.
     pub(super) blobs: PathBuf,
     /// Mount point of the image.
@@ -53,14 +55,18 @@ impl Fixture {
     /// null_blk disk.
     ///
     /// # Errors
-    /// A file cannot be copied, or configfs, null_blk or mkfs.ext4 fails.
+    /// A file cannot be copied, or configfs, null_blk or mkfs fails.
     pub(super) fn new(job: &FaultJob) -> Result<Self> {
         let fixture = Self::with_cache(&job.images, &job.names, job.module.clone())?;
         let config = "/sys/kernel/config";
         mount("configfs", config, "configfs", MountFlags::empty(), None).context("configfs")?;
-        let device = format!("/dev/{}", disk(CACHE_MIB)?);
+        let size = CACHE.max(job.disk.smallest());
+        let name = disk(size >> 20)?;
+        let device = Path::new("/dev").join(&name);
         // Without a journal: a bad block in the journal would take down the whole file system.
-        format(&device, &fixture.cache, "^has_journal")?;
+        let mounted = Mounted::new_disk(job.disk, Journal::Without, &device, &fixture.cache)?;
+        // Until the guest powers off.
+        std::mem::forget(mounted);
         // Copy the program into memory: drop_caches() would drop its pages, and each daemon would
         // fetch them from the host again.
         let program = Path::new(SCRATCH).join("vmtest");
@@ -68,6 +74,7 @@ impl Fixture {
         Ok(Self {
             program,
             disk: Path::new(config).join("nullb/n0"),
+            block_device: Path::new("/sys/block").join(&name),
             ..fixture
         })
     }
@@ -92,6 +99,7 @@ impl Fixture {
             program: std::env::current_exe()?,
             cache: scratch.join("cache"),
             disk: PathBuf::new(),
+            block_device: PathBuf::new(),
             blobs,
             point: scratch.join("mounted"),
             names: names.to_vec(),
@@ -204,28 +212,11 @@ impl Fixture {
     }
 }
 
-/// Makes an ext4 on `device` with (`has_journal`) or without (`^has_journal`) a journal, and mounts
-/// it at `point` until the guest powers off.
-///
-/// # Errors
-/// mkfs.ext4 or mount(2) fails.
-pub(super) fn format(device: &str, point: &Path, journal: &str) -> Result<()> {
-    let made = Command::new("mkfs.ext4")
-        .args(["-q", "-F", "-b", "4096", "-m", "0", "-O", journal])
-        .arg(device)
-        .status()
-        .context("mkfs.ext4")?;
-    ensure!(made.success(), "mkfs.ext4 {device} ended with {made}");
-    attach(device, point)
-}
-
-/// Mounts the ext4 of `device` at `point` until the guest powers off.
+/// Mounts the file system `fs` of `device` at `point` until the guest powers off.
 ///
 /// # Errors
 /// mount(2) fails.
-pub(super) fn attach(device: &str, point: &Path) -> Result<()> {
-    let flags = MountFlags::NOATIME;
-    let mounted = Mounted::needed("ext4", Path::new(device), point, "", flags)?;
-    std::mem::forget(mounted);
+pub(super) fn attach(fs: DiskFs, device: &Path, point: &Path) -> Result<()> {
+    std::mem::forget(Mounted::disk(fs, device, point)?);
     Ok(())
 }

@@ -9,6 +9,7 @@ mod disk_errors;
 mod fanotify_baseline;
 mod fixture;
 mod hang_detector;
+mod injected_failures;
 mod misbehave;
 mod persistence;
 mod power_cut;
@@ -18,13 +19,15 @@ mod unmount;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use vmtest_wire::faults::{Fault, FaultAnswer, FaultJob, Figures};
 
 pub(crate) use daemon::serve;
 pub(crate) use density::run as density;
 use fixture::Fixture;
 pub(crate) use power_cut::fill;
+
+use crate::leak_counters::{grown, Count, UNREST};
 
 /// Runs the rounds of `job`, and further ones until the fault has had an effect. Stops at the first
 /// failed round, and when the time is over.
@@ -40,10 +43,18 @@ pub(crate) fn run(job: &FaultJob) -> Result<FaultAnswer> {
         Fault::Rival => fanotify_baseline::round,
         Fault::Full => disk_errors::no_space,
         Fault::BadBlocks => disk_errors::bad_blocks,
+        Fault::NoMemory => injected_failures::no_memory,
+        Fault::BadRequests => injected_failures::bad_requests,
     };
     let fixture = Fixture::new(job)?;
     let mut answer = FaultAnswer::default();
     let begin = Instant::now();
+    let mut counts = Vec::new();
+    if job.fault.is_injected() {
+        // What the first failures leave in the kernel's caches is no leak.
+        round(&fixture, job.seed, &mut Figures::default()).context("warming up")?;
+        counts.push(Count::now()?);
+    }
     for n in 0.. {
         if n >= job.rounds && !lacks_proof(&answer, job, n) {
             break;
@@ -59,6 +70,16 @@ pub(crate) fn run(job: &FaultJob) -> Result<FaultAnswer> {
         if let Err(why) = round(&fixture, seed, &mut answer.figures) {
             answer.failed = Some(format!("round {n} (--seed {seed} --rounds 1): {why:#}"));
             break;
+        }
+        let half = job.rounds.div_ceil(2);
+        if !counts.is_empty() && (answer.rounds == half || answer.rounds == 2 * half) {
+            counts.push(Count::now()?);
+        }
+    }
+    if let Ok(counts) = <[Count; 3]>::try_from(counts) {
+        let leaks = grown(&counts, UNREST);
+        if !leaks.is_empty() {
+            answer.failed.get_or_insert(format!("leaks: {leaks:?}"));
         }
     }
     answer.seconds = begin.elapsed().as_secs_f64();

@@ -34,7 +34,7 @@ const SYNC_MS: u64 = 200;
 /// Wrong bytes, lost data, or an error of a read, a mount or the daemon.
 pub(crate) fn fill(job: &PowerJob) -> Result<()> {
     let fixture = Fixture::with_cache(&job.images, &job.names, None)?;
-    attach(&job.disk.display().to_string(), &fixture.cache)?;
+    attach(job.fs, &job.disk, &fixture.cache)?;
     let synced = synced(&job.synced_list)?;
     let fetched = read_all(&fixture, job.seed).context("after a power cut")?;
     let lost = lost(&synced, &fetched);

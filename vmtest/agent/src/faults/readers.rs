@@ -16,6 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use vmtest_wire::fixtures::Sample;
 
 use super::hang_detector;
+use crate::fault_injection::injected;
 use crate::read_path::{PathReader, ReadPath};
 
 /// Number of reader threads.
@@ -38,6 +39,8 @@ struct Shared {
     windows: AtomicU64,
     /// Errnos that are allowed in an error window.
     allowed: &'static [i32],
+    /// True if calls fail by injection, one now and then, for as long as the readers run.
+    injected: bool,
     /// Number of readers that met an allowed error and wait for the window to close.
     paused: AtomicU64,
     /// Number of readers that have ended.
@@ -87,6 +90,20 @@ impl Readers {
         Self::start_in(root, samples, seed, 1, errors)
     }
 
+    /// Starts readers whose calls fail by [`injected`], each with one of `errors`. A failed call is
+    /// repeated at once.
+    ///
+    /// # Errors
+    /// The tree cannot be opened.
+    pub(super) fn start_injected(
+        root: &Path,
+        samples: &Arc<Vec<Sample>>,
+        seed: u64,
+        errors: &'static [i32],
+    ) -> Result<Self> {
+        Self::start_with(root, samples, seed, 1, errors, true)
+    }
+
     fn start_in(
         root: &Path,
         samples: &Arc<Vec<Sample>>,
@@ -94,12 +111,24 @@ impl Readers {
         windows: u64,
         allowed: &'static [i32],
     ) -> Result<Self> {
+        Self::start_with(root, samples, seed, windows, allowed, false)
+    }
+
+    fn start_with(
+        root: &Path,
+        samples: &Arc<Vec<Sample>>,
+        seed: u64,
+        windows: u64,
+        allowed: &'static [i32],
+        injected: bool,
+    ) -> Result<Self> {
         let root = rustix::fs::open(root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let shared = Arc::new(Shared {
             root,
             samples: Arc::clone(samples),
             windows: AtomicU64::new(windows),
             allowed,
+            injected,
             paused: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -262,7 +291,11 @@ impl Shared {
         loop {
             let before = self.windows.load(SeqCst);
             let begin = Instant::now();
-            let done = read();
+            let done = if self.injected {
+                injected(&mut read)?
+            } else {
+                read()
+            };
             let took = begin.elapsed().as_micros() as u64;
             self.longest.fetch_max(took, SeqCst);
             let error = match done {
@@ -283,6 +316,9 @@ impl Shared {
                 self.soonest.fetch_min(took, SeqCst);
             }
             self.errors.fetch_add(1, SeqCst);
+            if self.injected {
+                continue;
+            }
             self.paused.fetch_add(1, SeqCst);
             while self.windows.load(SeqCst) % 2 == 1 {
                 if self.stop.load(SeqCst) {

@@ -9,7 +9,6 @@ use std::io::Read as _;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +21,7 @@ use rustix::mount::{mount as attach, MountFlags};
 use rustix::process::nice;
 use serde::{Deserialize, Serialize};
 use vmtest_wire::counters::{agree, Counters};
+use vmtest_wire::disk::{DiskFs, Journal};
 use vmtest_wire::image::Row;
 use vmtest_wire::misses::{
     Answer, InFlight, Job, Trial, Workloads, IN_ORDER, SINGLE, SIZE, TOGETHER, WHOLE,
@@ -347,14 +347,7 @@ fn in_memory(job: &Job, blobs: &Path) -> Result<Row> {
 pub(crate) fn disk() -> Result<Mounted> {
     attach("configfs", CONFIG, "configfs", MountFlags::empty(), None).context(CONFIG)?;
     let device = PathBuf::from("/dev").join(null_blk::disk(512)?);
-    // The kernel writes no tables later, which would take memory of the disk at any time.
-    let made = Command::new("mkfs.ext4")
-        .args(["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"])
-        .arg(&device)
-        .status()?;
-    ensure!(made.success(), "mkfs.ext4 ended with {made}");
-    let flags = MountFlags::NOATIME;
-    Mounted::needed("ext4", &device, Path::new(DIRECTORY), "", flags)
+    Mounted::new_disk(DiskFs::Ext4, Journal::With, &device, Path::new(DIRECTORY))
 }
 
 fn sequential(path: &Path) -> Result<()> {

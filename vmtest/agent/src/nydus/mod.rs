@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{bail, Result};
 use ondine_model::observation::Errno;
 use sha2::{Digest, Sha256};
+use vmtest_wire::disk::DiskFs;
 use vmtest_wire::image::{Limits, MountOutcome};
 use vmtest_wire::nydus::{Image, MountReport, NydusJob, Restart, Served};
 
@@ -48,7 +49,7 @@ struct Guest<'a> {
 
 impl Guest<'_> {
     fn served(&self) -> Result<Served> {
-        let _drive = Mounted::ext4(&self.job.drive, Path::new(DRIVE))?;
+        let _drive = Mounted::disk(DiskFs::Ext4, &self.job.drive, Path::new(DRIVE))?;
         let [first, .., last] = self.job.images.as_slice() else {
             bail!("the job needs at least two images");
         };

@@ -13,6 +13,7 @@ use anyhow::{ensure, Context, Result};
 use ondine_model::observation::Errno;
 use ondine_origin::{Options, Origin};
 use vmtest_wire::counters::agree;
+use vmtest_wire::disk::DiskFs;
 use vmtest_wire::image::{Backing, Fill, Limits, Observer, Row};
 use vmtest_wire::on_demand::{Answer, Job, Served};
 use vmtest_wire::paths::{IMAGE_DISK, SCRATCH};
@@ -35,7 +36,7 @@ const WHOLE: Duration = Duration::from_secs(120);
 pub(crate) fn run(job: &Job, out: &Path) -> Result<Answer> {
     let _images = observe::attach(&job.images)?;
     let (drive, caches) = (Path::new(&job.cache), Path::new(CACHES));
-    let _caches = Mounted::ext4(drive, caches)?;
+    let _caches = Mounted::disk(DiskFs::Ext4, drive, caches)?;
     sys::loopback_up().context("the loopback network")?;
     let server = Server::new(&job.daemon, Path::new(IMAGE_DISK))?;
     let mut served = Vec::new();

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{ensure, Context, Result};
+use vmtest_wire::disk::DiskFs;
 use vmtest_wire::image::{Backing, Observer, Row};
 use vmtest_wire::vfs_checks::{CheckResult, VfsCheckJob};
 
@@ -69,7 +70,19 @@ type Check = (&'static str, fn(&Site<'_>) -> Result<()>);
 /// A failure outside of the checks.
 pub(super) fn run(job: &VfsCheckJob) -> Result<Vec<CheckResult>> {
     let _drive = observe::attach(&job.drive)?;
-    let _store = Mounted::ext4(Path::new(&job.store), Path::new(STORE))?;
+    let _store = Mounted::disk(job.disk, Path::new(&job.store), Path::new(STORE))?;
+    let on_disk;
+    let job = if job.disk == DiskFs::Ext4 {
+        job
+    } else {
+        let rows = job.rows.iter().enumerate();
+        let rows = rows.map(|(n, row)| sources::copied(row, &Path::new(STORE).join(n.to_string())));
+        on_disk = VfsCheckJob {
+            rows: rows.collect::<Result<_>>()?,
+            ..job.clone()
+        };
+        &on_disk
+    };
     let lists: [&[Check]; 6] = [
         read_paths::CHECKS,
         lookup_readdir::CHECKS,
@@ -113,7 +126,7 @@ pub(super) fn run(job: &VfsCheckJob) -> Result<Vec<CheckResult>> {
                     done.push(timed(name, &on, || on_mount(row, driver, check)));
                 }
                 for (name, check) in sources::CHECKS {
-                    done.push(timed(name, &on, || check(row)));
+                    done.push(timed(name, &on, || check(job, row)));
                 }
             }
         }

@@ -6,10 +6,10 @@ use std::fs::{self, OpenOptions};
 use std::io::IoSliceMut;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{ensure, Context, Result};
 use rustix::io::preadv;
+use vmtest_wire::disk::{DiskFs, Journal};
 use vmtest_wire::fixtures::pattern;
 use vmtest_wire::vfs_checks::VfsCheckJob;
 
@@ -36,15 +36,9 @@ const LEN: usize = 16 * PAGE;
 /// Reads a file of an image on [`DISK`] into two pieces of memory, the second of which is
 /// misaligned. A direct read can have the first piece if that is a whole page, else nothing.
 fn misaligned(_: &VfsCheckJob) -> Result<()> {
-    let made = Command::new("mkfs.ext4")
-        .args(["-q", "-F", "-b", "4096", "-O", "^has_journal", DISK])
-        .status()
-        .context("mkfs.ext4")?;
-    ensure!(
-        made.success(),
-        "mkfs.ext4 {DISK} (CONFIG_BLK_DEV_RAM) ended with {made}"
-    );
-    let store = Mounted::ext4(Path::new(DISK), Path::new(STORE))?;
+    let (device, point) = (Path::new(DISK), Path::new(STORE));
+    let store = Mounted::new_disk(DiskFs::Ext4, Journal::Without, device, point)
+        .with_context(|| format!("{DISK} (CONFIG_BLK_DEV_RAM)"))?;
     let mut image = Handmade::one_file("file", LEN as u64);
     let wanted = pattern(1, LEN);
     image.0.extend(&wanted);

@@ -6,27 +6,34 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{anyhow, ensure, Context, Result};
 use rustix::fs::{fadvise, memfd_create, Advice, MemfdFlags};
+use rustix::mount::MountFlags;
 use vmtest_wire::image::{Backing, Observer, Row};
 use vmtest_wire::paths::SCRATCH;
+use vmtest_wire::vfs_checks::VfsCheckJob;
 
 use super::handmade::DRIVER;
 use super::{same, Site, STORE};
 use crate::fanotify_handler::Handling;
-use crate::mounts::{drop_caches, Mounted};
+use crate::mounts::{drop_caches, LoopDevice, Mounted};
 use crate::read_path::{PathReader, ReadPath};
 use crate::sys::Map;
 
-type SourceCheck = fn(&Row) -> Result<()>;
+type SourceCheck = fn(&VfsCheckJob, &Row) -> Result<()>;
 
 pub(super) const CHECKS: &[(&str, SourceCheck)] = &[
-    ("an image on tmpfs reads the same", |row| {
+    ("an image on tmpfs reads the same", |_, row| {
         reads(&moved(row, Path::new(SCRATCH))?)
     }),
+    ("an image on 9p reads the same", |job, row| {
+        reads(&moved(row, &job.shared)?)
+    }),
+    ("an image in a squashfs reads the same", in_squashfs),
     (
         "a read into a mapping of the same image ends",
         into_own_image,
@@ -38,11 +45,17 @@ pub(super) const CHECKS: &[(&str, SourceCheck)] = &[
 const ROUNDS: usize = 50;
 const SIZES: &[usize] = &[4095, 4096, 65_537, 1_048_577];
 
-/// Copies the image and its devices to the new directory `moved` in `parent`.
+/// Copies the image and its devices to the directory `moved` in `parent`, in the place of earlier
+/// ones.
 fn moved(row: &Row, parent: &Path) -> Result<Row> {
     let dir = parent.join("moved");
     let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir)?;
+    copied(row, &dir)
+}
+
+/// Copies the image and its devices to the new directory `dir`.
+pub(super) fn copied(row: &Row, dir: &Path) -> Result<Row> {
+    fs::create_dir_all(dir)?;
     let copy = |from: &String| -> Result<String> {
         let name = Path::new(from).file_name().context("a file name")?;
         let to = dir.join(name);
@@ -73,6 +86,40 @@ fn reads(row: &Row) -> Result<()> {
     Ok(())
 }
 
+/// Packs the image into a squashfs, which has no direct I/O, and mounts it from there.
+fn in_squashfs(_: &VfsCheckJob, row: &Row) -> Result<()> {
+    let dir = Path::new(STORE).join("squashed");
+    let _ = fs::remove_dir_all(&dir);
+    copied(row, &dir)?;
+    let file = dir.with_extension("squashfs");
+    let mut pack = Command::new("mksquashfs");
+    pack.args([&dir, &file])
+        .args(["-quiet", "-no-progress", "-noappend"]);
+    let packed = pack.status().context("mksquashfs")?;
+    ensure!(packed.success(), "{pack:?} ended with {packed}");
+    let device = LoopDevice::on(&file)?;
+    let point = Path::new("/run/ondine/squashfs");
+    let below = Mounted::needed(
+        "squashfs",
+        Path::new(&device.path),
+        point,
+        "",
+        MountFlags::RDONLY,
+    )?;
+    let there = |path: &String| -> Result<String> {
+        let name = Path::new(path).file_name().context("a file name")?;
+        let path = point.join(name);
+        Ok(path.to_str().context("a path in UTF-8")?.to_owned())
+    };
+    reads(&Row {
+        primary: there(&row.primary)?,
+        devices: row.devices.iter().map(there).collect::<Result<_>>()?,
+        ..row.clone()
+    })?;
+    below.unmount()?;
+    Ok(())
+}
+
 fn contents(mounted: &Mounted, path: ReadPath) -> Result<()> {
     let reader = PathReader::new()?;
     for size in SIZES {
@@ -95,7 +142,7 @@ fn contents(mounted: &Mounted, path: ReadPath) -> Result<()> {
 /// Reads a file into a mapping of another file of the image, while a writer queues for the image's
 /// inode lock: if the read held that lock shared, the page fault inside of it would wait for the
 /// writer, and the writer for the read.
-fn into_own_image(row: &Row) -> Result<()> {
+fn into_own_image(_: &VfsCheckJob, row: &Row) -> Result<()> {
     let row = moved(row, Path::new(STORE))?;
     let blob = row.devices.first().unwrap_or(&row.primary);
     let image = OpenOptions::new().read(true).write(true).open(blob)?;
@@ -146,7 +193,7 @@ fn into_own_image(row: &Row) -> Result<()> {
 }
 
 /// Mounts sparse files that a fanotify handler fills as they are read.
-fn filled(row: &Row) -> Result<()> {
+fn filled(_: &VfsCheckJob, row: &Row) -> Result<()> {
     let row = moved(row, Path::new(STORE))?;
     let mut handlers = Vec::new();
     for file in std::iter::once(&row.primary).chain(&row.devices) {

@@ -11,12 +11,14 @@
 //! | [`one_file`] | images with a single file |
 //! | [`model_gallery`] | images of the model's writer |
 //! | [`rafs`], [`decode`] | RAFS v6 images and their decoded blobs |
-//! | [`ext4_disk`] | the drive that carries images into a guest |
+//! | [`disk`] | file systems in files, empty or filled |
+//! | [`image_drive`] | the drive that carries images into a guest |
 
 pub mod build;
 pub mod debian_root;
 mod decode;
-pub mod ext4_disk;
+pub mod disk;
+pub mod image_drive;
 pub mod model_gallery;
 pub mod one_file;
 pub mod rafs;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use vmtest_lab::cache::{Cache, Key};
 use vmtest_lab::images::one_file::one_file;
 use vmtest_lab::images::recipes::recipe;
-use vmtest_lab::images::{build, debian_root, ext4_disk, Tree};
+use vmtest_lab::images::{build, debian_root, disk, Tree};
 use vmtest_lab::step::Step;
 use xshell::{cmd, Shell};
 
@@ -55,7 +55,7 @@ pub(super) fn drive(cache: &Cache, mkfs: &std::path::Path) -> Result<PathBuf> {
                 fs::copy(file, staged.join(name))?;
             }
         }
-        ext4_disk::format(cache, &draft.join("drive"), Some(&staged), 1800 << 20)?;
+        disk::filled(&draft.join("drive"), &staged, 1800 << 20)?;
         Ok(fs::remove_dir_all(&staged)?)
     })?;
     Ok(entry.join("drive"))

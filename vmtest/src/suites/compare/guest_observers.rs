@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 use vmtest_lab::cache::Cache;
-use vmtest_lab::images::ext4_disk::Drive;
+use vmtest_lab::images::image_drive::Drive;
 use vmtest_lab::images::ImageSpec;
 use vmtest_lab::vm::Boot;
 use vmtest_wire::image::{Limits, ObserveJob, Observer, ObserverReport, Outcome};

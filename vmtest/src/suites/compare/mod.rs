@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, Result};
 use ondine_model::observation::Kind;
 use serde::Serialize;
-use vmtest_lab::images::ext4_disk::{self, Drive};
+use vmtest_lab::images::image_drive::{self, Drive};
 use vmtest_lab::images::{self, debian_root, ExpectedDifferences, ImageSpec, Tree};
 use vmtest_lab::Setup;
 use vmtest_wire::image::{Limits, Observer};
@@ -110,7 +110,7 @@ fn report(setup: &Setup, verdicts: &[Verdict]) -> Result<bool> {
 /// # Errors
 /// When the guest could not run the job.
 pub fn verdicts(setup: &Setup, specs: &[ImageSpec], driver: Option<&str>) -> Result<Vec<Verdict>> {
-    let drive = ext4_disk::pack(setup.cache(), specs)?;
+    let drive = image_drive::pack(setup.cache(), specs)?;
     judge(setup, specs, &drive, Limits::default(), |spec| {
         let mut observers = host_observers::observers(spec).0;
         observers.retain(|o| driver.is_none_or(|only| o.fs == only));
@@ -159,7 +159,7 @@ pub fn judge(
 pub fn gallery(setup: &Setup, driver: Option<&str>) -> Result<(Vec<Verdict>, Vec<Unread>)> {
     let session = GuestSession::new(setup.cache())?;
     let (specs, huge) = images::model_gallery::images(session.path())?;
-    let drive = ext4_disk::pack_in(setup.cache(), session.path(), &specs)?;
+    let drive = image_drive::pack_in(setup.cache(), session.path(), &specs)?;
     // A file of gigabytes, all hole, takes minutes to digest under emulation; the in-process tests
     // read it.
     let limits = Limits {

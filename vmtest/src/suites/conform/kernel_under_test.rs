@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
-use vmtest_lab::images::ext4_disk;
+use vmtest_lab::images::disk;
 use vmtest_lab::vm::{Boot, GuestRun};
 use vmtest_lab::workspace::KernelName;
 use vmtest_lab::Setup;
 use vmtest_wire::conform::job::{ConformJob, Line, Part, Surroundings};
 use vmtest_wire::conform::step::Step;
+use vmtest_wire::disk::{DiskFs, Journal};
 
 use super::images;
 use super::matcher::holds;
@@ -98,10 +99,10 @@ impl Side {
         }
     }
 
-    fn steps(self, scenario: &Scenario) -> Vec<Step> {
+    fn steps(self, scenario: &Scenario, disk: DiskFs) -> Vec<Step> {
         match self {
             Self::Oracle => scenario.steps.clone(),
-            Self::Ondine | Self::InPlaceOfErofs => scenario.ondines_steps(),
+            Self::Ondine | Self::InPlaceOfErofs => scenario.ondines_steps(disk),
         }
     }
 
@@ -132,11 +133,16 @@ impl Side {
     }
 }
 
-/// Plays all `scenarios`; an outcome for each. A guest serves until one of them has spoiled it.
+/// Plays all `scenarios` with caches on `fs`; an outcome for each. A guest serves until one of them has spoiled it.
 ///
 /// # Errors
 /// When no guest could be started, or one did not come so far as to play.
-pub(super) fn play(setup: &Setup, side: Side, scenarios: &[Scenario]) -> Result<Vec<Outcome>> {
+pub(super) fn play(
+    setup: &Setup,
+    side: Side,
+    fs: DiskFs,
+    scenarios: &[Scenario],
+) -> Result<Vec<Outcome>> {
     let session = GuestSession::new(setup.cache())?;
     let here = |name: &str| session.path().join(name);
     let blobs = images::write_all(&here("blobs"), &here("tree"))?;
@@ -150,6 +156,7 @@ pub(super) fn play(setup: &Setup, side: Side, scenarios: &[Scenario]) -> Result<
             cache: PathBuf::new(),
         },
         drive: "/dev/vda".into(),
+        disk: fs,
         results: here("results"),
         parts: Vec::new(),
     };
@@ -172,14 +179,14 @@ pub(super) fn play(setup: &Setup, side: Side, scenarios: &[Scenario]) -> Result<
         }
         let parts = left.iter().map(|n| Part {
             name: scenarios[*n].name.clone(),
-            steps: side.steps(&scenarios[*n]),
+            steps: side.steps(&scenarios[*n], fs),
         });
         let job = ConformJob {
             parts: parts.collect(),
             ..job.clone()
         };
         eprintln!("{}: {} scenarios", side.as_str(), left.len());
-        let (lines, run) = one_guest(setup, &session, &boot, &job)?;
+        let (lines, run) = one_guest(&session, &boot, &job)?;
         let ours = side != Side::Oracle;
         let played = judge(&lines, &run, &job.parts, |expected, seen| {
             holds(expected, seen, &blobs, ours)
@@ -203,14 +210,13 @@ pub(super) fn play(setup: &Setup, side: Side, scenarios: &[Scenario]) -> Result<
 }
 
 fn one_guest(
-    setup: &Setup,
     session: &GuestSession,
     boot: &Boot,
     job: &ConformJob,
 ) -> Result<(Vec<Line>, GuestRun)> {
     File::create(&job.results)?;
     let store = session.path().join("store");
-    ext4_disk::format(setup.cache(), &store, None, DRIVE)?;
+    disk::empty(&store, job.disk, Journal::Without, DRIVE)?;
     let limit = Duration::from_secs(600 + 60 * job.parts.len() as u64);
     let boot = boot.clone().limit(limit).drive(&store, false);
     let (_, run) = session.attempt(boot, job)?;

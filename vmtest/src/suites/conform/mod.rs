@@ -12,11 +12,13 @@ mod matcher;
 mod report;
 mod scenario;
 
-use anyhow::{ensure, Result};
+use anyhow::{bail, ensure, Result};
 use serde::Serialize;
 use vmtest_lab::workspace::KernelName;
 use vmtest_lab::Setup;
+use vmtest_wire::disk::DiskFs;
 
+use crate::disk_args::DiskArgs;
 use crate::exit::{DOES_NOT_HOLD, HOLDS};
 use kernel_under_test::{Outcome, Side};
 use scenario::Scenario;
@@ -24,9 +26,9 @@ use scenario::Scenario;
 /// Arguments of `conform`.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ConformArgs {
-    /// Only the scenarios whose name contains this
+    /// Only the scenarios whose name contains this (may be repeated)
     #[arg(long, value_name = "NAME")]
-    pub only: Option<String>,
+    pub only: Vec<String>,
 
     /// Print what happened in each step
     #[arg(long)]
@@ -35,6 +37,10 @@ pub struct ConformArgs {
     /// Play ondine's part with ondine in the place of the kernel's own erofs, on a device of another name
     #[arg(long)]
     pub as_erofs: bool,
+
+    /// The disk with the caches; on others than ext4 only ondine plays.
+    #[command(flatten)]
+    pub disk: DiskArgs,
 }
 
 /// A scenario's outcome on each side.
@@ -67,10 +73,17 @@ pub fn main(args: &ConformArgs, setup: &Setup) -> Result<i32> {
     } else {
         Side::Ondine
     };
+    let disk = args.disk.disk;
     let sides: &[Side] = match setup.options().kernel {
+        Some(KernelName::Oracle) if disk != DiskFs::Ext4 => {
+            bail!(
+                "the kernel oracle has no {}: leave out --disk or --kernel",
+                disk.as_str()
+            )
+        }
         Some(KernelName::Oracle) => &[Side::Oracle],
-        Some(_) => &[ours],
-        None => &[Side::Oracle, ours],
+        None if disk == DiskFs::Ext4 => &[Side::Oracle, ours],
+        None | Some(_) => &[ours],
     };
     let (scenarios, rows) = play(args, setup, sides)?;
     setup.report(&rows)?;
@@ -79,18 +92,46 @@ pub fn main(args: &ConformArgs, setup: &Setup) -> Result<i32> {
     Ok(if holds { HOLDS } else { DOES_NOT_HOLD })
 }
 
-/// Plays all scenarios on ondine, in the kernel of `setup`, for `check`: what was played, and why it
-/// does not hold.
+/// Plays all scenarios on ondine, in the kernel of `setup` and with caches on `disk`, for `check`: what was
+/// played, and why it does not hold.
 ///
 /// # Errors
 /// When the guest could not run the job.
-pub fn verdicts(setup: &Setup) -> Result<Vec<(String, Option<String>)>> {
-    let (scenarios, rows) = play(&ConformArgs::default(), setup, &[Side::Ondine])?;
-    let as_erofs = ConformArgs {
-        only: Some("conversation".to_owned()),
+pub fn verdicts(setup: &Setup, disk: DiskFs) -> Result<Vec<(String, Option<String>)>> {
+    let mut verdicts = verdicts_of(setup, disk, &[], Side::Ondine)?;
+    verdicts.extend(verdicts_of(
+        setup,
+        disk,
+        &["conversation"],
+        Side::InPlaceOfErofs,
+    )?);
+    Ok(verdicts)
+}
+
+/// Plays the scenarios whose name contains one of `only`, as [`verdicts`] does.
+///
+/// # Errors
+/// When the guest could not run the job.
+pub fn some_verdicts(
+    setup: &Setup,
+    disk: DiskFs,
+    only: &[&str],
+) -> Result<Vec<(String, Option<String>)>> {
+    verdicts_of(setup, disk, only, Side::Ondine)
+}
+
+fn verdicts_of(
+    setup: &Setup,
+    disk: DiskFs,
+    only: &[&str],
+    side: Side,
+) -> Result<Vec<(String, Option<String>)>> {
+    let args = ConformArgs {
+        only: only.iter().map(|&name| name.to_owned()).collect(),
+        disk: DiskArgs { disk },
         ..ConformArgs::default()
     };
-    let (conversations, renamed) = play(&as_erofs, setup, &[Side::InPlaceOfErofs])?;
+    let (scenarios, rows) = play(&args, setup, &[side])?;
     let of = |row: &Row, scenario: &Scenario| -> Vec<(String, Option<String>)> {
         let verdict = |(side, outcome): (Side, &Outcome)| {
             let name = format!("{} on {}", row.scenario, side.as_str());
@@ -100,7 +141,6 @@ pub fn verdicts(setup: &Setup) -> Result<Vec<(String, Option<String>)>> {
         row.outcomes().map(verdict).collect()
     };
     let verdicts = rows.iter().zip(&scenarios);
-    let verdicts = verdicts.chain(renamed.iter().zip(&conversations));
     Ok(verdicts
         .flat_map(|(row, scenario)| of(row, scenario))
         .collect())
@@ -108,13 +148,20 @@ pub fn verdicts(setup: &Setup) -> Result<Vec<(String, Option<String>)>> {
 
 fn play(args: &ConformArgs, setup: &Setup, sides: &[Side]) -> Result<(Vec<Scenario>, Vec<Row>)> {
     let mut scenarios = scenario::load(&setup.repo().join("vmtest/conform"))?;
-    if let Some(only) = &args.only {
-        scenarios.retain(|one| one.name.contains(only.as_str()));
-        ensure!(!scenarios.is_empty(), "no scenario is named like {only:?}");
+    for only in &args.only {
+        ensure!(
+            scenarios.iter().any(|one| one.name.contains(only.as_str())),
+            "no scenario has a name that contains {only:?}: `ls {}` lists them",
+            setup.repo().join("vmtest/conform").display()
+        );
     }
+    scenarios.retain(|one| {
+        let mut only = args.only.iter();
+        args.only.is_empty() || only.any(|only| one.name.contains(only.as_str()))
+    });
     let played = |wanted: fn(&Side) -> bool| -> Result<Option<Vec<Outcome>>> {
         let side = sides.iter().copied().find(wanted);
-        let play = |side| kernel_under_test::play(setup, side, &scenarios);
+        let play = |side| kernel_under_test::play(setup, side, args.disk.disk, &scenarios);
         side.map(play).transpose()
     };
     let oracle = played(|side| *side == Side::Oracle)?;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use ondine_model::protocol::Departure;
 use vmtest_wire::conform::step::Step;
+use vmtest_wire::disk::DiskFs;
 
 /// The file of wanted differences.
 const DIFFERENCES: &str = "differences.toml";
@@ -36,6 +37,9 @@ pub(super) struct Scenario {
 #[serde(deny_unknown_fields)]
 pub(super) struct Difference {
     scenario: String,
+    /// The file system of the caches that alone causes it.
+    #[serde(default)]
+    disk: Option<DiskFs>,
     /// Rows of the model's table that it shows.
     #[serde(default)]
     departures: Vec<Departure>,
@@ -175,10 +179,16 @@ fn parse(text: ScenarioText) -> Result<Scenario> {
 }
 
 impl Scenario {
-    /// The steps with ondine's results in place of the oracle's.
-    pub(super) fn ondines_steps(&self) -> Vec<Step> {
+    /// The steps with ondine's results, for caches on `disk`, in place of the oracle's.
+    pub(super) fn ondines_steps(&self, disk: DiskFs) -> Vec<Step> {
         let mut steps = self.steps.clone();
-        for change in self.differences.iter().flat_map(|d| &d.changes) {
+        let here = |d: &&Difference| d.disk.is_none_or(|fs| fs == disk);
+        for change in self
+            .differences
+            .iter()
+            .filter(here)
+            .flat_map(|d| &d.changes)
+        {
             if let Some(at) = change.place(&steps) {
                 steps[at].expected = change.gives.clone();
             }

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use anyhow::{bail, Result};
 use serde::Serialize;
-use vmtest_lab::{vm::FILE_SYSTEM, Setup};
+use vmtest_lab::{vm::FILE_SYSTEM, workspace::KernelName, Setup};
+use vmtest_wire::disk::DiskFs;
 use vmtest_wire::faults::{Fault, FaultAnswer, FaultJob};
 
+use crate::disk_args::DiskArgs;
 use crate::exit::{COULD_NOT_RUN, DOES_NOT_HOLD, HOLDS};
 use crate::guest_call::GuestSession;
 
@@ -38,6 +40,10 @@ pub struct FaultArgs {
     /// be tried
     #[arg(long, value_name = "COUNT", default_value_t = 3600)]
     pub seconds: u64,
+
+    /// The disk with the caches.
+    #[command(flatten)]
+    pub disk: DiskArgs,
 }
 
 /// Describes the property that `fault` tests.
@@ -55,6 +61,12 @@ fn holds(fault: Fault) -> &'static str {
         }
         Fault::Full => "a full cache gives EIO, and the bytes once there is room",
         Fault::BadBlocks => "a failing disk gives EIO, and the bytes once it is well",
+        Fault::NoMemory => {
+            "an allocation that fails is ENOMEM or EIO, spoils no later read, and leaks nothing"
+        }
+        Fault::BadRequests => {
+            "a request that the disk refuses is EIO, spoils no later read, and leaks nothing"
+        }
         Fault::Rival => "for comparison: the kill on mainline's fanotify, which fails open",
     }
 }
@@ -80,6 +92,8 @@ pub struct Outcome {
     pub holds: String,
     /// The guests' kernel.
     pub kernel: String,
+    /// The file system of the cache's disk.
+    pub disk: DiskFs,
     /// Rounds that were tried.
     pub rounds: u32,
     /// Seconds of the guest's time.
@@ -99,7 +113,10 @@ pub struct Outcome {
 /// # Errors
 /// When the guest could not run the job.
 pub fn main(setup: &Setup, args: &FaultArgs) -> Result<i32> {
-    let outcomes = run(setup, args)?;
+    let (outcomes, left_out) = run(setup, args)?;
+    for (name, why) in &left_out {
+        println!("not run {name}: {why}");
+    }
     for outcome in &outcomes {
         println!("{}", outcome.line());
         for (name, count) in &outcome.figures {
@@ -112,7 +129,9 @@ pub fn main(setup: &Setup, args: &FaultArgs) -> Result<i32> {
 
 fn code(outcomes: &[Outcome]) -> i32 {
     let mut failed = outcomes.iter().filter(|outcome| outcome.failed.is_some());
-    if failed.clone().any(|outcome| !outcome.incomplete) {
+    if outcomes.is_empty() {
+        COULD_NOT_RUN
+    } else if failed.clone().any(|outcome| !outcome.incomplete) {
         DOES_NOT_HOLD
     } else if failed.next().is_some() {
         COULD_NOT_RUN
@@ -121,11 +140,11 @@ fn code(outcomes: &[Outcome]) -> i32 {
     }
 }
 
-/// Has each fault happen.
+/// Has each fault happen. Returns the outcomes, and the faults that were left out with the reason.
 ///
 /// # Errors
 /// When the guest could not run the job.
-pub fn run(setup: &Setup, args: &FaultArgs) -> Result<Vec<Outcome>> {
+pub fn run(setup: &Setup, args: &FaultArgs) -> Result<(Vec<Outcome>, Vec<(String, String)>)> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
     eprintln!("seed {seed}");
     let names = names();
@@ -142,14 +161,28 @@ pub fn run(setup: &Setup, args: &FaultArgs) -> Result<Vec<Outcome>> {
         .into_iter()
         .filter(|fault| wanted(fault.as_str()));
     let power = wanted(POWER);
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut left_out) = (Vec::new(), Vec::new());
     for fault in chosen {
-        outcomes.push(in_guest(setup, args, seed, fault)?);
+        match obstacle(fault, setup, args.disk.disk) {
+            Some(why) => left_out.push((fault.as_str().to_owned(), why.to_owned())),
+            None => outcomes.push(in_guest(setup, args, seed, fault)?),
+        }
     }
     if power {
         outcomes.push(power_cut::run(setup, args, seed)?);
     }
-    Ok(outcomes)
+    Ok((outcomes, left_out))
+}
+
+/// The reason why `fault` cannot happen in this kernel, or on this file system.
+fn obstacle(fault: Fault, setup: &Setup, disk: DiskFs) -> Option<&'static str> {
+    if fault.is_injected() && setup.options().kernel() != KernelName::San {
+        Some("the kernel fast injects no failures (--kernel san does)")
+    } else if fault == Fault::BadBlocks && disk == DiskFs::Btrfs {
+        Some("btrfs tells addresses of its own, not the blocks of the disk")
+    } else {
+        None
+    }
 }
 
 fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: Fault) -> Result<Outcome> {
@@ -163,13 +196,14 @@ fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: Fault) -> Result<
         seed,
         images,
         names,
+        disk: args.disk.disk,
         module: Some(setup.module()?.canonicalize()?),
     };
     // The last round may begin just before the end, and hang for a while.
     let limit = Duration::from_secs(args.seconds + 600);
     let session = GuestSession::new(setup.cache())?;
     let mut boot = setup.boot()?.limit(limit);
-    if fault == Fault::BadBlocks {
+    if matches!(fault, Fault::BadBlocks | Fault::BadRequests) {
         boot = boot.provokes(FILE_SYSTEM);
     }
     let answer = session
@@ -182,6 +216,7 @@ fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: Fault) -> Result<
         name: fault.as_str().to_owned(),
         holds: holds(fault).to_owned(),
         kernel: setup.options().kernel().as_str().to_owned(),
+        disk: args.disk.disk,
         rounds: answer.rounds,
         seconds: answer.seconds,
         seed,
@@ -200,6 +235,18 @@ pub fn few(rounds: u32, only: &[Fault]) -> FaultArgs {
         seed: Some(SEED),
         only: only.iter().map(|fault| fault.as_str().to_owned()).collect(),
         seconds: 600,
+        disk: DiskArgs::default(),
+    }
+}
+
+/// Many rounds of all faults, with other seeds each time.
+pub fn many(rounds: u32, disk: DiskFs) -> FaultArgs {
+    FaultArgs {
+        rounds,
+        seed: None,
+        only: Vec::new(),
+        seconds: 3600,
+        disk: DiskArgs { disk },
     }
 }
 
@@ -240,7 +287,8 @@ impl Outcome {
     pub fn tried(&self) -> String {
         let (name, holds, kernel) = (&self.name, &self.holds, &self.kernel);
         let (rounds, seconds, seed) = (self.rounds, self.seconds, self.seed);
-        format!("{name}: {holds} ({kernel}, {rounds} rounds, {seconds:.0} s, seed {seed})")
+        let disk = self.disk.as_str();
+        format!("{name}: {holds} ({kernel}, {disk}, {rounds} rounds, {seconds:.0} s, seed {seed})")
     }
 
     /// Renders a line, and the reason of a failure below it.
@@ -265,6 +313,7 @@ mod tests {
             name: "n".to_owned(),
             holds: "h".to_owned(),
             kernel: "k".to_owned(),
+            disk: DiskFs::Ext4,
             rounds,
             seconds: 1.0,
             seed: 7,

@@ -5,10 +5,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Result};
-use vmtest_lab::images::ext4_disk;
+use vmtest_lab::images::disk;
 use vmtest_lab::Setup;
+use vmtest_wire::disk::Journal;
 use vmtest_wire::faults::{Figures, PowerJob};
-use xshell::{cmd, Shell};
 
 use super::{image, FaultArgs, Outcome, POWER, PROVING};
 use crate::guest_call::GuestSession;
@@ -33,21 +33,12 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
     let session = GuestSession::new(setup.cache())?;
     let [disk, trigger, synced_list] =
         ["disk", "filling", "synced"].map(|name| session.path().join(name));
-    ext4_disk::format(setup.cache(), &disk, None, DISK)?;
-    let shell = Shell::new()?;
-    let path = format!(
-        "{}:/usr/sbin:/sbin",
-        std::env::var("PATH").unwrap_or_default()
-    );
-    cmd!(shell, "tune2fs -O has_journal {disk}")
-        .env("PATH", path)
-        .quiet()
-        .ignore_stdout()
-        .run()?;
+    disk::empty(&disk, args.disk.disk, Journal::With, DISK)?;
     let mut outcome = Outcome {
         name: POWER.to_owned(),
         holds: "a power cut spoils no read, and loses nothing that was synced".to_owned(),
         kernel: setup.options().kernel().as_str().to_owned(),
+        disk: args.disk.disk,
         rounds: 0,
         seconds: 0.0,
         seed,
@@ -65,6 +56,7 @@ pub(super) fn run(setup: &Setup, args: &FaultArgs, seed: u64) -> Result<Outcome>
         let last = (n >= args.rounds && proves) || over;
         let job = PowerJob {
             disk: "/dev/vda".into(),
+            fs: args.disk.disk,
             trigger: (!last).then(|| trigger.clone()),
             synced_list: synced_list.clone(),
             seed: seed.wrapping_add(u64::from(n)),

@@ -17,10 +17,11 @@ use anyhow::{bail, Context, Result};
 use ondine_model::observation::Errno;
 use serde::Serialize;
 use vmtest_lab::images::one_file::one_file;
-use vmtest_lab::images::{debian_root, ext4_disk, ImageSpec};
+use vmtest_lab::images::{debian_root, disk, image_drive, ImageSpec};
 use vmtest_lab::provision::daemon;
 use vmtest_lab::Setup;
 use vmtest_wire::counters::agree;
+use vmtest_wire::disk::{DiskFs, Journal};
 use vmtest_wire::image::{Backing, Fill, Limits, Row};
 use vmtest_wire::misses::SIZE;
 use vmtest_wire::on_demand::{Job, Served};
@@ -130,13 +131,13 @@ pub fn look(setup: &Setup, specs: &[ImageSpec]) -> Result<Report> {
     let mkfs = setup.erofs_utils()?.mkfs;
     all.push(one_file(setup.cache(), &mkfs, SIZE >> 20)?);
     all.extend(rows(setup, &["plain-4k"])?);
-    let drive = ext4_disk::pack(setup.cache(), &all)?;
+    let drive = image_drive::pack(setup.cache(), &all)?;
     let mut packed: Vec<Row> = rows::packed(&all, &drive);
     let counted = packed.split_off(specs.len());
     let refused = packed.split_off(fit.len());
     let session = GuestSession::new(setup.cache())?;
     let caches = session.path().join("caches");
-    ext4_disk::format(setup.cache(), &caches, None, CACHES)?;
+    disk::empty(&caches, DiskFs::Ext4, Journal::Without, CACHES)?;
     let job = Job {
         images: "/dev/vda".to_owned(),
         cache: "/dev/vdb".to_owned(),

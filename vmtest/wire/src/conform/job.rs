@@ -7,14 +7,17 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::step::Step;
+use crate::disk::DiskFs;
 
 /// The job of `vmtest guest conform`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConformJob {
     /// The surroundings of the actors.
     pub place: Surroundings,
-    /// The writable ext4 drive for the caches.
+    /// The writable drive for the caches.
     pub drive: PathBuf,
+    /// The file system on it.
+    pub disk: DiskFs,
     /// The file for the results: one [`Line`] of JSON each, written as soon as it is known.
     pub results: PathBuf,
     /// The scenarios to play.

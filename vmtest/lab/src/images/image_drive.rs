@@ -5,16 +5,15 @@
 //! The images must be on a disk file system in the guest: a file-backed mount reads them through
 //! the page cache of that file system, and reads of holes and at the end of the file are tested too.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use vmtest_wire::image::{Observer, Row};
 use vmtest_wire::paths::IMAGE_DISK;
-use xshell::{cmd, Shell};
 
-use super::ImageSpec;
+use super::{disk, ImageSpec};
 use crate::cache::{Cache, Key};
 use crate::step::Step;
 
@@ -105,7 +104,9 @@ pub fn pack_in(cache: &Cache, dir: &Path, specs: &[ImageSpec]) -> Result<Drive> 
         }
     }
     let file = dir.join("drive");
-    format(cache, &file, Some(&staged), total + total / 16 + (64 << 20))?;
+    let step = Step::begin(cache, "drive", "packing the images into a drive")?;
+    disk::filled(&file, &staged, total + total / 16 + (64 << 20))?;
+    drop(step);
     fs::remove_dir_all(&staged)?;
     Ok(Drive {
         file,
@@ -119,29 +120,6 @@ fn paths(specs: &[ImageSpec]) -> Vec<(String, Vec<String>)> {
         (at(0), (1..=spec.devices.len()).map(at).collect())
     };
     specs.iter().enumerate().map(row).collect()
-}
-
-/// Creates an ext4 file system of `bytes` bytes in the file `drive`, with the contents of the
-/// directory `from`.
-///
-/// # Errors
-/// When mkfs.ext4 fails.
-pub fn format(cache: &Cache, drive: &Path, from: Option<&Path>, bytes: u64) -> Result<()> {
-    File::create(drive)?.set_len(bytes)?;
-    let step = Step::begin(cache, "drive", "packing the images into a drive")?;
-    let shell = Shell::new()?;
-    // Debian has mkfs.ext4 in /usr/sbin, which is not in the PATH of ordinary users.
-    let path = format!(
-        "{}:/usr/sbin:/sbin",
-        std::env::var("PATH").unwrap_or_default()
-    );
-    let mut tool = cmd!(shell, "mkfs.ext4 -q -F -b 4096 -m 0 -O ^has_journal")
-        .env("PATH", path)
-        .args(["-E", "lazy_itable_init=0"]);
-    if let Some(from) = from {
-        tool = tool.arg("-d").arg(from);
-    }
-    step.run(tool.arg(drive))
 }
 
 fn files(spec: &ImageSpec) -> impl Iterator<Item = &PathBuf> {
