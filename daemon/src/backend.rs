@@ -5,7 +5,8 @@
 //! | type | stands for |
 //! | --- | --- |
 //! | [`BlobKey`] | the name of a blob, from the OPEN message |
-//! | [`Backend`] | a source of blobs: their sizes and their bytes |
+//! | [`Version`] | the size and the identity of a blob's contents |
+//! | [`Backend`] | a source of blobs: their versions and their bytes |
 //! | [`Local`] | the files of one directory |
 //! | [`Http`] | a server with range requests |
 //!
@@ -45,28 +46,58 @@ impl fmt::Display for BlobKey {
     }
 }
 
-/// A source of blobs. The bytes of a blob must not change while its key is in use.
-pub trait Backend: Send + Sync {
-    /// Size of a blob in bytes; `None` if there is no such blob.
-    ///
-    /// # Errors
-    /// The size could not be determined.
-    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError>;
+/// The size of a blob's contents, and what tells them from other contents of the same name and size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Size in bytes.
+    pub size: u64,
+    /// Identity in one line: the ETag of a server, the inode and mtime of a file. Equal contents may
+    /// have different identities, but the same identity means the same contents.
+    pub identity: String,
+}
 
-    /// Fills all of `buffer` with the blob's bytes from `offset` on. The blob must have as many.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes, {}", self.size, self.identity)
+    }
+}
+
+/// A source of blobs. The contents of a blob may be replaced at any time: each read tells.
+pub trait Backend: Send + Sync {
+    /// The version that a blob has now; `None` if there is no such blob.
     ///
     /// # Errors
-    /// Not all bytes could be fetched. The contents of `buffer` are then unspecified.
-    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError>;
+    /// The version could not be determined.
+    fn version(&self, blob: &BlobKey) -> Result<Option<Version>, BackendError>;
+
+    /// Fills all of `buffer` with the bytes of this version of the blob from `offset` on. The blob must
+    /// have as many.
+    ///
+    /// # Errors
+    /// Not all bytes could be fetched, or the blob has another version now
+    /// ([`BackendError::Changed`]). The contents of `buffer` are then unspecified.
+    fn read(
+        &self,
+        blob: &BlobKey,
+        version: &Version,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), BackendError>;
 }
 
 impl<B: Backend + ?Sized> Backend for Box<B> {
-    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError> {
-        (**self).size(blob)
+    fn version(&self, blob: &BlobKey) -> Result<Option<Version>, BackendError> {
+        (**self).version(blob)
     }
 
-    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
-        (**self).read(blob, offset, buffer)
+    fn read(
+        &self,
+        blob: &BlobKey,
+        version: &Version,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), BackendError> {
+        (**self).read(blob, version, offset, buffer)
     }
 }
 
@@ -83,6 +114,16 @@ pub enum BackendError {
         path: PathBuf,
         /// The cause.
         error: io::Error,
+    },
+    /// The blob has another version than when it was opened.
+    #[error("{name}: the contents changed from {opened}, to {now}. Unmount all images that use this blob and mount them again: that drops its cached bytes")]
+    Changed {
+        /// URL or path of the blob.
+        name: String,
+        /// The version when it was opened.
+        opened: Version,
+        /// The version now.
+        now: Version,
     },
     /// The base URL is not an http or https URL.
     #[error("{0:?} is not a URL such as http://host/directory")]
@@ -151,6 +192,7 @@ impl BackendError {
         match self {
             Self::File { error, .. } => io_errno(error),
             Self::NotFound { .. } => Errno::NOENT,
+            Self::Changed { .. } => Errno::STALE,
             Self::Status { status, .. } => match status {
                 401 | 403 => Errno::ACCESS,
                 410 => Errno::NOENT,

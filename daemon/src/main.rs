@@ -118,12 +118,13 @@ impl Serve {
     fn run(self) -> Result<()> {
         raise_descriptors()?;
         let backend = self.blobs.backend()?;
+        let dir = fs::canonicalize(&self.dir).with_context(|| self.dir.display().to_string())?;
         let options = Options {
             threads: self.threads.into(),
             prefetch: self.prefetch,
+            records: Some(dir.clone()),
             plan: self.misbehaviour.plan()?,
         };
-        let dir = fs::canonicalize(&self.dir).with_context(|| self.dir.display().to_string())?;
         let device = open(&self.device)?;
         bind(&device, &dir, self.tag.as_deref())?;
         let session = Session::new(device, backend, options)?;

@@ -11,6 +11,7 @@
 //! | `session/fill.rs` | fetches missing pages and writes them to the cache |
 //! | `session/prefetch.rs` | fills whole blobs in the background |
 //! | `session/objects.rs` | the table of open objects |
+//! | `session/record.rs` | records of the versions whose bytes are cached |
 //! | `session/buffer.rs` | memory for direct I/O |
 //! | `session/statistics.rs` | [`Statistics`]: counters |
 //! | `session/descriptors.rs` | [`raise_descriptor_limit`] |
@@ -18,6 +19,7 @@
 use std::io::{self, Write as _};
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc, Mutex, PoisonError};
 use std::thread;
@@ -31,12 +33,14 @@ mod fill;
 mod objects;
 mod prefetch;
 mod receive;
+mod record;
 mod serve;
 mod statistics;
 
 pub use bind::{bind, BindError};
 pub use descriptors::raise_descriptor_limit;
 pub use fill::FillError;
+pub use record::RECORDS;
 pub use statistics::Statistics;
 
 use crate::backend::{Backend, BlobKey};
@@ -45,6 +49,7 @@ use crate::protocol::{Device, Features, ReceiveError};
 use fill::Filler;
 use objects::{ObjectTable, OpenObject};
 use receive::{Request, RequestKind};
+use record::Records;
 use statistics::Counters;
 
 /// Settings of a session.
@@ -54,6 +59,10 @@ pub struct Options {
     pub threads: usize,
     /// True if each blob is fetched as a whole in the background once it is open.
     pub prefetch: bool,
+    /// Directory of the cache, if versions of blobs are recorded in it ([`RECORDS`]). Cached bytes of
+    /// another version are dropped when their blob is opened. Without it, only one session knows the
+    /// versions.
+    pub records: Option<PathBuf>,
     /// Faults to inject; none by default.
     pub plan: Plan,
 }
@@ -63,6 +72,7 @@ impl Default for Options {
         Self {
             threads: 8,
             prefetch: false,
+            records: None,
             plan: Plan::default(),
         }
     }
@@ -90,6 +100,7 @@ pub struct Session<B> {
     options: Options,
     /// True if a READ can be completed with an errno.
     read_errors: bool,
+    records: Option<Records>,
     objects: ObjectTable,
     counters: Counters,
     stopping: Arc<AtomicBool>,
@@ -124,6 +135,7 @@ impl<B: Backend> Session<B> {
         Ok(Self {
             device,
             backend,
+            records: options.records.as_deref().map(Records::new),
             options,
             read_errors,
             objects: ObjectTable::default(),

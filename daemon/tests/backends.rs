@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use ondine_origin::{Options, Origin};
-use ondined::backend::{Backend, BackendError, BlobKey, Http, HttpOptions, Local};
+use ondined::backend::{Backend, BackendError, BlobKey, Http, HttpOptions, Local, Version};
 use rustix::io::Errno;
 
 /// Name of a blob with characters that a URL must escape.
@@ -24,6 +24,25 @@ fn blob(cookie: &str) -> BlobKey {
         volume: b"erofs,test".to_vec(),
         cookie: cookie.into(),
     }
+}
+
+/// Size of a blob.
+fn size(backend: &dyn Backend, name: &str) -> Result<Option<u64>, BackendError> {
+    let version = backend.version(&blob(name))?;
+    Ok(version.map(|version| version.size))
+}
+
+/// A version of a server without ETag and Last-Modified.
+fn untagged(url: &str, size: u64) -> Version {
+    Version {
+        size,
+        identity: format!("without ETag and Last-Modified at {url}/x"),
+    }
+}
+
+/// Reads from the blob `x` of 4 bytes at a server without ETag and Last-Modified.
+fn read_x(url: &str, buffer: &mut [u8]) -> Result<(), BackendError> {
+    client(url).read(&blob("x"), &untagged(url, 4), 0, buffer)
 }
 
 fn bytes(len: usize) -> Vec<u8> {
@@ -81,20 +100,21 @@ fn read_head(stream: &TcpStream) {
 
 /// Asserts that `backend` serves the blobs of [`directory`].
 fn assert_serves_directory(backend: &dyn Backend, content: &[u8]) {
-    assert_eq!(backend.size(&blob(NAME)).unwrap(), Some(300_001));
-    assert_eq!(backend.size(&blob("empty")).unwrap(), Some(0));
-    assert_eq!(backend.size(&blob("missing")).unwrap(), None);
+    let version = backend.version(&blob(NAME)).unwrap().unwrap();
+    assert_eq!(version.size, 300_001);
+    assert_eq!(size(backend, "empty").unwrap(), Some(0));
+    assert_eq!(size(backend, "missing").unwrap(), None);
     for (offset, len) in [(0, 1), (0, 300_001), (4096, 8192), (299_008, 993)] {
         let mut buffer = vec![0; len];
         backend
-            .read(&blob(NAME), offset as u64, &mut buffer)
+            .read(&blob(NAME), &version, offset as u64, &mut buffer)
             .unwrap();
         assert!(buffer == content[offset..offset + len], "{len} at {offset}");
     }
     for name in ["..", ".", ""] {
-        assert!(backend.size(&blob(name)).is_err(), "{name:?}");
+        assert!(size(backend, name).is_err(), "{name:?}");
     }
-    let past = backend.read(&blob(NAME), 299_008, &mut [0; 994]);
+    let past = backend.read(&blob(NAME), &version, 299_008, &mut [0; 994]);
     assert!(past.is_err());
 }
 
@@ -103,7 +123,7 @@ fn a_directory_is_served() {
     let (dir, content) = directory();
     let local = Local::new(dir.path()).unwrap();
     assert_serves_directory(&local, &content);
-    assert!(local.size(&blob("../x")).is_err());
+    assert!(size(&local, "../x").is_err());
     assert!(Local::new(&dir.path().join(NAME)).is_err());
 }
 
@@ -114,10 +134,10 @@ fn a_server_is_read() {
     assert_serves_directory(&client(&origin.url()), &content);
     // A trailing slash makes no difference, a directory that does not exist does.
     let slash = client(&format!("{}/", origin.url()));
-    assert_eq!(slash.size(&blob(NAME)).unwrap(), Some(300_001));
+    assert_eq!(size(&slash, NAME).unwrap(), Some(300_001));
     let nowhere = client(&format!("{}/no", origin.url()));
-    assert_eq!(nowhere.size(&blob(NAME)).unwrap(), None);
-    let error = nowhere.read(&blob("x"), 0, &mut [0]).unwrap_err();
+    assert_eq!(size(&nowhere, NAME).unwrap(), None);
+    let error = read_x(&format!("{}/no", origin.url()), &mut [0]).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("{}/no/x: the server answers 404, not found", origin.url())
@@ -150,12 +170,15 @@ fn reads_of_several_threads_are_in_flight_at_once() {
         attempts: 1,
         ..HttpOptions::default()
     };
-    let client = Http::new(&barrier_server(4), options).unwrap();
+    let url = barrier_server(4);
+    let client = Http::new(&url, options).unwrap();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut buffer = [0; 4];
-                client.read(&blob("x"), 0, &mut buffer).unwrap();
+                client
+                    .read(&blob("x"), &untagged(&url, 4), 0, &mut buffer)
+                    .unwrap();
                 assert_eq!(&buffer, b"abcd");
             });
         }
@@ -172,8 +195,10 @@ fn a_server_without_ranges_is_refused() {
         "{url}/a%20blob%2B1%25.erofs: the server answers a range request with 200 and the whole \
          file; use a server that supports range requests"
     );
-    assert_eq!(client.size(&blob(NAME)).unwrap_err().to_string(), want);
-    let error = client.read(&blob(NAME), 0, &mut [0; 8]).unwrap_err();
+    assert_eq!(size(&client, NAME).unwrap_err().to_string(), want);
+    let error = client
+        .read(&blob(NAME), &untagged(&url, 9), 0, &mut [0; 8])
+        .unwrap_err();
     assert_eq!(error.to_string(), want);
     assert_eq!(origin.requests(), 2, "a permanent error is not retried");
 }
@@ -181,15 +206,14 @@ fn a_server_without_ranges_is_refused() {
 #[test]
 fn another_range_is_refused() {
     let url = scripted(&[
-        "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\nContent-Range: bytes 4-7/99\r\n\r\nabcd",
+        "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\nContent-Range: bytes 4-7/4\r\n\r\nabcd",
         "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\n\r\nabcd",
     ]);
-    let client = client(&url);
-    let error = || client.read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
+    let error = || read_x(&url, &mut [0; 4]).unwrap_err();
     assert_eq!(
         error().to_string(),
         format!(
-            "{url}/x: requested bytes 0-3, but the server answers with Content-Range \"bytes 4-7/99\""
+            "{url}/x: requested bytes 0-3, but the server answers with Content-Range \"bytes 4-7/4\""
         )
     );
     assert!(error().to_string().ends_with("Content-Range \"\""));
@@ -198,9 +222,9 @@ fn another_range_is_refused() {
 #[test]
 fn a_longer_body_is_refused() {
     let url = scripted(&[
-        "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nContent-Range: bytes 0-3/99\r\n\r\nabcde",
+        "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nContent-Range: bytes 0-3/4\r\n\r\nabcde",
     ]);
-    let error = client(&url).read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
+    let error = read_x(&url, &mut [0; 4]).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("{url}/x: the body is longer than the 4 requested bytes")
@@ -216,7 +240,7 @@ fn transient_errors_are_retried() {
         FOUR_BYTES,
     ]);
     let mut buffer = [0; 4];
-    client(&url).read(&blob("x"), 0, &mut buffer).unwrap();
+    read_x(&url, &mut buffer).unwrap();
     assert_eq!(&buffer, b"abcd");
 }
 
@@ -224,7 +248,7 @@ fn transient_errors_are_retried() {
 fn retries_are_limited() {
     let busy = "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let url = scripted(Box::leak(vec![busy; 3].into_boxed_slice()));
-    let error = client(&url).size(&blob("x")).unwrap_err();
+    let error = size(&client(&url), "x").unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("{url}/x: the server answers 503 (after 3 attempts)")
@@ -236,7 +260,7 @@ fn a_refused_connection_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = client(&url).size(&blob("x")).unwrap_err();
+    let error = size(&client(&url), "x").unwrap_err();
     assert_eq!(error.errno(), Errno::CONNREFUSED);
     let error = error.to_string();
     assert!(
@@ -250,7 +274,7 @@ fn errors_map_to_errnos_for_readers() {
     let errno_of = |status: &str| {
         let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
         let url = scripted(Box::leak(vec![&*answer.leak(); 3].into_boxed_slice()));
-        let error = client(&url).read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
+        let error = read_x(&url, &mut [0; 4]).unwrap_err();
         error.errno()
     };
     assert_eq!(errno_of("403 Forbidden"), Errno::ACCESS);
@@ -265,7 +289,9 @@ fn errors_map_to_errnos_for_readers() {
         ..HttpOptions::default()
     };
     let slow = Http::new(&url, options).unwrap();
-    let error = slow.read(&blob("x"), 0, &mut [0; 4]).unwrap_err();
+    let error = slow
+        .read(&blob("x"), &untagged(&url, 4), 0, &mut [0; 4])
+        .unwrap_err();
     assert_eq!(error.errno(), Errno::TIMEDOUT);
 }
 
@@ -289,4 +315,82 @@ fn a_base_that_is_no_http_url_is_refused() {
             format!("{base:?} is not a URL such as http://host/directory")
         );
     }
+}
+
+/// Asserts that a read of the version that a blob had is refused as long as another one is in its place.
+fn assert_refuses_replaced(backend: &dyn Backend, path: &Path) {
+    let kept = path.with_extension("kept");
+    let opened = backend.version(&blob(NAME)).unwrap().unwrap();
+    let read = |offset| backend.read(&blob(NAME), &opened, offset, &mut [0; 4096]);
+    read(0).unwrap();
+    for len in [300_001, 8192, 400_000] {
+        std::fs::rename(path, &kept).unwrap();
+        std::fs::write(path, bytes(len)).unwrap();
+        // The second offset is past the end of the shorter replacement.
+        for offset in [4096, 200_000] {
+            let error = read(offset).unwrap_err();
+            assert_eq!(error.errno(), Errno::STALE, "{error}");
+            let text = error.to_string();
+            let (was, is) = (opened.to_string(), format!("to {len} bytes"));
+            assert!(text.contains(&was) && text.contains(&is), "{text}");
+        }
+        std::fs::rename(&kept, path).unwrap();
+        read(4096).unwrap();
+    }
+}
+
+#[test]
+fn a_replaced_blob_is_refused() {
+    let (dir, _) = directory();
+    let path = dir.path().join(NAME);
+    let origin = origin(dir.path(), true);
+    assert_refuses_replaced(&Local::new(dir.path()).unwrap(), &path);
+    assert_refuses_replaced(&client(&origin.url()), &path);
+}
+
+#[test]
+fn a_file_that_is_written_to_is_refused() {
+    let (dir, content) = directory();
+    let local = Local::new(dir.path()).unwrap();
+    let opened = local.version(&blob(NAME)).unwrap().unwrap();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(dir.path().join(NAME));
+    let later = std::time::SystemTime::now() + Duration::from_secs(1);
+    let file = file.unwrap();
+    (&file).write_all(&content[..1]).unwrap();
+    file.set_modified(later).unwrap();
+    let error = local
+        .read(&blob(NAME), &opened, 0, &mut [0; 8])
+        .unwrap_err();
+    assert_eq!(error.errno(), Errno::STALE);
+}
+
+#[test]
+fn the_time_of_the_last_change_identifies_a_blob_without_a_tag() {
+    let answer = |headers: &str| -> &'static str {
+        format!(
+            "HTTP/1.1 206 Partial Content\r\nConnection: close\r\nContent-Length: 1\r\n\
+             Content-Range: bytes 0-0/4\r\n{headers}\r\na"
+        )
+        .leak()
+    };
+    let day = "Last-Modified: Tue, 01 Dec 2026 00:00:00 GMT\r\n";
+    let url = scripted(Box::leak(Box::new([
+        answer(day),
+        answer(day),
+        answer("Last-Modified: Wed, 02 Dec 2026 00:00:00 GMT\r\n"),
+        answer("ETag: \"x\"\r\nLast-Modified: Wed, 02 Dec 2026 00:00:00 GMT\r\n"),
+    ])));
+    let client = client(&url);
+    let opened = client.version(&blob("x")).unwrap().unwrap();
+    assert_eq!(
+        opened.to_string(),
+        "4 bytes, Last-Modified Tue, 01 Dec 2026 00:00:00 GMT"
+    );
+    let read = || client.read(&blob("x"), &opened, 0, &mut [0]);
+    read().unwrap();
+    assert!(matches!(read(), Err(BackendError::Changed { .. })));
+    let tagged = client.version(&blob("x")).unwrap().unwrap();
+    assert_eq!(tagged.identity, "ETag \"x\"");
 }

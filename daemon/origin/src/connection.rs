@@ -20,18 +20,21 @@ pub(super) struct Response {
     status: u16,
     /// Value of the `Content-Range` header.
     range: Option<String>,
+    /// Value of the `ETag` header.
+    tag: Option<String>,
     body: Option<Take<File>>,
     /// Called once the response was sent or the connection failed.
     on_sent: Option<Box<dyn FnOnce()>>,
 }
 
 impl Response {
-    /// A response with the rest of `body`, and with the value of `Content-Range` if that is a part of a
-    /// file.
-    pub(super) fn new(status: u16, range: Option<String>, body: Take<File>) -> Self {
+    /// A response with the rest of `body`, with the `ETag` of its file, and with the value of
+    /// `Content-Range` if that is a part of it.
+    pub(super) fn new(status: u16, range: Option<String>, tag: String, body: Take<File>) -> Self {
         Self {
             status,
             range,
+            tag: Some(tag),
             body: Some(body),
             on_sent: None,
         }
@@ -42,6 +45,7 @@ impl Response {
         Self {
             status,
             range: None,
+            tag: None,
             body: None,
             on_sent: None,
         }
@@ -60,6 +64,9 @@ impl Response {
         let mut head = format!("HTTP/1.1 {} -\r\nContent-Length: {len}\r\n", self.status);
         if let Some(range) = &self.range {
             head.push_str(&format!("Content-Range: {range}\r\n"));
+        }
+        if let Some(tag) = &self.tag {
+            head.push_str(&format!("ETag: {tag}\r\n"));
         }
         head.push_str("\r\n");
         let result = to.write_all(head.as_bytes()).and_then(|()| {

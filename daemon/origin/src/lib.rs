@@ -17,6 +17,7 @@ mod connection;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -184,10 +185,13 @@ impl ServerState {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let mut file = File::open(self.options.root.join(path))?;
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let size = file.metadata()?.len();
+        let size = metadata.len();
+        let changed = metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec();
+        let tag = format!("\"{}-{changed}\"", metadata.ino());
         let wanted = request.range.as_deref().filter(|_| self.options.ranges);
         let (status, start, len, range) = match wanted.map(|header| range(header, size)) {
             None => (200, 0, size, None),
@@ -200,7 +204,7 @@ impl ServerState {
             ),
         };
         file.seek(SeekFrom::Start(start))?;
-        Ok(Response::new(status, range, file.take(len)))
+        Ok(Response::new(status, range, tag, file.take(len)))
     }
 }
 

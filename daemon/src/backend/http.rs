@@ -3,15 +3,16 @@
 //! Blobs from an HTTP server, by range requests (RFC 9110 section 14).
 
 use std::io::{self, Read as _};
+use std::ops::RangeInclusive;
 use std::thread;
 use std::time::Duration;
 
 use percent_encoding::{percent_encode, AsciiSet, NON_ALPHANUMERIC};
-use ureq::http::header::{CONTENT_RANGE, RANGE};
+use ureq::http::header::{HeaderName, CONTENT_RANGE, ETAG, LAST_MODIFIED, RANGE};
 use ureq::http::{Response, Uri};
 use ureq::{Agent, Body, Error};
 
-use super::{Backend, BackendError, BlobKey};
+use super::{Backend, BackendError, BlobKey, Version};
 
 /// Characters to escape in a path segment: all but the unreserved ones of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
@@ -104,38 +105,61 @@ impl Http {
 
     /// Requests the first byte: its answer carries the size and shows whether the server supports
     /// ranges.
-    fn fetch_size(&self, url: &str) -> Result<Option<u64>, BackendError> {
+    fn fetch_version(&self, url: &str) -> Result<Option<Version>, BackendError> {
         let response = self.get(url, 0, 0)?;
         let size = match response.status().as_u16() {
-            206 => content_range(&response).strip_prefix("bytes 0-0/"),
+            206 => header(&response, CONTENT_RANGE).strip_prefix("bytes 0-0/"),
             // The file is empty, so it has no first byte.
-            416 => content_range(&response).strip_prefix("bytes */"),
+            416 => header(&response, CONTENT_RANGE).strip_prefix("bytes */"),
             404 => return Ok(None),
             _ => return Err(status_error(url, &response)),
         };
         match size.and_then(|size| size.parse().ok()) {
-            Some(size) => Ok(Some(size)),
-            None => Err(BackendError::ContentRange {
-                url: url.to_owned(),
-                want: 0..=0,
-                got: content_range(&response).to_owned(),
-            }),
+            Some(size) => Ok(Some(Version {
+                size,
+                identity: identity(url, &response),
+            })),
+            None => Err(range_error(url, 0..=0, &response)),
         }
     }
 
-    fn fetch_range(&self, url: &str, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+    fn fetch_range(
+        &self,
+        url: &str,
+        opened: &Version,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), BackendError> {
         let last = offset + buffer.len() as u64 - 1;
         let response = self.get(url, offset, last)?;
+        let sent = header(&response, CONTENT_RANGE);
+        let (range, size) = sent.split_once('/').unwrap_or_default();
+        let now = match response.status().as_u16() {
+            206 => Version {
+                size: size
+                    .parse()
+                    .map_err(|_| range_error(url, offset..=last, &response))?,
+                identity: identity(url, &response),
+            },
+            // The blob has become too short. Servers send no ETag with this status.
+            416 => Version {
+                size: size.parse().unwrap_or(opened.size),
+                identity: opened.identity.clone(),
+            },
+            _ => return Err(status_error(url, &response)),
+        };
+        if now != *opened {
+            return Err(BackendError::Changed {
+                name: url.to_owned(),
+                opened: opened.clone(),
+                now,
+            });
+        }
         if response.status() != 206 {
             return Err(status_error(url, &response));
         }
-        let sent = content_range(&response);
-        if !sent.starts_with(&format!("bytes {offset}-{last}/")) {
-            return Err(BackendError::ContentRange {
-                url: url.to_owned(),
-                want: offset..=last,
-                got: sent.to_owned(),
-            });
+        if range != format!("bytes {offset}-{last}") {
+            return Err(range_error(url, offset..=last, &response));
         }
         let mut body = response.into_body().into_reader();
         let length = |longer| BackendError::Length {
@@ -187,17 +211,23 @@ impl Http {
 }
 
 impl Backend for Http {
-    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError> {
+    fn version(&self, blob: &BlobKey) -> Result<Option<Version>, BackendError> {
         let url = self.url(blob)?;
-        self.with_retries(|| self.fetch_size(&url))
+        self.with_retries(|| self.fetch_version(&url))
     }
 
-    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+    fn read(
+        &self,
+        blob: &BlobKey,
+        version: &Version,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), BackendError> {
         if buffer.is_empty() {
             return Ok(());
         }
         let url = self.url(blob)?;
-        self.with_retries(|| self.fetch_range(&url, offset, buffer))
+        self.with_retries(|| self.fetch_range(&url, version, offset, buffer))
     }
 }
 
@@ -220,13 +250,32 @@ impl BackendError {
     }
 }
 
-/// The Content-Range of a response, empty if there is none.
-fn content_range(response: &Response<Body>) -> &str {
+/// A header of a response, empty if there is none.
+fn header(response: &Response<Body>, name: HeaderName) -> &str {
     response
         .headers()
-        .get(CONTENT_RANGE)
+        .get(name)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
+}
+
+/// Identity of the contents that a response has a part of: the ETag, or else the time of the last
+/// change. Without both it is the URL, so that a cache is not shared with another server.
+fn identity(url: &str, response: &Response<Body>) -> String {
+    match (header(response, ETAG), header(response, LAST_MODIFIED)) {
+        ("", "") => format!("without ETag and Last-Modified at {url}"),
+        ("", modified) => format!("Last-Modified {modified}"),
+        (tag, _) => format!("ETag {tag}"),
+    }
+}
+
+/// Error for a response with another Content-Range than the requested one.
+fn range_error(url: &str, want: RangeInclusive<u64>, response: &Response<Body>) -> BackendError {
+    BackendError::ContentRange {
+        url: url.to_owned(),
+        want,
+        got: header(response, CONTENT_RANGE).to_owned(),
+    }
 }
 
 /// Error for a status that the caller does not handle.

@@ -3,13 +3,13 @@
 //! Blobs from one directory, whose files are named by the cookie keys.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{Backend, BackendError, BlobKey};
+use super::{Backend, BackendError, BlobKey, Version};
 
 /// A directory of blobs.
 #[derive(Debug)]
@@ -42,20 +42,58 @@ impl Local {
 }
 
 impl Backend for Local {
-    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError> {
+    fn version(&self, blob: &BlobKey) -> Result<Option<Version>, BackendError> {
         let path = self.path(blob)?;
         match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(metadata) if metadata.is_file() => Ok(Some(version(&metadata))),
             Ok(_) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(BackendError::File { path, error }),
         }
     }
 
-    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+    fn read(
+        &self,
+        blob: &BlobKey,
+        opened: &Version,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), BackendError> {
         let path = self.path(blob)?;
-        File::open(&path)
-            .and_then(|file| file.read_exact_at(buffer, offset))
-            .map_err(|error| BackendError::File { path, error })
+        let mut read = || {
+            let file = File::open(&path)?;
+            let bytes = file.read_exact_at(buffer, offset);
+            // After the bytes were read, for a file that is written to meanwhile. A file that became
+            // too short fails to be read, but the reason is that it changed.
+            let now = version(&file.metadata()?);
+            if now == *opened {
+                bytes?;
+            }
+            Ok(now)
+        };
+        match read() {
+            Ok(now) if now == *opened => Ok(()),
+            Ok(now) => Err(BackendError::Changed {
+                name: path.display().to_string(),
+                opened: opened.clone(),
+                now,
+            }),
+            Err(error) => Err(BackendError::File { path, error }),
+        }
+    }
+}
+
+/// The version of a file. A file that is replaced has another inode, one that is written to another
+/// mtime.
+fn version(file: &Metadata) -> Version {
+    Version {
+        size: file.len(),
+        identity: format!(
+            "inode {} of device {}, modified at {}.{:09}",
+            file.ino(),
+            file.dev(),
+            file.mtime(),
+            file.mtime_nsec()
+        ),
     }
 }

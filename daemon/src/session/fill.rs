@@ -86,9 +86,10 @@ impl<'s> Filler<'s> {
         range: Range<u64>,
         actions: &Actions,
     ) -> Result<u64, FillError> {
-        let Some(&size) = open.size.get() else {
+        let Some(version) = open.version.get() else {
             return Err(FillError::NotOpen(open.blob.clone()));
         };
+        let size = version.size;
         let end = round_up(range.end.min(size));
         let mut at = round_down(range.start);
         let mut written = 0;
@@ -102,7 +103,7 @@ impl<'s> Filler<'s> {
             let len = run.end.min(size) - run.start;
             let bytes = &mut self.buffer.bytes()[..(run.end - run.start) as usize];
             let (data, padding) = bytes.split_at_mut(len as usize);
-            self.backend.read(&open.blob, run.start, data)?;
+            self.backend.read(&open.blob, version, run.start, data)?;
             padding.fill(0);
             add(&self.counters.bytes_fetched, len);
             actions.reach(ServiceStep::BeforeWrite);

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::backend::BlobKey;
+use crate::backend::{BlobKey, Version};
 use crate::protocol::{Object, ObjectId};
 
 /// An object whose descriptor is open. The table and each request in service hold a reference; the
@@ -15,8 +15,8 @@ pub(super) struct OpenObject {
     pub(super) id: ObjectId,
     pub(super) object: Object,
     pub(super) blob: BlobKey,
-    /// Size of the blob in bytes. Set when its OPEN is answered.
-    pub(super) size: OnceLock<u64>,
+    /// The version whose bytes are in the cache file. Set before its OPEN is answered.
+    pub(super) version: OnceLock<Version>,
 }
 
 /// The open objects, by the ids of their descriptors.
@@ -28,13 +28,13 @@ impl ObjectTable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an object whose size is not known yet.
+    /// Adds an object whose version is not known yet.
     pub(super) fn insert(&self, id: ObjectId, object: Object, blob: BlobKey) -> Arc<OpenObject> {
         let open = Arc::new(OpenObject {
             id,
             object,
             blob,
-            size: OnceLock::new(),
+            version: OnceLock::new(),
         });
         self.lock().insert(id, Arc::clone(&open));
         open
@@ -48,6 +48,13 @@ impl ObjectTable {
     pub(super) fn find(&self, blob: &BlobKey) -> Option<Arc<OpenObject>> {
         let table = self.lock();
         table.values().find(|open| open.blob == *blob).cloned()
+    }
+
+    /// Returns whether an object of `blob` has been given a version.
+    pub(super) fn has_version(&self, blob: &BlobKey) -> bool {
+        let table = self.lock();
+        let mut of_blob = table.values().filter(|open| open.blob == *blob);
+        of_blob.any(|open| open.version.get().is_some())
     }
 
     /// All objects except for the one with this id.

@@ -12,7 +12,7 @@ use super::fill::Filler;
 use super::objects::OpenObject;
 use super::statistics::add;
 use super::Session;
-use crate::backend::Backend;
+use crate::backend::{Backend, Version};
 use crate::misbehaviour::{Action, Actions, ServiceStep};
 use crate::protocol::{Command, MsgId, PAGE};
 
@@ -30,14 +30,16 @@ impl<B: Backend> Session<B> {
         open: Arc<OpenObject>,
         actions: &Actions,
     ) -> Option<Arc<OpenObject>> {
-        let size = match actions.refusal() {
+        let version = match actions.refusal() {
             Some(errno) => Err(errno),
-            None => self.blob_size(&open),
+            None => self.blob_version(&open),
         };
-        if let Ok(size) = size {
-            // An OPEN is delivered once, so the size was not set before.
-            let _ = open.size.set(size);
-        }
+        let size = version.map(|version| {
+            let size = version.size;
+            // An OPEN is delivered once, so the version was not set before.
+            let _ = open.version.set(version);
+            size
+        });
         let object = open.id;
         let open = match size {
             Ok(_) if !actions.has(Action::CloseEarly) => Some(open),
@@ -64,19 +66,34 @@ impl<B: Backend> Session<B> {
         open
     }
 
-    /// Size of the object's blob in bytes, or the errno to refuse its OPEN with.
-    fn blob_size(&self, open: &OpenObject) -> Result<u64, Errno> {
-        match self.backend.size(&open.blob) {
-            Ok(Some(size)) if size > SIZE_MAX => {
+    /// Version of the object's blob, which the cache file has no bytes of another one of; or the errno
+    /// to refuse its OPEN with.
+    fn blob_version(&self, open: &OpenObject) -> Result<Version, Errno> {
+        match self.backend.version(&open.blob) {
+            Ok(Some(version)) if version.size > SIZE_MAX => {
                 tracing::error!(
-                    "OPEN of {}: {size} bytes exceed the largest file size",
-                    open.blob
+                    "OPEN of {}: {} bytes exceed the largest file size",
+                    open.blob,
+                    version.size
                 );
                 Err(Errno::FBIG)
             }
-            Ok(Some(size)) => {
-                tracing::info!("OPEN of {}: {size} bytes", open.blob);
-                Ok(size)
+            Ok(Some(version)) => {
+                let in_use = || {
+                    // Seeking fails until the kernel has looked at the cache file, which it does when
+                    // the first OPEN of a mount is answered.
+                    open.object.seek_data(0) != Err(Errno::NOBUFS)
+                        || self.objects.has_version(&open.blob)
+                };
+                let admitted = self.records.as_ref().map_or(Ok(()), |records| {
+                    records.admit(&open.blob, &version, in_use)
+                });
+                if let Err(error) = admitted {
+                    tracing::error!("OPEN of {}: {error}", open.blob);
+                    return Err(Errno::STALE);
+                }
+                tracing::info!("OPEN of {}: {version}", open.blob);
+                Ok(version)
             }
             Ok(None) => {
                 tracing::warn!("OPEN of {}: the backend has no such blob", open.blob);
@@ -107,9 +124,9 @@ impl<B: Backend> Session<B> {
             add(&self.counters.failed_reads, 1);
             reader_errno = error.reader_errno().filter(|_| self.read_errors);
         } else if open
-            .size
+            .version
             .get()
-            .is_some_and(|size| range.end > size.next_multiple_of(PAGE))
+            .is_some_and(|version| range.end > version.size.next_multiple_of(PAGE))
         {
             tracing::error!("READ {range:?} of {}: past the end of the blob", open.blob);
             add(&self.counters.failed_reads, 1);

@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::mpsc::Sender;
 
 use super::*;
-use crate::backend::{BackendError, Local};
+use crate::backend::{BackendError, Local, Version};
 use crate::protocol::PAGE;
 
 mod driver;
@@ -174,6 +174,57 @@ fn a_blob_that_is_gone_leaves_its_pages_missing() {
 }
 
 #[test]
+fn a_replaced_blob_leaves_its_pages_missing() {
+    let (dir, content) = blobs();
+    let driver = Driver::new(Features::READ_ERRORS);
+    let local = Local::new(dir.path()).unwrap();
+    converse(&driver, local, Options::default(), |_| {
+        driver.open(0, 1, "blob");
+        assert_eq!(driver.answer(), format!("copen 0,{SIZE}"));
+        driver.read(1, 1, "blob", 0..PAGE);
+        assert_eq!(driver.answer(), "complete 1 of blob");
+        // The other blob has the same size.
+        fs::rename(dir.path().join("other"), dir.path().join("blob")).unwrap();
+        driver.read(2, 1, "blob", PAGE..2 * PAGE);
+        assert_eq!(driver.answer(), "fail with 116 2 of blob");
+        assert!(driver.contents_at(2) == cached(&content, 0..PAGE));
+    });
+}
+
+#[test]
+fn a_blob_whose_bytes_of_another_version_are_in_use_is_refused() {
+    let (dir, _) = blobs();
+    let cache = tempfile::tempdir().unwrap();
+    let options = || Options {
+        records: Some(cache.path().to_owned()),
+        ..Options::default()
+    };
+    // The stand-in has all of its objects in use, so that the first OPEN is refused as well.
+    let open = |answer: &str| {
+        let driver = Driver::new(Features::NONE);
+        let local = Local::new(dir.path()).unwrap();
+        converse(&driver, local, options(), |_| {
+            driver.open(0, 1, "blob");
+            assert_eq!(driver.answer(), answer);
+            assert_eq!(driver.is_closed("blob"), answer == "copen 0,-116");
+        });
+    };
+    open("copen 0,-116");
+    let key = BlobKey {
+        volume: b"erofs,test".to_vec(),
+        cookie: b"blob".to_vec(),
+    };
+    let now = Local::new(dir.path()).unwrap().version(&key);
+    let records = Records::new(cache.path());
+    records
+        .admit(&key, &now.unwrap().unwrap(), || false)
+        .unwrap();
+    open(&format!("copen 0,{SIZE}"));
+    fs::rename(dir.path().join("other"), dir.path().join("blob")).unwrap();
+    open("copen 0,-116");
+}
+
+#[test]
 fn a_refused_size_closes_the_descriptor() {
     let (dir, _) = blobs();
     let driver = Driver::new(Features::NONE);
@@ -259,17 +310,23 @@ struct Gate {
 }
 
 impl Backend for Gate {
-    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError> {
-        self.local.size(blob)
+    fn version(&self, blob: &BlobKey) -> Result<Option<Version>, BackendError> {
+        self.local.version(blob)
     }
 
-    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+    fn read(
+        &self,
+        blob: &BlobKey,
+        version: &Version,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), BackendError> {
         if offset == 0 {
             self.entered.lock().unwrap().send(()).unwrap();
             // Fails if the test has panicked, and releases the reads as well.
             let _ = self.released.lock().unwrap().recv();
         }
-        self.local.read(blob, offset, buffer)
+        self.local.read(blob, version, offset, buffer)
     }
 }
 

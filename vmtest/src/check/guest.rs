@@ -181,6 +181,10 @@ pub(super) fn on_demand(setup: &Setup, _: &CheckArgs) -> Result<Vec<Item>> {
         "on demand: readers get the backend's errno",
         report.lost,
     ));
+    items.push(Item::new(
+        "on demand: bytes of two versions of a blob are not mixed",
+        report.replaced,
+    ));
     Ok(items)
 }
 

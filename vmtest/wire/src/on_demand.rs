@@ -27,8 +27,8 @@ pub struct Job {
     pub rows: Vec<Row>,
     /// Images whose mount must fail.
     pub refused: Vec<Row>,
-    /// The image whose file `large` is read for [`Answer::counts`] and [`Answer::lost`], and a second
-    /// image.
+    /// The image whose file `large` is read for [`Answer::counts`], [`Answer::lost`] and
+    /// [`Answer::replaced`], and a second image.
     pub counted: [Row; 2],
 }
 
@@ -43,6 +43,8 @@ pub struct Answer {
     pub counts: Option<String>,
     /// The failure of the check that a reader gets the backend's errno, if it failed.
     pub lost: Option<String>,
+    /// The failure of the check that bytes of two versions of a blob are never mixed, if it failed.
+    pub replaced: Option<String>,
 }
 
 /// The result for one image with one state of the cache.

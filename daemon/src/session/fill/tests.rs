@@ -35,18 +35,21 @@ impl Fixture {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::DIRECT;
         let cache = rustix::fs::open(dir.path().join("cache"), flags, Mode::RUSR).unwrap();
         rustix::fs::ftruncate(&cache, PADDED).unwrap();
+        let blob = BlobKey {
+            volume: b"v".to_vec(),
+            cookie: b"blob".to_vec(),
+        };
+        let local = Local::new(dir.path()).unwrap();
+        let version = local.version(&blob).unwrap().unwrap();
         Self {
-            local: Local::new(dir.path()).unwrap(),
+            local,
             content,
             counters: Counters::default(),
             open: OpenObject {
                 id: ObjectId(1),
                 object: cache.into(),
-                blob: BlobKey {
-                    volume: b"v".to_vec(),
-                    cookie: b"blob".to_vec(),
-                },
-                size: OnceLock::from(SIZE),
+                blob,
+                version: OnceLock::from(version),
             },
             dir,
         }
@@ -150,9 +153,9 @@ fn a_failed_write_is_no_error_for_readers() {
 }
 
 #[test]
-fn an_object_without_a_size_is_not_filled() {
+fn an_object_without_a_version_is_not_filled() {
     let mut fixture = Fixture::new();
-    fixture.open.size = OnceLock::new();
+    fixture.open.version = OnceLock::new();
     let mut filler = Filler::new(&fixture.local, &fixture.counters);
     let error = filler.fill(&fixture.open, 0..PAGE, &Actions::default());
     assert_eq!(

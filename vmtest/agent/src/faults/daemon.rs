@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, ensure, Context, Result};
-use ondined::backend::{Backend, BackendError, BlobKey, Local};
+use ondined::backend::{Backend, BackendError, BlobKey, Local, Version};
 use ondined::misbehaviour::{Plan, DIED};
 use ondined::protocol::{Device, DEVICE};
 use ondined::session::{bind, raise_descriptor_limit, Options, Session};
@@ -102,11 +102,17 @@ fn file_of(blob: &BlobKey) -> BlobKey {
 }
 
 impl Backend for Recorder {
-    fn size(&self, blob: &BlobKey) -> Result<Option<u64>, BackendError> {
-        self.blobs.size(&file_of(blob))
+    fn version(&self, blob: &BlobKey) -> Result<Option<Version>, BackendError> {
+        self.blobs.version(&file_of(blob))
     }
 
-    fn read(&self, blob: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+    fn read(
+        &self,
+        blob: &BlobKey,
+        version: &Version,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), BackendError> {
         let thread = rustix::thread::gettid().as_raw_nonzero();
         let name = blob.cookie.escape_ascii();
         let line = format!("{thread} {name} {offset} {}\n", buffer.len());
@@ -119,7 +125,7 @@ impl Backend for Recorder {
         if self.latency_us > 0 {
             std::thread::sleep(Duration::from_micros(fastrand::u64(0..self.latency_us)));
         }
-        self.blobs.read(&file_of(blob), offset, buffer)
+        self.blobs.read(&file_of(blob), version, offset, buffer)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use ondined::session::RECORDS;
 use rustix::fs::{fallocate, seek, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 /// folio ends where a run does.
 const RUN: u64 = 7 * 4096;
 
-/// Lists all regular files of the cache in `dir`.
+/// Lists all regular files of the cache in `dir`, but for the daemon's records.
 ///
 /// # Errors
 /// A directory cannot be read.
@@ -24,7 +25,7 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
             let entry = entry?;
             let kind = entry.file_type()?;
-            if kind.is_dir() {
+            if kind.is_dir() && entry.file_name() != RECORDS {
                 left.push(entry.path());
             } else if kind.is_file() {
                 found.push(entry.path());

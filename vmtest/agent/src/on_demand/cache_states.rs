@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-//! Images fetched over HTTP, observed with an empty, a full and a half-full cache.
+//! Images fetched over HTTP, observed with an empty, a full and a half-full cache, and while the server
+//! loses or replaces their blobs.
 
 use std::fs::{self, File};
 use std::io;
@@ -54,8 +55,16 @@ pub(crate) fn run(job: &Job, out: &Path) -> Result<Answer> {
         lost: lost(&job.daemon, &job.counted[0])
             .err()
             .map(|why| format!("{why:#}")),
+        replaced: replaced(&job.daemon, &job.counted[0])
+            .err()
+            .map(|why| format!("{why:#}")),
     })
 }
+
+/// Offsets of pages in the file `large`: too far from each other for readahead.
+const FIRST: u64 = 1 << 20;
+const SECOND: u64 = 9 << 20;
+const THIRD: u64 = 17 << 20;
 
 struct Server<'a> {
     root: &'a Path,
@@ -210,6 +219,69 @@ fn lost(program: &Path, row: &Row) -> Result<()> {
     unmount(mounted)?;
     // Not stop(): that would report the failed READ, which is intended here.
     drop(daemon);
+    Ok(())
+}
+
+/// Replaces the data blobs of an image by others of the same size while it is mounted, between two
+/// mounts, and while a mount is without a daemon. A reader gets old bytes, new bytes or an errno, and
+/// never both kinds of bytes from one mount.
+fn replaced(program: &Path, row: &Row) -> Result<()> {
+    let root = Path::new(SCRATCH).join("replaced");
+    fs::create_dir_all(&root)?;
+    let server = Server::new(program, &root)?;
+    let row = renamed(row, &root)?;
+    let cache = Path::new(CACHES).join("replaced");
+    let daemon = server.daemon(&row, &cache, &[])?;
+
+    let mounted = mount(&row, POINT)?;
+    let old = page(&mounted, FIRST)?;
+    ensure!(old != [0; 4096], "the page at {FIRST} is zeros");
+    zero(&row)?;
+    fails(&mounted, SECOND, libc::ESTALE, "a blob that was replaced")?;
+    ensure!(page(&mounted, FIRST)? == old, "a cached page has changed");
+    unmount(mounted)?;
+    // Not stop(): that would report the failed READ, which is intended here.
+    drop(daemon);
+
+    let daemon = server.daemon(&row, &cache, &[])?;
+    let mounted = mount(&row, POINT)?;
+    for at in [SECOND, FIRST] {
+        let new = page(&mounted, at)?;
+        ensure!(new == [0; 4096], "old bytes at {at} after a new mount");
+    }
+    drop(daemon);
+
+    zero(&row)?;
+    let daemon = server.daemon(&row, &cache, &[])?;
+    let what = "a blob that was replaced while there was no daemon";
+    fails(&mounted, THIRD, libc::EIO, what)?;
+    ensure!(page(&mounted, FIRST)? == [0; 4096], "a page was lost");
+    unmount(mounted)?;
+    drop(daemon);
+    Ok(())
+}
+
+fn page(mounted: &Mounted, at: u64) -> Result<[u8; 4096]> {
+    let mut page = [0; 4096];
+    File::open(mounted.point.join("large"))?.read_exact_at(&mut page, at)?;
+    Ok(page)
+}
+
+fn fails(mounted: &Mounted, at: u64, errno: i32, what: &str) -> Result<()> {
+    let got = File::open(mounted.point.join("large"))?.read_at(&mut [0; 4096], at);
+    let told = got.as_ref().err().and_then(io::Error::raw_os_error);
+    ensure!(told == Some(errno), "reading {what} gives {got:?}");
+    Ok(())
+}
+
+/// Replaces each data blob by another file of the same size, of zeros.
+fn zero(row: &Row) -> Result<()> {
+    for blob in &row.devices {
+        let len = fs::metadata(blob)?.len();
+        let new = format!("{blob}.new");
+        File::create(&new)?.set_len(len)?;
+        fs::rename(new, blob)?;
+    }
     Ok(())
 }
 

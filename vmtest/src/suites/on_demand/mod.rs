@@ -53,6 +53,8 @@ pub struct Report {
     pub counts: Option<String>,
     /// Why a reader does not get the backend's errno.
     pub lost: Option<String>,
+    /// Why bytes of two versions of a blob are mixed.
+    pub replaced: Option<String>,
 }
 
 /// Result of an image, read through all caches.
@@ -186,11 +188,13 @@ pub fn look(setup: &Setup, specs: &[ImageSpec]) -> Result<Report> {
         holds: images.iter().all(Image::holds)
             && left_out.iter().all(LeftOut::holds)
             && answer.counts.is_none()
-            && answer.lost.is_none(),
+            && answer.lost.is_none()
+            && answer.replaced.is_none(),
         images,
         left_out,
         counts: answer.counts,
         lost: answer.lost,
+        replaced: answer.replaced,
     })
 }
 

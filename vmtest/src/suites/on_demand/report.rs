@@ -61,6 +61,12 @@ pub fn render(report: &Report) -> String {
             let _ = writeln!(out, "a blob that the server has lost: {why}");
         }
     }
+    match &report.replaced {
+        None => out.push_str("a blob that the server has replaced: no mixed bytes\n"),
+        Some(why) => {
+            let _ = writeln!(out, "a blob that the server has replaced: {why}");
+        }
+    }
     let found = report.images.iter().map(|i| i.verdict.differences.len());
     let _ = writeln!(
         out,
