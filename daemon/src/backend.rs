@@ -7,6 +7,7 @@
 //! | [`BlobKey`] | the name of a blob, from the OPEN message |
 //! | [`Version`] | the size and the identity of a blob's contents |
 //! | [`Backend`] | a source of blobs: their versions and their bytes |
+//! | [`Passing`] | whether a failure may pass by itself |
 //! | [`Local`] | the files of one directory |
 //! | [`Http`] | a server with range requests |
 //!
@@ -16,6 +17,7 @@ use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use thiserror::Error;
@@ -167,6 +169,8 @@ pub enum BackendError {
         url: String,
         /// HTTP status.
         status: u16,
+        /// Time after which the server wants to be asked again.
+        retry_after: Option<Duration>,
     },
     /// The request failed without an answer.
     #[error("{url}: {error}")]
@@ -176,17 +180,45 @@ pub enum BackendError {
         /// The cause.
         error: Box<ureq::Error>,
     },
-    /// All attempts failed.
-    #[error("{error} (after {attempts} attempts)")]
-    GivenUp {
-        /// Number of attempts.
-        attempts: u32,
-        /// Error of the last attempt.
-        error: Box<BackendError>,
-    },
+}
+
+/// A failure that may pass by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passing {
+    /// The backend is away, or busy, or asks for patience: not to be asked again before this time.
+    Later(Duration),
+    /// The answer is wrong, but a cache between may answer otherwise once it is filled.
+    Perhaps,
 }
 
 impl BackendError {
+    /// Returns whether a repeated call may succeed; `None` for a failure that is final.
+    ///
+    /// 401, 403 and 404 are final: a request has no signature that could be renewed, and a blob whose
+    /// URL is wrong should be told at once.
+    pub fn passing(&self) -> Option<Passing> {
+        let now = Passing::Later(Duration::ZERO);
+        match self {
+            Self::Transport { error, .. } => matches!(
+                **error,
+                ureq::Error::Io(_)
+                    | ureq::Error::Timeout(_)
+                    | ureq::Error::HostNotFound
+                    | ureq::Error::ConnectionFailed
+                    | ureq::Error::Protocol(_)
+            )
+            .then_some(now),
+            Self::Length { longer: false, .. } => Some(now),
+            Self::Status {
+                status: 408 | 429 | 500..,
+                retry_after,
+                ..
+            } => Some(Passing::Later(retry_after.unwrap_or_default())),
+            Self::NoRanges { .. } | Self::ContentRange { .. } => Some(Passing::Perhaps),
+            _ => None,
+        }
+    }
+
     /// Errno for readers of files in this blob; EIO if none fits better.
     pub fn errno(&self) -> Errno {
         match self {
@@ -204,7 +236,6 @@ impl BackendError {
                 ureq::Error::HostNotFound => Errno::HOSTUNREACH,
                 _ => Errno::IO,
             },
-            Self::GivenUp { error, .. } => error.errno(),
             Self::Name(_)
             | Self::Base(_)
             | Self::NoRanges { .. }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
@@ -53,6 +54,10 @@ struct Serve {
     /// Number of requests that are answered concurrently
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
+    /// Seconds for which a request is tried again after its first failure, if that may pass by itself: an
+    /// origin that is away, is busy (429, 5xx), or asks for patience (Retry-After)
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    patience: u32,
     /// Fetch each blob as a whole in the background once it is open
     #[arg(long)]
     prefetch: bool,
@@ -122,6 +127,7 @@ impl Serve {
         let options = Options {
             threads: self.threads.into(),
             prefetch: self.prefetch,
+            patience: Duration::from_secs(self.patience.into()),
             records: Some(dir.clone()),
             plan: self.misbehaviour.plan()?,
         };

@@ -12,6 +12,8 @@
 //! | `session/prefetch.rs` | fills whole blobs in the background |
 //! | `session/objects.rs` | the table of open objects |
 //! | `session/record.rs` | records of the versions whose bytes are cached |
+//! | `session/retry.rs` | when a failed request is tried again |
+//! | `session/postponed.rs` | where it waits for that |
 //! | `session/buffer.rs` | memory for direct I/O |
 //! | `session/statistics.rs` | [`Statistics`]: counters |
 //! | `session/descriptors.rs` | [`raise_descriptor_limit`] |
@@ -23,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -31,9 +34,11 @@ mod buffer;
 mod descriptors;
 mod fill;
 mod objects;
+mod postponed;
 mod prefetch;
 mod receive;
 mod record;
+mod retry;
 mod serve;
 mod statistics;
 
@@ -48,6 +53,7 @@ use crate::misbehaviour::Plan;
 use crate::protocol::{Device, Features, ReceiveError};
 use fill::Filler;
 use objects::{ObjectTable, OpenObject};
+use postponed::Postponed;
 use receive::{Request, RequestKind};
 use record::Records;
 use statistics::Counters;
@@ -59,6 +65,8 @@ pub struct Options {
     pub threads: usize,
     /// True if each blob is fetched as a whole in the background once it is open.
     pub prefetch: bool,
+    /// Time for which a request is tried again after its first failure, if that may pass by itself.
+    pub patience: Duration,
     /// Directory of the cache, if versions of blobs are recorded in it ([`RECORDS`]). Cached bytes of
     /// another version are dropped when their blob is opened. Without it, only one session knows the
     /// versions.
@@ -72,6 +80,7 @@ impl Default for Options {
         Self {
             threads: 8,
             prefetch: false,
+            patience: Duration::from_secs(30),
             records: None,
             plan: Plan::default(),
         }
@@ -102,6 +111,7 @@ pub struct Session<B> {
     read_errors: bool,
     records: Option<Records>,
     objects: ObjectTable,
+    postponed: Postponed,
     counters: Counters,
     stopping: Arc<AtomicBool>,
     /// Sockets that interrupt poll(2): the receiving end, and a sending end to clone for each
@@ -139,6 +149,7 @@ impl<B: Backend> Session<B> {
             options,
             read_errors,
             objects: ObjectTable::default(),
+            postponed: Postponed::default(),
             counters: Counters::default(),
             stopping: Arc::default(),
             wake,
@@ -183,8 +194,13 @@ impl<B: Backend> Session<B> {
                     .name("prefetch".to_owned())
                     .spawn_scoped(scope, move || self.prefetch_opened(&to_prefetch))?;
             }
+            let again = requests.clone();
+            thread::Builder::new()
+                .name("retry".to_owned())
+                .spawn_scoped(scope, move || self.postponed.run(&again))?;
             let ended = self.receive(&requests);
             self.stopping.store(true, Ordering::Relaxed);
+            self.postponed.close();
             // Workers return once the queue is empty and has no sender.
             drop(requests);
             ended
@@ -201,23 +217,15 @@ impl<B: Backend> Session<B> {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(request) = next else { return };
             let received = request.received;
-            match request.kind {
+            match request.kind.clone() {
                 RequestKind::Open => {
-                    let open = self.serve_open(request.id, request.open, &request.actions);
+                    let open = self.serve_open(request);
                     if let Some(open) = open.filter(|_| self.options.prefetch) {
                         // The prefetching thread is gone when the session is ending.
                         let _ = opened.send(open);
                     }
                 }
-                RequestKind::Read(range) => {
-                    self.serve_read(
-                        request.id,
-                        request.open,
-                        range,
-                        &request.actions,
-                        &mut filler,
-                    );
-                }
+                RequestKind::Read(range) => self.serve_read(request, range, &mut filler),
             }
             self.counters.served(received.elapsed());
         }

@@ -7,10 +7,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ondine_origin::{Options, Origin};
-use ondined::backend::{Backend, BackendError, BlobKey, Http, HttpOptions, Local, Version};
+use ondined::backend::{
+    Backend, BackendError, BlobKey, Http, HttpOptions, Local, Passing, Version,
+};
 use rustix::io::Errno;
 
 /// Name of a blob with characters that a URL must escape.
@@ -70,8 +72,6 @@ fn origin(root: &Path, ranges: bool) -> Origin {
 
 fn client(url: &str) -> Http {
     let options = HttpOptions {
-        attempts: 3,
-        backoff: Duration::from_millis(1),
         timeout: Duration::from_secs(2),
         connections: 4,
     };
@@ -165,11 +165,8 @@ fn barrier_server(count: usize) -> String {
 
 #[test]
 fn reads_of_several_threads_are_in_flight_at_once() {
-    // Reads one after the other leave the first at the barrier, until its only attempt times out.
-    let options = HttpOptions {
-        attempts: 1,
-        ..HttpOptions::default()
-    };
+    // Reads one after the other leave the first at the barrier, until it times out.
+    let options = HttpOptions::default();
     let url = barrier_server(4);
     let client = Http::new(&url, options).unwrap();
     thread::scope(|scope| {
@@ -200,7 +197,7 @@ fn a_server_without_ranges_is_refused() {
         .read(&blob(NAME), &untagged(&url, 9), 0, &mut [0; 8])
         .unwrap_err();
     assert_eq!(error.to_string(), want);
-    assert_eq!(origin.requests(), 2, "a permanent error is not retried");
+    assert_eq!(origin.requests(), 2);
 }
 
 #[test]
@@ -231,49 +228,71 @@ fn a_longer_body_is_refused() {
     );
 }
 
-#[test]
-fn transient_errors_are_retried() {
-    let url = scripted(&[
-        "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-        // The body ends early.
-        "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\nContent-Range: bytes 0-3/4\r\n\r\nab",
-        FOUR_BYTES,
-    ]);
-    let mut buffer = [0; 4];
-    read_x(&url, &mut buffer).unwrap();
-    assert_eq!(&buffer, b"abcd");
+/// Answer to the question whether a read that got `answer` is to be repeated, and when.
+fn passing(answer: &str) -> Option<Passing> {
+    let url = scripted(Box::leak(Box::new([&*answer.to_owned().leak()])));
+    read_x(&url, &mut [0; 4]).unwrap_err().passing()
+}
+
+fn status(status: &str, header: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n{header}\r\n")
 }
 
 #[test]
-fn retries_are_limited() {
-    let busy = "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    let url = scripted(Box::leak(vec![busy; 3].into_boxed_slice()));
-    let error = size(&client(&url), "x").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("{url}/x: the server answers 503 (after 3 attempts)")
-    );
+fn answers_that_pass_by_themselves_are_told_from_final_ones() {
+    let now = Some(Passing::Later(Duration::ZERO));
+    for busy in ["503 Busy", "500 Error", "429 Too Many", "408 Timeout"] {
+        assert_eq!(passing(&status(busy, "")), now, "{busy}");
+    }
+    for last in ["401 No", "403 No", "404 No", "410 Gone"] {
+        assert_eq!(passing(&status(last, "")), None, "{last}");
+    }
+    let range = |range: &str, body: &str| {
+        passing(&format!(
+            "HTTP/1.1 206 Part\r\nConnection: close\r\nContent-Length: 4\r\n{range}\r\n{body}"
+        ))
+    };
+    // The body ends early.
+    assert_eq!(range("Content-Range: bytes 0-3/4\r\n", "ab"), now);
+    let perhaps = Some(Passing::Perhaps);
+    assert_eq!(range("Content-Range: bytes 4-7/4\r\n", "abcd"), perhaps);
+    assert_eq!(range("", "abcd"), perhaps);
+    assert_eq!(passing(&status("200 Whole", "")), perhaps);
+    // Another version is final.
+    assert_eq!(range("Content-Range: bytes 0-3/5\r\n", "abcd"), None);
 }
 
 #[test]
-fn a_refused_connection_is_an_error() {
+fn a_server_says_when_it_wants_to_be_asked_again() {
+    let later = |header: &str| match passing(&status("429 Too Many", header)) {
+        Some(Passing::Later(pause)) => pause.as_secs(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(later("Retry-After: 17\r\n"), 17);
+    let date = SystemTime::now() + Duration::from_secs(1000);
+    let date = httpdate::fmt_http_date(date);
+    let pause = later(&format!("Retry-After: {date}\r\n"));
+    assert!((900..=1000).contains(&pause), "{pause}");
+    assert_eq!(later("Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), 0);
+    assert_eq!(later("Retry-After: soon\r\n"), 0);
+}
+
+#[test]
+fn a_refused_connection_is_an_error_that_may_pass() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let error = size(&client(&url), "x").unwrap_err();
     assert_eq!(error.errno(), Errno::CONNREFUSED);
-    let error = error.to_string();
-    assert!(
-        error.contains(&url) && error.ends_with("(after 3 attempts)"),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&url), "{error}");
+    assert_eq!(error.passing(), Some(Passing::Later(Duration::ZERO)));
 }
 
 #[test]
 fn errors_map_to_errnos_for_readers() {
     let errno_of = |status: &str| {
         let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-        let url = scripted(Box::leak(vec![&*answer.leak(); 3].into_boxed_slice()));
+        let url = scripted(Box::leak(vec![&*answer.leak()].into_boxed_slice()));
         let error = read_x(&url, &mut [0; 4]).unwrap_err();
         error.errno()
     };
@@ -284,7 +303,6 @@ fn errors_map_to_errnos_for_readers() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let options = HttpOptions {
-        attempts: 1,
         timeout: Duration::from_millis(50),
         ..HttpOptions::default()
     };

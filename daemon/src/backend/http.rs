@@ -4,13 +4,12 @@
 
 use std::io::{self, Read as _};
 use std::ops::RangeInclusive;
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use percent_encoding::{percent_encode, AsciiSet, NON_ALPHANUMERIC};
-use ureq::http::header::{HeaderName, CONTENT_RANGE, ETAG, LAST_MODIFIED, RANGE};
+use ureq::http::header::{HeaderName, CONTENT_RANGE, ETAG, LAST_MODIFIED, RANGE, RETRY_AFTER};
 use ureq::http::{Response, Uri};
-use ureq::{Agent, Body, Error};
+use ureq::{Agent, Body};
 
 use super::{Backend, BackendError, BlobKey, Version};
 
@@ -21,14 +20,10 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// Retries, timeout and connections of an [`Http`] backend.
+/// Timeout and connections of an [`Http`] backend.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpOptions {
-    /// Attempts for each request, including the first; 0 counts as 1.
-    pub attempts: u32,
-    /// Delay before the second attempt; it doubles with each further one.
-    pub backoff: Duration,
-    /// Time limit of one attempt, from connecting to the last byte.
+    /// Time limit of one request, from connecting to the last byte.
     pub timeout: Duration,
     /// Idle connections that are kept open.
     pub connections: usize,
@@ -37,8 +32,6 @@ pub struct HttpOptions {
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
-            attempts: 4,
-            backoff: Duration::from_millis(100),
             timeout: Duration::from_secs(30),
             connections: 16,
         }
@@ -50,7 +43,6 @@ impl Default for HttpOptions {
 pub struct Http {
     agent: Agent,
     base: String,
-    options: HttpOptions,
 }
 
 impl Http {
@@ -78,7 +70,6 @@ impl Http {
         Ok(Self {
             agent,
             base: base.trim_end_matches('/').to_owned(),
-            options,
         })
     }
 
@@ -184,36 +175,12 @@ impl Http {
             Err(error) => Err(transport(error)),
         }
     }
-
-    /// Repeats `request` while it fails with a transient error.
-    fn with_retries<T>(
-        &self,
-        mut request: impl FnMut() -> Result<T, BackendError>,
-    ) -> Result<T, BackendError> {
-        let mut delay = self.options.backoff;
-        let mut attempts = 1;
-        loop {
-            match request() {
-                Err(error) if error.is_transient() => {
-                    if attempts >= self.options.attempts {
-                        let error = Box::new(error);
-                        return Err(BackendError::GivenUp { attempts, error });
-                    }
-                    tracing::warn!("{error}; next attempt in {delay:?}");
-                }
-                other => return other,
-            }
-            thread::sleep(delay);
-            delay *= 2;
-            attempts += 1;
-        }
-    }
 }
 
 impl Backend for Http {
     fn version(&self, blob: &BlobKey) -> Result<Option<Version>, BackendError> {
         let url = self.url(blob)?;
-        self.with_retries(|| self.fetch_version(&url))
+        self.fetch_version(&url)
     }
 
     fn read(
@@ -227,26 +194,7 @@ impl Backend for Http {
             return Ok(());
         }
         let url = self.url(blob)?;
-        self.with_retries(|| self.fetch_range(&url, version, offset, buffer))
-    }
-}
-
-impl BackendError {
-    /// Returns whether a repeated request may succeed.
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Transport { error, .. } => matches!(
-                **error,
-                Error::Io(_)
-                    | Error::Timeout(_)
-                    | Error::HostNotFound
-                    | Error::ConnectionFailed
-                    | Error::Protocol(_)
-            ),
-            Self::Length { longer, .. } => !longer,
-            Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 429),
-            _ => false,
-        }
+        self.fetch_range(&url, version, offset, buffer)
     }
 }
 
@@ -284,6 +232,19 @@ fn status_error(url: &str, response: &Response<Body>) -> BackendError {
     match response.status().as_u16() {
         200 => BackendError::NoRanges { url },
         404 => BackendError::NotFound { url },
-        status => BackendError::Status { url, status },
+        status => BackendError::Status {
+            url,
+            status,
+            retry_after: retry_after(header(response, RETRY_AFTER)),
+        },
     }
+}
+
+/// Time until the moment in a `Retry-After` header, which is a number of seconds or a date.
+fn retry_after(header: &str) -> Option<Duration> {
+    if let Ok(seconds) = header.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(header).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }

@@ -5,12 +5,13 @@
 use std::ops::Range;
 use std::sync::{mpsc, Arc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use super::fill::{FillError, Filler};
 use super::objects::OpenObject;
+use super::retry::Retry;
 use super::Session;
 use crate::backend::Backend;
 use crate::misbehaviour::Actions;
@@ -39,9 +40,17 @@ impl<B: Backend> Session<B> {
         range: Range<u64>,
     ) -> Result<u64, FillError> {
         let mut delay = Duration::from_millis(1);
+        let (mut retry, patience) = (Retry::default(), self.options.patience);
         loop {
             match filler.fill(open, range.clone(), &Actions::default()) {
                 Err(FillError::Seek(Errno::NOBUFS)) if delay < MAX_DELAY => thread::sleep(delay),
+                Err(FillError::Fetch(error)) => {
+                    let pause = retry.pause(&error, Instant::now(), patience);
+                    if !pause.is_some_and(|pause| self.postponed.sleep(pause)) {
+                        return Err(error.into());
+                    }
+                    continue;
+                }
                 ended => return ended,
             }
             delay *= 2;

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::{retry_on_intr, Errno};
 
 use super::objects::OpenObject;
+use super::retry::Retry;
 use super::statistics::add;
 use super::{Session, SessionError};
 use crate::backend::{Backend, BlobKey};
@@ -19,6 +20,7 @@ use crate::misbehaviour::{Actions, MessageKind, ServiceStep};
 use crate::protocol::{Message, MsgId, Object, Operation, ReceiveError, Received, MSG_MAX};
 
 /// A message that a worker has to answer.
+#[derive(Debug)]
 pub(super) struct Request {
     pub(super) id: MsgId,
     /// The reference keeps the descriptor open until the request is answered, even if a CLOSE arrives
@@ -27,9 +29,11 @@ pub(super) struct Request {
     pub(super) kind: RequestKind,
     pub(super) actions: Actions,
     pub(super) received: Instant,
+    pub(super) retry: Retry,
 }
 
 /// The operation of a [`Request`].
+#[derive(Clone, Debug)]
 pub(super) enum RequestKind {
     Open,
     /// Bytes of the blob to fetch.
@@ -140,6 +144,7 @@ impl<B: Backend> Session<B> {
             kind,
             actions,
             received: Instant::now(),
+            retry: Retry::default(),
         })
     }
 }

@@ -5,14 +5,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use rustix::io::Errno;
 
-use super::fill::Filler;
+use super::fill::{FillError, Filler};
 use super::objects::OpenObject;
+use super::receive::Request;
 use super::statistics::add;
 use super::Session;
-use crate::backend::{Backend, Version};
+use crate::backend::{Backend, BackendError, Version};
 use crate::misbehaviour::{Action, Actions, ServiceStep};
 use crate::protocol::{Command, MsgId, PAGE};
 
@@ -22,18 +24,42 @@ const UNUSED_ID: u32 = 1 << 30;
 /// Maximum size of a blob in bytes. Its last page still ends below the largest file offset.
 const SIZE_MAX: u64 = i64::MAX as u64 - PAGE;
 
+/// An OPEN that cannot be answered with a size.
+enum OpenError {
+    /// The backend could not tell the version.
+    Fetch(BackendError),
+    /// It is refused with this errno. The log has the reason.
+    Refused(Errno),
+}
+
+impl From<Errno> for OpenError {
+    fn from(errno: Errno) -> Self {
+        Self::Refused(errno)
+    }
+}
+
 impl<B: Backend> Session<B> {
-    /// Answers an OPEN. Returns the object if the kernel accepted its size.
-    pub(super) fn serve_open(
-        &self,
-        id: MsgId,
-        open: Arc<OpenObject>,
-        actions: &Actions,
-    ) -> Option<Arc<OpenObject>> {
-        let version = match actions.refusal() {
-            Some(errno) => Err(errno),
-            None => self.blob_version(&open),
+    /// Answers an OPEN, unless it is to be tried again. Returns the object if the kernel accepted its
+    /// size.
+    pub(super) fn serve_open(&self, request: Request) -> Option<Arc<OpenObject>> {
+        let version = match request.actions.refusal() {
+            Some(errno) => Err(OpenError::Refused(errno)),
+            None => self.blob_version(&request.open),
         };
+        let (request, version) = match version {
+            Ok(version) => (request, Ok(version)),
+            Err(OpenError::Refused(errno)) => (request, Err(errno)),
+            Err(OpenError::Fetch(error)) => {
+                let request = self.postpone(request, &error)?;
+                let (blob, attempts) = (&request.open.blob, request.retry.attempts);
+                tracing::error!("OPEN of {blob}: {error} (attempts: {attempts})");
+                (*request, Err(Errno::IO))
+            }
+        };
+        let Request {
+            id, open, actions, ..
+        } = request;
+        let actions = &actions;
         let size = version.map(|version| {
             let size = version.size;
             // An OPEN is delivered once, so the version was not set before.
@@ -68,7 +94,7 @@ impl<B: Backend> Session<B> {
 
     /// Version of the object's blob, which the cache file has no bytes of another one of; or the errno
     /// to refuse its OPEN with.
-    fn blob_version(&self, open: &OpenObject) -> Result<Version, Errno> {
+    fn blob_version(&self, open: &OpenObject) -> Result<Version, OpenError> {
         match self.backend.version(&open.blob) {
             Ok(Some(version)) if version.size > SIZE_MAX => {
                 tracing::error!(
@@ -76,7 +102,7 @@ impl<B: Backend> Session<B> {
                     open.blob,
                     version.size
                 );
-                Err(Errno::FBIG)
+                Err(Errno::FBIG.into())
             }
             Ok(Some(version)) => {
                 let in_use = || {
@@ -90,37 +116,58 @@ impl<B: Backend> Session<B> {
                 });
                 if let Err(error) = admitted {
                     tracing::error!("OPEN of {}: {error}", open.blob);
-                    return Err(Errno::STALE);
+                    return Err(Errno::STALE.into());
                 }
                 tracing::info!("OPEN of {}: {version}", open.blob);
                 Ok(version)
             }
             Ok(None) => {
                 tracing::warn!("OPEN of {}: the backend has no such blob", open.blob);
-                Err(Errno::NOENT)
+                Err(Errno::NOENT.into())
             }
-            Err(error) => {
-                tracing::error!("OPEN of {}: {error}", open.blob);
-                Err(Errno::IO)
-            }
+            Err(error) => Err(OpenError::Fetch(error)),
         }
     }
 
-    /// Answers a READ. Pages that could not be fetched or written stay missing: their readers get the
+    /// Keeps a request for another attempt if `error` may pass. Otherwise gives it back, to be answered.
+    fn postpone(&self, mut request: Request, error: &BackendError) -> Option<Box<Request>> {
+        let now = Instant::now();
+        let pause = request.retry.pause(error, now, self.options.patience);
+        let Some(pause) = pause else {
+            return Some(Box::new(request));
+        };
+        tracing::warn!("{error}; next attempt in {pause:?}");
+        self.postponed.put(now + pause, request).err()
+    }
+
+    /// Answers a READ, unless it is to be tried again. Pages that could not be fetched or written stay missing: their readers get the
     /// backend's errno if the kernel supports it, and EIO otherwise.
-    pub(super) fn serve_read(
-        &self,
-        id: MsgId,
-        open: Arc<OpenObject>,
-        range: Range<u64>,
-        actions: &Actions,
-        filler: &mut Filler<'_>,
-    ) {
-        let limit = range.start.saturating_add(actions.write_limit());
+    pub(super) fn serve_read(&self, request: Request, range: Range<u64>, filler: &mut Filler<'_>) {
+        let limit = range.start.saturating_add(request.actions.write_limit());
         let to_write = range.start..range.end.min(limit);
+        let filled = filler.fill(&request.open, to_write, &request.actions);
+        let request = match &filled {
+            Err(FillError::Fetch(error)) => match self.postpone(request, error) {
+                None => return,
+                Some(request) => *request,
+            },
+            _ => request,
+        };
+        let Request {
+            id,
+            open,
+            actions,
+            retry,
+            ..
+        } = request;
+        let actions = &actions;
         let mut reader_errno = None;
-        if let Err(error) = filler.fill(&open, to_write, actions) {
-            tracing::error!("READ {range:?} of {}: {error}", open.blob);
+        if let Err(error) = filled {
+            let attempts = retry.attempts.max(1);
+            tracing::error!(
+                "READ {range:?} of {}: {error} (attempts: {attempts})",
+                open.blob
+            );
             add(&self.counters.failed_reads, 1);
             reader_errno = error.reader_errno().filter(|_| self.read_errors);
         } else if open

@@ -302,6 +302,122 @@ fn a_range_of_an_open_blob_is_prefetched() {
     });
 }
 
+/// A backend whose `blob` is busy until another blob was opened, or read, and always without one.
+#[derive(Clone)]
+struct Busy {
+    local: Arc<Local>,
+    opened: Arc<AtomicBool>,
+    read: Arc<AtomicBool>,
+    retry_after: Option<Duration>,
+}
+
+impl Busy {
+    fn call<T>(
+        &self,
+        blob: &BlobKey,
+        released: &AtomicBool,
+        call: impl FnOnce() -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
+        let busy = BackendError::Status {
+            url: "http://busy".to_owned(),
+            status: 503,
+            retry_after: self.retry_after,
+        };
+        match &blob.cookie[..] {
+            b"blob" if !released.load(Ordering::SeqCst) => return Err(busy),
+            b"blob" => (),
+            _ => released.store(true, Ordering::SeqCst),
+        }
+        call()
+    }
+}
+
+impl Backend for Busy {
+    fn version(&self, blob: &BlobKey) -> Result<Option<Version>, BackendError> {
+        self.call(blob, &self.opened, || self.local.version(blob))
+    }
+
+    fn read(
+        &self,
+        blob: &BlobKey,
+        version: &Version,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), BackendError> {
+        self.call(blob, &self.read, || {
+            self.local.read(blob, version, offset, buffer)
+        })
+    }
+}
+
+/// Runs `conversation` with [`Busy`] and a single worker.
+fn converse_with_busy(
+    patience: Duration,
+    retry_after: Option<Duration>,
+    conversation: impl FnOnce(&Driver, &Busy, &Session<Busy>),
+) -> Statistics {
+    let (dir, _) = blobs();
+    let driver = Driver::new(Features::READ_ERRORS);
+    let busy = Busy {
+        local: Arc::new(Local::new(dir.path()).unwrap()),
+        opened: Arc::default(),
+        read: Arc::default(),
+        retry_after,
+    };
+    let options = Options {
+        threads: 1,
+        patience,
+        ..Options::default()
+    };
+    converse(&driver, busy.clone(), options, |session| {
+        conversation(&driver, &busy, session);
+    })
+}
+
+#[test]
+fn a_busy_blob_is_tried_again_and_holds_up_no_other() {
+    let statistics = converse_with_busy(Duration::MAX, None, |driver, _, _| {
+        driver.open(0, 1, "blob");
+        driver.open(1, 2, "other");
+        assert_eq!(driver.answer(), format!("copen 1,{SIZE}"));
+        assert_eq!(driver.answer(), format!("copen 0,{SIZE}"));
+        driver.read(2, 1, "blob", 0..PAGE);
+        driver.read(3, 2, "other", 0..PAGE);
+        assert_eq!(driver.answer(), "complete 3 of other");
+        assert_eq!(driver.answer(), "complete 2 of blob");
+    });
+    assert_eq!((statistics.refused_opens, statistics.failed_reads), (0, 0));
+}
+
+#[test]
+fn a_blob_that_stays_busy_is_given_up() {
+    // It would be answered only after the patience has ended.
+    let hour = Some(Duration::from_secs(3600));
+    converse_with_busy(Duration::from_secs(30), hour, |driver, busy, _| {
+        driver.open(0, 1, "blob");
+        assert_eq!(driver.answer(), "copen 0,-5");
+        busy.opened.store(true, Ordering::SeqCst);
+        driver.open(1, 2, "blob");
+        assert_eq!(driver.answer(), format!("copen 1,{SIZE}"));
+        driver.read(2, 2, "blob", 0..PAGE);
+        assert_eq!(driver.answer(), "fail with 5 2 of blob");
+    });
+}
+
+#[test]
+fn a_stopped_session_tries_what_waits_a_last_time() {
+    let hour = Some(Duration::from_secs(3600));
+    converse_with_busy(Duration::MAX, hour, |driver, busy, session| {
+        busy.opened.store(true, Ordering::SeqCst);
+        driver.open(0, 1, "blob");
+        assert_eq!(driver.answer(), format!("copen 0,{SIZE}"));
+        driver.read(1, 1, "blob", 0..PAGE);
+        wait_until("the READ waits", || session.postponed.len() == 1);
+        session.stop_handle().unwrap().stop();
+        assert_eq!(driver.answer(), "fail with 5 1 of blob");
+    });
+}
+
 /// A backend whose reads at offset 0 wait for the test.
 struct Gate {
     local: Local,
