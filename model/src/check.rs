@@ -27,11 +27,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// True unless the finding is only a remark about a sound image.
+    /// True unless the finding is only a remark about a sound image: mkfs.erofs writes such images, and
+    /// every reader reads them.
     pub fn is_wrong(&self) -> bool {
         !matches!(
             self.defect,
-            Some(Defect::CompressionDeclared | Defect::MetadataInPartialPage)
+            Some(Defect::CompressionDeclared | Defect::MetadataInPartialPage | Defect::FeatureBit)
         )
     }
 }

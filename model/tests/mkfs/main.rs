@@ -51,6 +51,7 @@ fn main() -> ExitCode {
             a_compressed_image_mounts_and_its_compressed_files_alone_fail,
             lookup_finds_exactly_what_readdir_lists,
             a_changed_byte_under_the_checksum_refuses_the_mount,
+            an_index_of_a_tar_archive_is_sound,
         }
         damaged::{every_operation_on_a_damaged_image_ends}
     };

@@ -6,11 +6,14 @@ use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::{symlink, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::program::make;
+use ondine_model::check::{self, Finding};
 use ondine_model::observation::{diff, Errno, Kind, Observation, Scope, Text};
 use ondine_model::observe;
 use ondine_model::read::{Image, Layout, Setup};
+use ondine_model::strictness::Defect;
 use tempfile::TempDir;
 
 /// Creates a tree with every kind of node that an unprivileged user can create; `root` adds the
@@ -356,4 +359,26 @@ pub(crate) fn a_changed_byte_under_the_checksum_refuses_the_mount() {
         .err()
         .expect("a bad checksum");
     assert_eq!(refused.errno, Errno::EBADMSG);
+}
+
+pub(crate) fn an_index_of_a_tar_archive_is_sound() {
+    let case = Case::new();
+    let tar = case.path("tree.tar");
+    let archived = Command::new("tar")
+        .args(["--sort=name", "-cf"])
+        .arg(&tar)
+        .arg("-C")
+        .arg(case.path("tree"))
+        .arg(".")
+        .status();
+    assert!(archived.expect("tar runs").success());
+    make(&case.path("image"), &tar, &["--tar=i"]);
+    let image = Image::open_files(&case.path("image"), &[&tar]).expect("it mounts");
+    // mkfs.erofs writes files of chunks here without the feature bit.
+    assert!(!image.superblock().has_chunks());
+    let findings = check::files(&case.path("image"), &[&tar]);
+    let bits = |found: &&Finding| found.defect == Some(Defect::FeatureBit);
+    assert!(findings.iter().any(|found| bits(&found)));
+    let wrong = findings.iter().find(|found| found.is_wrong());
+    assert!(wrong.is_none(), "{}", wrong.expect("a defect"));
 }
