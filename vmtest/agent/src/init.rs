@@ -143,14 +143,15 @@ fn read_job() -> Result<Job> {
     Ok(serde_json::from_slice(&text)?)
 }
 
-/// Mounts a host directory at its own path, writable through to the host.
+/// Mounts a host directory at its own path, writable through to the host. `cache=mmap` has a page cache
+/// for shared mappings alone; without it mmap(2) refuses them.
 fn writable(tag: &str, dir: &Path) -> Result<()> {
     let target = dir.to_str().context("a --rw path that is not UTF-8")?;
     put(
         tag,
         target,
         "9p",
-        "trans=virtio,version=9p2000.L,access=any,msize=500000",
+        "trans=virtio,version=9p2000.L,access=any,msize=500000,cache=mmap",
     )
 }
 
