@@ -24,6 +24,7 @@ use thiserror::Error;
 
 mod http;
 mod local;
+mod proxy;
 
 pub use http::{Http, HttpOptions};
 pub use local::Local;
@@ -130,6 +131,9 @@ pub enum BackendError {
     /// The base URL is not an http or https URL.
     #[error("{0:?} is not a URL such as http://host/directory")]
     Base(String),
+    /// An environment variable for a proxy is not the URL of one.
+    #[error("the environment names a proxy {0:?}, which is not a URL such as http://host:port")]
+    Proxy(String),
     /// The blob is gone, although it existed when it was opened.
     #[error("{url}: the server answers 404, not found")]
     NotFound {
@@ -238,6 +242,7 @@ impl BackendError {
             },
             Self::Name(_)
             | Self::Base(_)
+            | Self::Proxy(_)
             | Self::NoRanges { .. }
             | Self::ContentRange { .. }
             | Self::Length { .. } => Errno::IO,

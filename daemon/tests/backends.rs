@@ -412,3 +412,34 @@ fn the_time_of_the_last_change_identifies_a_blob_without_a_tag() {
     let tagged = client.version(&blob("x")).unwrap().unwrap();
     assert_eq!(tagged.identity, "ETag \"x\"");
 }
+
+#[test]
+fn redirects_are_followed() {
+    let target = scripted(&[FOUR_BYTES]);
+    let redirect = |status: &str, to: &str| -> &'static str {
+        format!(
+            "HTTP/1.1 {status} -\r\nConnection: close\r\nContent-Length: 4\r\nLocation: {to}\r\n\r\naway"
+        )
+        .leak()
+    };
+    let url = scripted(Box::leak(Box::new([
+        redirect("302", "/elsewhere/x"),
+        redirect("307", "y"),
+        redirect("301", &format!("{target}/x?signature=1")),
+    ])));
+    let mut buffer = [0; 4];
+    read_x(&url, &mut buffer).unwrap();
+    assert_eq!(&buffer, b"abcd");
+    // Neither are endless redirects, nor those to something that is not HTTP.
+    let url = scripted(Box::leak(
+        vec![redirect("302", "/x"); 11].into_boxed_slice(),
+    ));
+    let error = read_x(&url, &mut buffer).unwrap_err();
+    assert!(matches!(error, BackendError::Transport { .. }), "{error}");
+    let url = scripted(Box::leak(Box::new([redirect("302", "ftp://host/x")])));
+    let error = read_x(&url, &mut buffer).unwrap_err();
+    assert!(
+        matches!(error, BackendError::Status { status: 302, .. }),
+        "{error}"
+    );
+}

@@ -7,10 +7,13 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use percent_encoding::{percent_encode, AsciiSet, NON_ALPHANUMERIC};
-use ureq::http::header::{HeaderName, CONTENT_RANGE, ETAG, LAST_MODIFIED, RANGE, RETRY_AFTER};
+use ureq::http::header::{
+    HeaderName, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
+};
 use ureq::http::{Response, Uri};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Error};
 
+use super::proxy::Proxies;
 use super::{Backend, BackendError, BlobKey, Version};
 
 /// Characters to escape in a path segment: all but the unreserved ones of RFC 3986.
@@ -19,6 +22,11 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// Redirects that a request follows at most.
+const REDIRECTS: usize = 10;
+/// Bytes of a redirect's body that are read, so that its connection can be reused.
+const REDIRECT_BODY: u64 = 64 << 10;
 
 /// Timeout and connections of an [`Http`] backend.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +50,7 @@ impl Default for HttpOptions {
 #[derive(Debug)]
 pub struct Http {
     agent: Agent,
+    proxies: Proxies,
     base: String,
 }
 
@@ -49,7 +58,7 @@ impl Http {
     /// A backend for the blobs below the URL `base`.
     ///
     /// # Errors
-    /// `base` is not an http or https URL.
+    /// `base` is not an http or https URL, or the environment names a proxy by something else.
     pub fn new(base: &str, options: HttpOptions) -> Result<Self, BackendError> {
         let uri: Option<Uri> = base.parse().ok();
         if !matches!(
@@ -65,10 +74,14 @@ impl Http {
             .max_idle_connections_per_host(options.connections)
             .user_agent("ondined")
             .accept_encoding("identity")
+            // Both are up to get().
+            .max_redirects(0)
+            .proxy(None)
             .build()
             .new_agent();
         Ok(Self {
             agent,
+            proxies: Proxies::from_environment()?,
             base: base.trim_end_matches('/').to_owned(),
         })
     }
@@ -82,16 +95,39 @@ impl Http {
         Ok(format!("{}/{name}", self.base))
     }
 
-    /// Requests the bytes from `first` to `last`, both included.
+    /// Requests the bytes from `first` to `last`, both included. Follows redirects: whether there is a
+    /// proxy for a URL depends on its scheme and host.
     fn get(&self, url: &str, first: u64, last: u64) -> Result<Response<Body>, BackendError> {
-        self.agent
-            .get(url)
-            .header(RANGE, format!("bytes={first}-{last}"))
-            .call()
-            .map_err(|error| BackendError::Transport {
-                url: url.to_owned(),
-                error: Box::new(error),
-            })
+        let transport = |error| BackendError::Transport {
+            url: url.to_owned(),
+            error: Box::new(error),
+        };
+        let mut at = url
+            .parse::<Uri>()
+            .map_err(|error| transport(Error::Http(error.into())))?;
+        for _ in 0..=REDIRECTS {
+            let response = self
+                .agent
+                .get(at.clone())
+                .config()
+                .proxy(self.proxies.of(&at).cloned())
+                .build()
+                .header(RANGE, format!("bytes={first}-{last}"))
+                .call()
+                .map_err(transport)?;
+            let next = match response.status().as_u16() {
+                301 | 302 | 303 | 307 | 308 => redirected(&at, header(&response, LOCATION)),
+                _ => None,
+            };
+            let Some(next) = next else {
+                return Ok(response);
+            };
+            at = next;
+            let body = response.into_body().into_reader();
+            // If that fails, the connection is not reused.
+            let _ = io::copy(&mut body.take(REDIRECT_BODY), &mut io::sink());
+        }
+        Err(transport(Error::TooManyRedirects))
     }
 
     /// Requests the first byte: its answer carries the size and shows whether the server supports
@@ -205,6 +241,25 @@ fn header(response: &Response<Body>, name: HeaderName) -> &str {
         .get(name)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
+}
+
+/// The URL that a redirect of `at` leads to; `None` if its `Location` is no http or https URL.
+fn redirected(at: &Uri, location: &str) -> Option<Uri> {
+    let (scheme, authority) = (at.scheme_str()?, at.authority()?);
+    let url = if location.is_empty() {
+        return None;
+    } else if location.contains("://") {
+        location.to_owned()
+    } else if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{authority}{location}")
+    } else {
+        let (directory, _) = at.path().rsplit_once('/')?;
+        format!("{scheme}://{authority}{directory}/{location}")
+    };
+    let url: Uri = url.parse().ok()?;
+    matches!(url.scheme_str(), Some("http" | "https")).then_some(url)
 }
 
 /// Identity of the contents that a response has a part of: the ETag, or else the time of the last
