@@ -75,8 +75,7 @@ fn findings(setup: &Setup) -> Vec<Finding> {
             Some("rustup toolchain install stable".to_owned()),
         );
     }
-    // Prerequisites of `check` without options.
-    let setup_command = || Some("cargo vmtest setup".to_owned());
+    // What `check` without options makes and keeps.
     for (step, thing) in [
         ("source-", "Linux 7.3 source"),
         ("bindgen-", "bindgen"),
@@ -91,8 +90,8 @@ fn findings(setup: &Setup) -> Vec<Finding> {
         let there = has_step(setup.cache().root(), step);
         add(
             thing,
-            (!there).then(|| "not in the cache yet".to_owned()),
-            setup_command(),
+            (!there).then(|| "made at its first use, or now by `cargo vmtest setup`".to_owned()),
+            None,
         );
     }
     add("KVM", kvm_note(setup.cache().root()), None);

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{ensure, Result};
 use vmtest_lab::vm::{Boot, Stdio};
 use vmtest_lab::Setup;
 
@@ -68,6 +68,17 @@ pub fn shell(args: GuestArgs, setup: &Setup) -> Result<i32> {
 }
 
 fn guest(args: &GuestArgs, setup: &Setup) -> Result<Boot> {
+    // Before a build that takes minutes.
+    for dir in &args.rw {
+        ensure!(
+            dir.is_dir(),
+            "--rw {} is no directory: make it first",
+            dir.display()
+        );
+    }
+    if let Some(module) = &setup.options().module {
+        ensure!(module.is_file(), "--module {} is no file", module.display());
+    }
     let mut boot = if args.no_module || !setup.options().kernel().takes_module() {
         setup.boot_without_module()?
     } else {

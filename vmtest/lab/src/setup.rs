@@ -174,7 +174,7 @@ impl Setup {
     }
 
     /// Builds everything that the commands need: tools, the root tree, and kernels. Without an
-    /// option that names a kernel, all of the harness' kernels are built. `refresh` looks for newer
+    /// option that names a kernel, all of the harness' kernels are built, and nydus, which only `check` needs. `refresh` looks for newer
     /// versions first.
     ///
     /// # Errors
@@ -197,10 +197,10 @@ impl Setup {
             for other in [KernelName::San, KernelName::Oracle] {
                 self.with_kernel(other)?.kernel()?;
             }
+            nydus::ensure(self.cache())?;
         }
         virtme::runner(self.cache())?;
         self.erofs_utils()?;
-        nydus::ensure(self.cache())?;
         debian_root::tree(self.cache())?;
         self.boot_without_module()?;
         Ok(())

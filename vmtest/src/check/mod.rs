@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{bail, Result};
 use serde::Serialize;
 use vmtest_lab::{vm::Complaint, Setup};
 
@@ -248,6 +248,13 @@ pub fn main(args: &CheckArgs, setup: &Setup) -> Result<i32> {
         wanted && now && !(args.quick && part.needs != Needs::Nothing)
     };
     let (chosen, left_out): (Vec<&Part>, Vec<&Part>) = PARTS.iter().partition(chosen);
+    if let (Some(only), true) = (&args.only, chosen.is_empty()) {
+        let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+        bail!(
+            "no part that runs here has a name that contains {only:?}: there are {}",
+            names.join(", ")
+        );
+    }
     let (guests, others): (Vec<&Part>, Vec<&Part>) = chosen
         .into_iter()
         .partition(|part| part.needs == Needs::Guest);

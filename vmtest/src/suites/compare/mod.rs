@@ -10,7 +10,7 @@ pub mod verdict;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, Result};
+use anyhow::{bail, ensure, Result};
 use ondine_model::observation::Kind;
 use serde::Serialize;
 use vmtest_lab::images::image_drive::{self, Drive};
@@ -81,6 +81,11 @@ pub fn run(setup: &Setup, args: &RunArgs) -> Result<bool> {
 /// # Errors
 /// When the guest could not run the job.
 pub fn diff(setup: &Setup, args: &DiffArgs) -> Result<bool> {
+    ensure!(
+        !args.image.is_dir(),
+        "{} is a directory: `cargo vmtest run {0}` makes images of it",
+        args.image.display()
+    );
     let verdicts = verdicts(setup, &[given(&args.image, &args.device)?], None)?;
     for verdict in &verdicts {
         print!("{}", report::differences(verdict, args.first));

@@ -108,6 +108,9 @@ pub struct Outcome {
     pub incomplete: bool,
 }
 
+/// The name of a fault that cannot be injected here, and the reason.
+pub type LeftOut = (String, String);
+
 /// `cargo vmtest faults`: the exit code.
 ///
 /// # Errors
@@ -144,7 +147,7 @@ fn code(outcomes: &[Outcome]) -> i32 {
 ///
 /// # Errors
 /// When the guest could not run the job.
-pub fn run(setup: &Setup, args: &FaultArgs) -> Result<(Vec<Outcome>, Vec<(String, String)>)> {
+pub fn run(setup: &Setup, args: &FaultArgs) -> Result<(Vec<Outcome>, Vec<LeftOut>)> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
     eprintln!("seed {seed}");
     let names = names();
@@ -203,7 +206,7 @@ fn in_guest(setup: &Setup, args: &FaultArgs, seed: u64, fault: Fault) -> Result<
     let limit = Duration::from_secs(args.seconds + 600);
     let session = GuestSession::new(setup.cache())?;
     let mut boot = setup.boot()?.limit(limit);
-    if matches!(fault, Fault::BadBlocks | Fault::BadRequests) {
+    if fault == Fault::BadBlocks || fault.is_injected() {
         boot = boot.provokes(FILE_SYSTEM);
     }
     let answer = session
