@@ -23,8 +23,10 @@ const MOUNTS: u32 = 20;
 /// Interval of the failures of mount(2), which makes some hundred allocations: one of twice so many
 /// fails.
 const MOUNTING: u32 = 100;
-/// Interval of the failures of reads, in allocations or in disk requests.
+/// The same for reads.
 const READING: u32 = 20;
+/// Interval of the failures of disk requests: there are few, and one that reads ahead fails unseen.
+const REQUESTS: u32 = 2;
 
 /// Runs one round in which allocations of mounting and reading tasks fail. Each mount(2) succeeds
 /// or fails with ENOMEM, and each read has the right bytes or an error.
@@ -61,7 +63,7 @@ pub(super) fn bad_requests(fixture: &Fixture, seed: u64, figures: &mut Figures) 
     let flag = fixture.block_device.join("make-it-fail");
     let set = |value| fs::write(&flag, value).with_context(|| flag.display().to_string());
     set("1")?;
-    let requests = Injection::new("fail_make_request", READING)?;
+    let requests = Injection::new("fail_make_request", REQUESTS)?;
     let errors = read(fixture, seed, &[libc::EIO])?;
     drop(requests);
     set("0")?;

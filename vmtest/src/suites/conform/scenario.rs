@@ -246,7 +246,10 @@ mod tests {
             steps.iter().map(|step| step.expected.clone()).collect()
         };
         assert_eq!(results(&all[0].steps), ["ok", "quiet", "IN"]);
-        assert_eq!(results(&all[0].ondines_steps(DiskFs::Ext4)), ["ok", "quiet", "HUP"]);
+        assert_eq!(
+            results(&all[0].ondines_steps(DiskFs::Ext4)),
+            ["ok", "quiet", "HUP"]
+        );
     }
 
     #[test]
