@@ -248,12 +248,13 @@ fn redirected(at: &Uri, location: &str) -> Option<Uri> {
     let (scheme, authority) = (at.scheme_str()?, at.authority()?);
     let url = if location.is_empty() {
         return None;
-    } else if location.contains("://") {
-        location.to_owned()
     } else if location.starts_with("//") {
         format!("{scheme}:{location}")
     } else if location.starts_with('/') {
+        // Its query may hold a URL.
         format!("{scheme}://{authority}{location}")
+    } else if location.contains("://") {
+        location.to_owned()
     } else {
         let (directory, _) = at.path().rsplit_once('/')?;
         format!("{scheme}://{authority}{directory}/{location}")
@@ -302,4 +303,25 @@ fn retry_after(header: &str) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(header).ok()?;
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_is_resolved_against_its_url() {
+        let at: Uri = "http://host:1/dir/blob".parse().unwrap();
+        let to = |location: &str| redirected(&at, location).map(|url| url.to_string());
+        for (location, url) in [
+            ("https://other/b", "https://other/b"),
+            ("//other/b", "http://other/b"),
+            ("/b?from=http://x/", "http://host:1/b?from=http://x/"),
+            ("b", "http://host:1/dir/b"),
+        ] {
+            assert_eq!(to(location).as_deref(), Some(url), "{location}");
+        }
+        assert_eq!(to(""), None);
+        assert_eq!(to("ftp://other/b"), None);
+    }
 }

@@ -39,7 +39,9 @@ impl Retry {
             Passing::Perhaps if self.attempts < FEW => backoff,
             Passing::Perhaps => return None,
         };
-        (now.duration_since(since) + pause <= patience).then_some(pause)
+        // A server may ask for any number of seconds.
+        let end = now.duration_since(since).saturating_add(pause);
+        (end <= patience).then_some(pause)
     }
 }
 
@@ -79,6 +81,12 @@ mod tests {
         assert_eq!(pauses(&status(429, Some(0)), 1), [100, 200, 400]);
         // It would not answer before the patience ends.
         assert_eq!(pauses(&status(429, Some(60)), 30), []);
+        let (mut retry, begin) = (Retry::default(), Instant::now());
+        let endless = status(429, Some(u64::MAX));
+        for seconds in [0, 1] {
+            let now = begin + Duration::from_secs(seconds);
+            assert_eq!(retry.pause(&endless, now, Duration::from_secs(30)), None);
+        }
     }
 
     #[test]

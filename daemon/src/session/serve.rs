@@ -140,8 +140,8 @@ impl<B: Backend> Session<B> {
         self.postponed.put(now + pause, request).err()
     }
 
-    /// Answers a READ, unless it is to be tried again. Pages that could not be fetched or written stay missing: their readers get the
-    /// backend's errno if the kernel supports it, and EIO otherwise.
+    /// Answers a READ, unless it is to be tried again. Pages that could not be fetched or written stay
+    /// missing: their readers get the backend's errno if the kernel supports it, and EIO otherwise.
     pub(super) fn serve_read(&self, request: Request, range: Range<u64>, filler: &mut Filler<'_>) {
         let limit = range.start.saturating_add(request.actions.write_limit());
         let to_write = range.start..range.end.min(limit);

@@ -54,8 +54,8 @@ impl Source for Unwaiting<'_> {
 impl Metadata for Unwaiting<'_> {
     /// Fails with EAGAIN and requests what is missing, unless all of it is present.
     ///
-    /// What goes from the cache directly after it, which only root can do, is still
-    /// waited for.
+    /// A page that root removes from the cache directly after it is still waited
+    /// for.
     fn ensure(&self, space: Space, offset: u64, len: u64) -> ImageResult<()> {
         if request_missing(self.0, space, offset, len)? {
             return Err(Error::Source(EAGAIN));
