@@ -91,7 +91,7 @@ fn escaped_keys_are_found() {
 
 #[test]
 fn keys_have_records_of_their_own() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _) = cache("Dother");
     let records = Records::new(dir.path());
     let long = "x".repeat(255);
     let names = [".new", "%2enew", "..", "a/b", "a%2fb", &long];
